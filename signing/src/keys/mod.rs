@@ -1,0 +1,57 @@
+//! Secret and public keys, and the files they live in.
+//!
+//! | file | read | written |
+//! |---|---|---|
+//! | `ENCRYPTED SIGSTORE PRIVATE KEY` (cosign 2 and 3) | yes | [`SecretKey::to_encrypted_pem`] |
+//! | `ENCRYPTED COSIGN PRIVATE KEY` (cosign 1) | yes | |
+//! | `PRIVATE KEY`: unencrypted PKCS#8 | yes | |
+//! | ostree's ed25519 secret key: base64 of seed and public key, one line | yes | |
+//! | `PUBLIC KEY`: SubjectPublicKeyInfo | yes | [`PublicKey::to_pem`] |
+//! | ostree's ed25519 public key: base64 of 32 bytes, one line | yes | [`PublicKey::to_ostree_line`] |
+//!
+//! A key has one way to sign, which is the default of its kind in OpenSSL and in Go's sigstore
+//! library, and the one every verifier of images and commits computes: ECDSA over SHA-256 in
+//! ASN.1 DER, also on P-384; plain Ed25519; RSA PKCS#1 v1.5 over SHA-256. All of them are
+//! deterministic (ECDSA by RFC 6979), so that signing twice gives the same bytes.
+
+mod error;
+mod kind;
+mod public;
+mod sealed;
+mod secret;
+
+pub use error::KeyError;
+pub use kind::{KeyKind, UnknownKeyKind};
+pub(crate) use public::Fit;
+pub use public::PublicKey;
+pub use sealed::SealedKey;
+pub use secret::{SecretKey, SecretKeyFile};
+
+/// Longest file that is looked at for a key; the longest real one, a sealed RSA-8192 key, has
+/// about 9,000 bytes.
+const MAX_FILE: usize = 64 * 1024;
+
+/// Splits a PEM file into its label and content; [`None`] when it is not PEM at all.
+fn read_pem(file: &[u8]) -> Result<Option<(String, zeroize::Zeroizing<Vec<u8>>)>, KeyError> {
+    if file.len() > MAX_FILE {
+        return Err(KeyError::TooLong { length: file.len() });
+    }
+    let text = std::str::from_utf8(file).map_err(|_| KeyError::NotAKey)?;
+    // Everything in front of the block is comment (RFC 7468, section 2); `openssl` and `cat` also
+    // leave blank lines after it.
+    let Some(start) = text.find("-----BEGIN ") else { return Ok(None) };
+    let block = text[start..].trim_end().as_bytes();
+    let damaged = |e: pem_rfc7468::Error| KeyError::Damaged { detail: format!("PEM: {e}") };
+    let label = pem_rfc7468::decode_label(block).map_err(damaged)?.to_owned();
+    let (_, content) = pem_rfc7468::decode_vec(block).map_err(damaged)?;
+    Ok(Some((label, zeroize::Zeroizing::new(content))))
+}
+
+/// Decodes a file of one line of base64, as ostree keeps keys.
+fn read_base64_line(file: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, KeyError> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD
+        .decode(file.trim_ascii())
+        .map(zeroize::Zeroizing::new)
+        .map_err(|_| KeyError::NotAKey)
+}
