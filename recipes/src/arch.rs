@@ -37,7 +37,13 @@ const TABLE: [Names; 3] = [
     Names { arch: Arch::Amd64, go: "amd64", uname: "x86_64", elf_machine: 62, variant: None },
     // containerd and podman normalise arm64 to the variant v8; an image without it matches too,
     // but the image-spec's table of variants lists v8 for arm64.
-    Names { arch: Arch::Arm64, go: "arm64", uname: "aarch64", elf_machine: 183, variant: Some("v8") },
+    Names {
+        arch: Arch::Arm64,
+        go: "arm64",
+        uname: "aarch64",
+        elf_machine: 183,
+        variant: Some("v8"),
+    },
     Names { arch: Arch::Ppc64le, go: "ppc64le", uname: "ppc64le", elf_machine: 21, variant: None },
 ];
 

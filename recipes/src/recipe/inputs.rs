@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Text;
 use crate::Arch;
+use crate::schema::exactly_one;
 
 /// One input; the key names its kind.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -25,6 +26,7 @@ pub struct GoToolchainInput {
     /// The Go version without `go` in front: `1.27.3`.
     pub version: Text,
     /// Where it may come from, tried in order.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub sources: Vec<Source>,
     /// Where the source `dir` finds the unpacked distribution, relative to the recipe's file;
     /// `{{ arch }}` gives each arch its own.
@@ -32,9 +34,11 @@ pub struct GoToolchainInput {
     pub dir: Option<Text>,
     /// Where the source `archive` finds the distribution of each arch.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {"$ref": "#/$defs/Arch"}))]
     pub archive: Option<BTreeMap<Arch, ArchiveInput>>,
     /// What is verified on top of the pinned digest, which always is.
     #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
     pub verify: Vec<Verify>,
 }
 
@@ -50,6 +54,17 @@ pub enum Source {
     Dir,
 }
 
+impl Source {
+    /// Its name in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Pypi => "pypi",
+            Source::Archive => "archive",
+            Source::Dir => "dir",
+        }
+    }
+}
+
 /// A verification on top of the pinned digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -58,15 +73,26 @@ pub enum Verify {
     Checksum,
 }
 
+impl Verify {
+    /// Its name in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verify::Checksum => "checksum",
+        }
+    }
+}
+
 /// An archive, local or remote: tar, tar.gz, tar.zst or zip, told by its first bytes.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("oneOf" = exactly_one(&["path", "urls"])))]
 pub struct ArchiveInput {
     /// A file, relative to the recipe's.
     #[serde(default)]
     pub path: Option<Text>,
     /// Where to download it, tried in order. https, or http on loopback.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub urls: Vec<Text>,
     /// What it must be: 64 hex digits.
     pub sha256: Text,

@@ -7,15 +7,18 @@ use serde::Deserialize;
 
 use super::Text;
 use crate::Arch;
+use crate::schema::exactly_one;
 
 /// One layer: its name, and one key that names its kind.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("oneOf" = exactly_one(LayerKind::NAMES)))]
 pub struct Layer {
     /// What the layer is called, once in a recipe.
     pub name: Text,
     /// The arches that have this layer; left out, all of the recipe's.
     #[serde(default)]
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub arch: Option<Vec<Arch>>,
     /// Whether what is the same on every arch becomes one layer that all of them share.
     #[serde(default)]
@@ -25,6 +28,7 @@ pub struct Layer {
     pub go_toolchain: Option<GoToolchainLayer>,
     /// Single files, links and directories.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub files: Option<FilesLayer>,
     /// A local tree.
     #[serde(default)]
@@ -53,6 +57,41 @@ pub enum LayerKind<'a> {
     Directory(&'a DirectoryLayer),
 }
 
+impl Layer {
+    /// The kind of the layer with its options. `None` when the layer has no kind or several, which
+    /// cannot be once [`Recipe::parse`](super::Recipe::parse) has accepted it.
+    pub fn kind(&self) -> Option<LayerKind<'_>> {
+        let mut kinds = [
+            self.go_toolchain.as_ref().map(LayerKind::GoToolchain),
+            self.files.as_ref().map(LayerKind::Files),
+            self.directory.as_ref().map(LayerKind::Directory),
+        ]
+        .into_iter()
+        .flatten();
+        let kind = kinds.next();
+        kinds.next().is_none().then_some(kind).flatten()
+    }
+
+    /// Whether `arch` has this layer.
+    pub fn is_for(&self, arch: Arch) -> bool {
+        self.arch.as_ref().is_none_or(|arches| arches.contains(&arch))
+    }
+}
+
+impl LayerKind<'_> {
+    /// The keys that name a kind.
+    pub const NAMES: &'static [&'static str] = &["go-toolchain", "files", "directory"];
+
+    /// The key that names this kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            LayerKind::GoToolchain(_) => "go-toolchain",
+            LayerKind::Files(_) => "files",
+            LayerKind::Directory(_) => "directory",
+        }
+    }
+}
+
 /// A Go distribution under a prefix.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -72,6 +111,7 @@ pub type FilesLayer = Vec<FileEntry>;
 /// One path of a `files` layer. Exactly one of `content`, `source`, `link`, `dir` says what it is.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("oneOf" = exactly_one(&["content", "source", "link", "dir"])))]
 pub struct FileEntry {
     /// Where it is in the tree: absolute.
     pub path: Text,
@@ -84,7 +124,7 @@ pub struct FileEntry {
     /// The target of a symbolic link.
     #[serde(default)]
     pub link: Option<Text>,
-    /// An empty directory.
+    /// `true`: an empty directory.
     #[serde(default)]
     pub dir: Option<bool>,
     /// Permission bits as octal text, `"0644"`; left out, 0644 for files (0755 where the source is

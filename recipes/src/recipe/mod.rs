@@ -9,6 +9,7 @@ mod image;
 mod inputs;
 mod layers;
 mod ostree;
+mod parse;
 mod text;
 
 use std::collections::BTreeMap;
@@ -16,13 +17,18 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+#[doc(no_inline)]
+pub use crate::error::{Problem, RecipeError};
 pub use image::{Compression, Image, ImageConfig};
 pub use inputs::{ArchiveInput, GoToolchainInput, Input, Source, Verify};
-pub use layers::{DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer, Layer, LayerKind, Share};
+pub use layers::{
+    DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer, Layer, LayerKind, Share,
+};
 pub use ostree::Ostree;
 pub use text::{At, Text};
 
 use crate::Arch;
+use crate::origin::Origin;
 
 /// A treelay recipe: toolchain layers for image-based Linux, and the image and commits made of them.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -36,11 +42,13 @@ pub struct Recipe {
     /// The product's version; also the default tag. Usually `{{ input.go.version }}`.
     pub version: Text,
     /// The arches to build for, each at most once.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub arch: Vec<Arch>,
     /// What is fetched and locked before anything is built, by name.
     #[serde(default)]
     pub inputs: BTreeMap<String, Input>,
     /// The layers, lowest first.
+    #[schemars(length(min = 1))]
     pub layers: Vec<Layer>,
     /// The OCI image.
     #[serde(default)]
@@ -52,4 +60,7 @@ pub struct Recipe {
     /// SOURCE_DATE_EPOCH, else the newest release date among the locked inputs.
     #[serde(default)]
     pub epoch: Option<u32>,
+    /// The file it was read from, for messages.
+    #[serde(skip)]
+    pub(crate) origin: Origin,
 }

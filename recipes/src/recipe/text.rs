@@ -74,6 +74,6 @@ impl JsonSchema for Text {
     }
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        String::json_schema(generator)
+        crate::schema::text(generator)
     }
 }

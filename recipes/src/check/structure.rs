@@ -1,0 +1,123 @@
+//! What must be right of a recipe before any template is replaced.
+
+use std::collections::BTreeMap;
+
+use super::grammar;
+use crate::error::{Problems, one_of};
+use crate::recipe::{GoToolchainInput, Input, Recipe, Source};
+use crate::template::{Piece, pieces};
+use crate::yaml::{Node, Place};
+
+/// Notes what is wrong with the recipe as a whole: names, arches, and parts that need each other.
+/// `root` is the file it came from.
+pub(crate) fn structure(recipe: &Recipe, root: &Node, problems: &mut Problems<'_>) {
+    if let Err(reason) = grammar::product_name(&recipe.name) {
+        let width = recipe.origin.width(recipe.name.at);
+        problems.add(recipe.name.at, width, format!("the name `{}` {reason}", recipe.name));
+    }
+    if let Some(inputs) = root.get("inputs") {
+        for entry in inputs.entries() {
+            if let Err(reason) = grammar::input_name(&entry.key) {
+                let Place { at, width } = entry.place;
+                problems.add(at, width, format!("the input name `{}` {reason}", entry.key));
+            }
+            if let Some(Input::GoToolchain(go)) = recipe.inputs.get(&entry.key) {
+                go_toolchain(recipe, go, &entry.key, &entry.node, entry.place, problems);
+            }
+        }
+    }
+    layers(recipe, root, problems);
+    refname(recipe, problems);
+}
+
+fn go_toolchain(
+    recipe: &Recipe,
+    go: &GoToolchainInput,
+    name: &str,
+    node: &Node,
+    input: Place,
+    problems: &mut Problems<'_>,
+) {
+    let Some(options) = node.get("go-toolchain") else { return };
+    let needs = [
+        (Source::Dir, "dir", go.dir.is_some()),
+        (Source::Archive, "archive", go.archive.is_some()),
+    ];
+    for (source, key, given) in needs {
+        let listed = go.sources.contains(&source);
+        if listed && !given {
+            let word = options.get("sources").into_iter().flat_map(Node::items);
+            let place = word.map(|item| (item, item.place)).find(|(item, _)| item.says(key));
+            let Place { at, width } = place.map_or(input, |(_, place)| place);
+            problems
+                .add(at, width, format!("the source `{key}` of input `{name}` has no place"))
+                .expected(format!("expected `{key}:` beside `sources`"));
+        }
+        if let (false, Some(entry)) = (listed, options.entry(key)) {
+            let Place { at, width } = entry.place;
+            problems
+                .add(at, width, format!("`{key}` is given, but is no source of input `{name}`"))
+                .expected(format!("expected `{key}` among its `sources`"));
+        }
+    }
+    if let (Some(archives), Some(entry)) = (&go.archive, options.entry("archive")) {
+        let missing: Vec<&str> = recipe
+            .arch
+            .iter()
+            .filter(|arch| !archives.contains_key(arch))
+            .map(|arch| arch.go())
+            .collect();
+        if !missing.is_empty() {
+            let Place { at, width } = entry.place;
+            problems
+                .add(at, width, format!("the archive of input `{name}` has not every arch"))
+                .expected(format!("expected one for {}", missing.join(" and ")));
+        }
+    }
+}
+
+fn layers(recipe: &Recipe, root: &Node, problems: &mut Problems<'_>) {
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    let nodes = root.get("layers").into_iter().flat_map(Node::items);
+    for (layer, node) in recipe.layers.iter().zip(nodes) {
+        let width = recipe.origin.width(layer.name.at);
+        match seen.get(layer.name.value.as_str()) {
+            Some(line) => {
+                problems
+                    .add(layer.name.at, width, format!("two layers are called `{}`", layer.name))
+                    .expected(format!("the first is on line {line}"));
+            }
+            None => {
+                seen.insert(&layer.name, layer.name.at.line);
+            }
+        }
+        let arches = layer.arch.iter().flatten();
+        for (arch, node) in arches.zip(node.get("arch").into_iter().flat_map(Node::items)) {
+            if !recipe.arch.contains(arch) {
+                let names: Vec<&str> = recipe.arch.iter().map(|arch| arch.go()).collect();
+                let Place { at, width } = node.place;
+                problems
+                    .add(
+                        at,
+                        width,
+                        format!("layer `{}` is for {arch}, the recipe is not", layer.name),
+                    )
+                    .expected(format!("expected {}", one_of(&names)));
+            }
+        }
+    }
+}
+
+/// With several arches, one ref for all of them would have each commit replace the one before.
+fn refname(recipe: &Recipe, problems: &mut Problems<'_>) {
+    let Some(refname) = recipe.ostree.refname.as_ref().filter(|_| recipe.arch.len() > 1) else {
+        return;
+    };
+    let Ok(pieces) = pieces(refname) else { return };
+    if !pieces.iter().any(|piece| matches!(piece, Piece::Name("arch" | "arch.uname"))) {
+        let width = recipe.origin.width(refname.at);
+        problems
+            .add(refname.at, width, "the ref is the same for every arch of the recipe")
+            .expected("expected `{{ arch.uname }}` in it");
+    }
+}

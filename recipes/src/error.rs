@@ -1,0 +1,206 @@
+//! What is wrong with a text that a person wrote: the place, the line itself, and what was
+//! expected there.
+
+use std::fmt;
+
+use crate::recipe::At;
+
+/// One thing that is wrong, with its place.
+///
+/// Displayed as a compiler would show it:
+///
+/// ```text
+/// error: unknown key `refrence` in image
+///   --> go.yaml:12:3
+///    |
+/// 12 |   refrence: x
+///    |   ^^^^^^^^ did you mean `reference`?
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, in one line.
+    pub message: String,
+    /// The file's name as the caller gave it.
+    pub file: String,
+    /// Where it is; line 0 when the problem concerns no single place.
+    pub at: At,
+    /// The line of the file it is on; empty without a place.
+    pub source_line: String,
+    /// How many characters of the line the carets underline; at least 1.
+    pub width: u32,
+    /// What was expected at that place, such as `expected a list`.
+    pub expected: Option<String>,
+    /// The valid name nearest to the one that was found.
+    pub nearest: Option<String>,
+}
+
+impl Problem {
+    /// What stands beside the carets: the nearest name if there is one, else what was expected.
+    pub fn label(&self) -> Option<String> {
+        match (&self.nearest, &self.expected) {
+            (Some(nearest), _) => Some(format!("did you mean `{nearest}`?")),
+            (None, expected) => expected.clone(),
+        }
+    }
+}
+
+/// How much of a long line is shown.
+const SHOWN: usize = 160;
+/// How much of a long line is shown before the caret.
+const BEFORE: usize = 60;
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        if self.at.line == 0 {
+            write!(f, "\n  --> {}", self.file)?;
+            if let Some(label) = self.label() {
+                write!(f, "\n   = {label}")?;
+            }
+            return Ok(());
+        }
+        let number = self.at.line.to_string();
+        let gutter = " ".repeat(number.len());
+        let (shown, pad) = window(&self.source_line, self.at.column);
+        write!(f, "\n{gutter}--> {}:{}:{}", self.file, self.at.line, self.at.column)?;
+        write!(f, "\n{gutter} |\n{number} | {shown}")?;
+        let room = shown.chars().count().saturating_sub(pad.chars().count()).max(1);
+        let carets = "^".repeat((self.width.max(1) as usize).min(room));
+        write!(f, "\n{gutter} | {pad}{carets}")?;
+        if let Some(label) = self.label() {
+            write!(f, " {label}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The part of the line that is shown, and the white space that leads to the caret under it.
+/// Control characters are replaced, so that a file cannot speak to the terminal.
+fn window(line: &str, column: u32) -> (String, String) {
+    let safe = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
+    let column = column.max(1) as usize - 1;
+    let length = line.chars().count();
+    let (skip, ellipsis) = match length > SHOWN && column > BEFORE {
+        true => (column - BEFORE, "…"),
+        false => (0, ""),
+    };
+    let mut shown: String = ellipsis.to_owned();
+    shown.extend(line.chars().skip(skip).take(SHOWN).map(safe));
+    if length > skip + SHOWN {
+        shown.push('…');
+    }
+    // Tabs stay tabs, so that the caret stands under its character however wide they are shown.
+    let mut pad: String = ellipsis.chars().map(|_| ' ').collect();
+    pad.extend(
+        line.chars().skip(skip).take(column - skip).map(|c| if c == '\t' { '\t' } else { ' ' }),
+    );
+    (shown, pad)
+}
+
+/// Why a recipe is refused: every problem that was found, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", render(.problems))]
+pub struct RecipeError {
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+/// Why a lock file cannot be read: every problem that was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", render(.problems))]
+pub struct LockError {
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+fn render(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n\n")
+}
+
+/// Gathers problems of one file.
+pub(crate) struct Problems<'a> {
+    file: &'a str,
+    text: &'a str,
+    found: Vec<Problem>,
+}
+
+impl<'a> Problems<'a> {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
+        Self { file, text, found: Vec::new() }
+    }
+
+    /// Notes a problem; the answer takes what was expected and the nearest name.
+    pub(crate) fn add(&mut self, at: At, width: u32, message: impl Into<String>) -> &mut Problem {
+        let line = (at.line as usize).checked_sub(1).and_then(|n| self.text.lines().nth(n));
+        let problem = Problem {
+            message: message.into(),
+            file: self.file.to_owned(),
+            at,
+            source_line: line.unwrap_or_default().to_owned(),
+            width,
+            expected: None,
+            nearest: None,
+        };
+        self.found.push(problem);
+        let last = self.found.len() - 1;
+        &mut self.found[last]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Everything that was found, in the order of the file, each once.
+    pub(crate) fn into_sorted(mut self) -> Vec<Problem> {
+        self.found.sort_by_key(|problem| (problem.at.line, problem.at.column));
+        let mut kept: Vec<Problem> = Vec::with_capacity(self.found.len());
+        for problem in self.found {
+            if !kept.contains(&problem) {
+                kept.push(problem);
+            }
+        }
+        kept
+    }
+}
+
+impl Problem {
+    /// Says what was expected.
+    pub(crate) fn expected(&mut self, expected: impl Into<String>) -> &mut Self {
+        self.expected = Some(expected.into());
+        self
+    }
+
+    /// Names the one of `names` nearest to `found`, or all of them where none is near.
+    pub(crate) fn nearest<'n>(
+        &mut self,
+        found: &str,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> &mut Self {
+        let names: Vec<&str> = names.into_iter().collect();
+        self.nearest = nearest(found, &names).map(str::to_owned);
+        if self.nearest.is_none() && self.expected.is_none() && !names.is_empty() {
+            self.expected = Some(format!("expected {}", one_of(&names)));
+        }
+        self
+    }
+}
+
+/// The name that `found` was most likely meant to be.
+fn nearest<'n>(found: &str, names: &[&'n str]) -> Option<&'n str> {
+    let found = found.to_lowercase().replace('_', "-");
+    names
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(&found, name), *name))
+        .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// `a`, `a or b`, `a, b or c`.
+pub(crate) fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [init @ .., last] => format!("{} or {last}", init.join(", ")),
+    }
+}

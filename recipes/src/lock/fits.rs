@@ -1,0 +1,295 @@
+//! Whether a lock is the lock of a recipe.
+
+use serde_json::{Map, Value, json};
+
+use super::{Lock, LockedInput};
+use crate::error::Problems;
+use crate::recipe::{ArchiveInput, GoToolchainInput, Input, Recipe, Source, Text};
+use crate::{Arch, Digest, Scope};
+
+/// In what a lock does not fit a recipe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// The recipe has an input that was never locked.
+    #[error("input {input:?} is not in the lock")]
+    Missing {
+        /// The input.
+        input: String,
+    },
+    /// An input was not locked for an arch of the recipe.
+    #[error("input {input:?} is not locked for {arch}")]
+    MissingArch {
+        /// The input.
+        input: String,
+        /// The arch.
+        arch: Arch,
+    },
+    /// The lock has an input that the recipe has not.
+    #[error("input {input:?} of the lock is no longer in the recipe")]
+    Extra {
+        /// The input.
+        input: String,
+    },
+    /// The lock has an input for an arch that the recipe has not.
+    #[error("input {input:?} is locked for {arch}, which the recipe no longer builds")]
+    ExtraArch {
+        /// The input.
+        input: String,
+        /// The arch.
+        arch: Arch,
+    },
+    /// An input is there twice for an arch.
+    #[error("input {input:?} is locked twice for {arch}")]
+    Twice {
+        /// The input.
+        input: String,
+        /// The arch.
+        arch: Arch,
+    },
+    /// The input became another kind of input.
+    #[error("input {input:?} is now of the kind {recipe}, it was locked as {lock}")]
+    Kind {
+        /// The input.
+        input: String,
+        /// The kind in the recipe.
+        recipe: &'static str,
+        /// The kind in the lock.
+        lock: &'static str,
+    },
+    /// The recipe asks for another version.
+    #[error("input {input:?} is now version {recipe}, {lock} is locked")]
+    Version {
+        /// The input.
+        input: String,
+        /// The version in the recipe.
+        recipe: String,
+        /// The version in the lock.
+        lock: String,
+    },
+    /// An input has different versions on different arches.
+    #[error("input {input:?} is locked as version {one} and as version {other}")]
+    Versions {
+        /// The input.
+        input: String,
+        /// One of its versions.
+        one: String,
+        /// Another.
+        other: String,
+    },
+    /// The recipe no longer has the source that the input was taken from.
+    #[error("input {input:?} was locked from the source {lock}, which the recipe no longer lists")]
+    Source {
+        /// The input.
+        input: String,
+        /// The source in the lock.
+        lock: &'static str,
+    },
+    /// The recipe no longer has the place that the input was taken from.
+    #[error("input {input:?} of {arch} was locked from {lock}, which the recipe no longer names")]
+    From {
+        /// The input.
+        input: String,
+        /// The arch.
+        arch: Arch,
+        /// The place in the lock.
+        lock: String,
+    },
+    /// The recipe says another digest of the file.
+    #[error("input {input:?} of {arch} now has the sha256 {recipe}, {lock} is locked")]
+    Sha256 {
+        /// The input.
+        input: String,
+        /// The arch.
+        arch: Arch,
+        /// The digest in the recipe, in hex.
+        recipe: String,
+        /// The digest in the lock, in hex.
+        lock: String,
+    },
+    /// Something else that the recipe says of the input changed.
+    #[error("the options of input {input:?} changed in the recipe since it was locked")]
+    Options {
+        /// The input.
+        input: String,
+    },
+}
+
+impl Lock {
+    /// Whether this is the lock of `recipe`, which is as parsed, not expanded.
+    ///
+    /// # Errors
+    /// [`Misfit`]: the first input, by name, that changed, and in what.
+    pub fn fits(&self, recipe: &Recipe) -> Result<(), Misfit> {
+        for name in recipe.inputs.keys() {
+            self.fits_input(recipe, name)?;
+        }
+        let known = |name: &str| recipe.inputs.contains_key(name);
+        let locked = self.inputs.iter().map(|input| &input.name).chain(self.recipe_inputs.keys());
+        match locked.into_iter().find(|name| !known(name)) {
+            Some(input) => Err(Misfit::Extra { input: input.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what is locked for one input is what `recipe` asks for; the others may have changed.
+    ///
+    /// # Errors
+    /// [`Misfit`], in what the input changed.
+    pub fn fits_input(&self, recipe: &Recipe, name: &str) -> Result<(), Misfit> {
+        let input = name.to_owned();
+        let Some(wanted) = recipe.inputs.get(name) else { return Err(Misfit::Extra { input }) };
+        let locked: Vec<&LockedInput> = self.inputs.iter().filter(|one| one.name == name).collect();
+        if locked.is_empty() {
+            return Err(Misfit::Missing { input });
+        }
+        for pair in locked.windows(2) {
+            let version = |one: &LockedInput| one.version.clone().unwrap_or_else(|| "none".into());
+            if pair[0].arch == pair[1].arch {
+                return Err(Misfit::Twice { input, arch: pair[0].arch });
+            }
+            if pair[0].version != pair[1].version {
+                let (one, other) = (version(pair[0]), version(pair[1]));
+                return Err(Misfit::Versions { input, one, other });
+            }
+        }
+        if let Some(extra) = locked.iter().find(|one| !recipe.arch.contains(&one.arch)) {
+            return Err(Misfit::ExtraArch { input, arch: extra.arch });
+        }
+        for &arch in &recipe.arch {
+            let Some(locked) = locked.iter().find(|locked| locked.arch == arch) else {
+                return Err(Misfit::MissingArch { input, arch });
+            };
+            if wanted.kind() != locked.kind {
+                let (recipe, lock) = (wanted.kind().name(), locked.kind.name());
+                return Err(Misfit::Kind { input, recipe, lock });
+            }
+            match on(recipe, arch).inputs.get(name) {
+                Some(Input::GoToolchain(go)) => go_toolchain(go, locked)?,
+                Some(Input::Archive(file)) => archive(file, locked)?,
+                None => {}
+            }
+        }
+        match self.recipe_inputs.get(name) {
+            Some(digest) if *digest == meaning(recipe, name) => Ok(()),
+            _ => Err(Misfit::Options { input }),
+        }
+    }
+}
+
+fn go_toolchain(wanted: &GoToolchainInput, locked: &LockedInput) -> Result<(), Misfit> {
+    let input = locked.name.clone();
+    let version = locked.version.clone().unwrap_or_else(|| "none".into());
+    if wanted.version.value != version {
+        let recipe = wanted.version.value.clone();
+        return Err(Misfit::Version { input, recipe, lock: version });
+    }
+    if !wanted.sources.contains(&locked.source) {
+        return Err(Misfit::Source { input, lock: locked.source.name() });
+    }
+    match locked.source {
+        Source::Pypi => Ok(()),
+        Source::Dir => place(wanted.dir.iter(), locked),
+        Source::Archive => match wanted.archive.as_ref().and_then(|map| map.get(&locked.arch)) {
+            Some(wanted) => archive(wanted, locked),
+            None => place([].into_iter(), locked),
+        },
+    }
+}
+
+fn archive(wanted: &ArchiveInput, locked: &LockedInput) -> Result<(), Misfit> {
+    place(wanted.path.iter().chain(&wanted.urls), locked)?;
+    let lock = locked.file.map_or_else(|| "none".into(), |file| file.sha256.hex());
+    if wanted.sha256.value != lock {
+        let recipe = wanted.sha256.value.clone();
+        return Err(Misfit::Sha256 { input: locked.name.clone(), arch: locked.arch, recipe, lock });
+    }
+    Ok(())
+}
+
+fn place<'t>(
+    mut places: impl Iterator<Item = &'t Text>,
+    locked: &LockedInput,
+) -> Result<(), Misfit> {
+    match places.any(|place| place.value == locked.from) {
+        true => Ok(()),
+        false => Err(Misfit::From {
+            input: locked.name.clone(),
+            arch: locked.arch,
+            lock: locked.from.clone(),
+        }),
+    }
+}
+
+/// The recipe on an arch, as far as its inputs go, whose templates need no lock.
+fn on(recipe: &Recipe, arch: Arch) -> Recipe {
+    recipe.expand_into(&Scope::new(arch, &Default::default()), &mut Problems::new("", ""))
+}
+
+/// A digest of what the recipe says of an input, whatever its spelling: canonical JSON of its
+/// options on each arch. An option that is left out does not count, so an option that the language
+/// gains does not change the digest of recipes without it.
+pub(super) fn meaning(recipe: &Recipe, name: &str) -> Digest {
+    let mut arches = Map::new();
+    for &arch in &recipe.arch {
+        if let Some(input) = on(recipe, arch).inputs.get(name) {
+            let mut meaning = match input {
+                Input::GoToolchain(go) => go_toolchain_meaning(go, arch),
+                Input::Archive(archive) => archive_meaning(archive),
+            };
+            meaning.insert("kind".into(), input.kind().name().into());
+            arches.insert(arch.go().into(), Value::Object(meaning));
+        }
+    }
+    Digest::of(canonical(&Value::Object(arches)))
+}
+
+fn go_toolchain_meaning(go: &GoToolchainInput, arch: Arch) -> Map<String, Value> {
+    let GoToolchainInput { version, sources, dir, archive, verify } = go;
+    let mut meaning = Map::new();
+    meaning.insert("version".into(), json!(version.value));
+    meaning.insert("sources".into(), sources.iter().map(|source| source.name()).collect());
+    if let Some(dir) = dir {
+        meaning.insert("dir".into(), json!(dir.value));
+    }
+    if let Some(archive) = archive.as_ref().and_then(|map| map.get(&arch)) {
+        meaning.insert("archive".into(), Value::Object(archive_meaning(archive)));
+    }
+    if !verify.is_empty() {
+        meaning.insert("verify".into(), verify.iter().map(|verify| verify.name()).collect());
+    }
+    meaning
+}
+
+fn archive_meaning(archive: &ArchiveInput) -> Map<String, Value> {
+    let ArchiveInput { path, urls, sha256, strip } = archive;
+    let mut meaning = Map::new();
+    meaning.insert("sha256".into(), json!(sha256.value));
+    if let Some(path) = path {
+        meaning.insert("path".into(), json!(path.value));
+    }
+    if !urls.is_empty() {
+        meaning.insert("urls".into(), urls.iter().map(|url| url.value.as_str()).collect());
+    }
+    if let Some(strip) = strip {
+        meaning.insert("strip".into(), json!(strip));
+    }
+    meaning
+}
+
+/// JSON without white space and with sorted keys, whatever order the map keeps them in.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            let pair = |key: &&String| {
+                format!("{}:{}", Value::from(key.as_str()), canonical(&map[key.as_str()]))
+            };
+            format!("{{{}}}", keys.iter().map(pair).collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(","))
+        }
+        scalar => scalar.to_string(),
+    }
+}

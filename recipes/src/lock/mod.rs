@@ -1,0 +1,134 @@
+//! The lock file: what every input of a recipe turned out to be, for each arch.
+//!
+//! The file is TOML, one stanza for each input and arch, sorted, so that a change is a small
+//! difference in review. A build takes nothing but what the lock names; whether the lock still fits
+//! the recipe is answered by [`Lock::fits`].
+
+mod fits;
+mod read;
+mod write;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+pub use crate::error::LockError;
+use crate::recipe::{Input, Source};
+use crate::{Arch, Digest, Recipe};
+pub use fits::Misfit;
+
+/// What every input of a recipe is, pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// What the recipe said of each input when it was locked, as a digest of its meaning.
+    recipe_inputs: BTreeMap<String, Digest>,
+    /// Sorted by name and arch, each pair once.
+    inputs: Vec<LockedInput>,
+}
+
+/// One input on one arch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedInput {
+    /// Its name in the recipe.
+    pub name: String,
+    /// The arch it was locked for.
+    pub arch: Arch,
+    /// What it is.
+    pub kind: InputKind,
+    /// Its version, where the kind has one: `1.27.3`.
+    pub version: Option<String>,
+    /// The source it was taken from. An input of the kind `archive` has [`Source::Archive`].
+    pub source: Source,
+    /// The place it was taken from: for `pypi` the package, its version and the file's name,
+    /// without a host; for `archive` the URL or the path as the recipe has it; for `dir` that path.
+    pub from: String,
+    /// The fetched file; none for `dir`.
+    pub file: Option<LockedFile>,
+    /// What the unpacked content is, equal from every source.
+    pub identity: Digest,
+    /// When it was released, in seconds since 1970, where the source tells.
+    pub released: Option<u64>,
+}
+
+/// A file as it is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockedFile {
+    /// Its digest.
+    pub sha256: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The kinds of inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputKind {
+    /// A Go distribution.
+    GoToolchain,
+    /// Any archive.
+    Archive,
+}
+
+impl InputKind {
+    /// The key that names it in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            InputKind::GoToolchain => "go-toolchain",
+            InputKind::Archive => "archive",
+        }
+    }
+}
+
+impl Input {
+    /// Its kind.
+    pub fn kind(&self) -> InputKind {
+        match self {
+            Input::GoToolchain(_) => InputKind::GoToolchain,
+            Input::Archive(_) => InputKind::Archive,
+        }
+    }
+}
+
+impl Lock {
+    /// The lock of `recipe` with these inputs, in any order. `recipe` is as parsed, not expanded.
+    ///
+    /// # Errors
+    /// [`Misfit`] when they are not what the recipe asks for.
+    pub fn new(recipe: &Recipe, mut inputs: Vec<LockedInput>) -> Result<Self, Misfit> {
+        inputs.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));
+        let recipe_inputs =
+            recipe.inputs.keys().map(|name| (name.clone(), fits::meaning(recipe, name))).collect();
+        let lock = Self { recipe_inputs, inputs };
+        lock.fits(recipe)?;
+        Ok(lock)
+    }
+
+    /// Every stanza, sorted by name and arch.
+    pub fn inputs(&self) -> &[LockedInput] {
+        &self.inputs
+    }
+
+    /// An input on an arch.
+    pub fn input(&self, name: &str, arch: Arch) -> Option<&LockedInput> {
+        self.inputs
+            .binary_search_by(|input| (input.name.as_str(), input.arch).cmp(&(name, arch)))
+            .ok()
+            .map(|index| &self.inputs[index])
+    }
+
+    /// The version of every input that has one, for [`Scope::new`](crate::Scope::new).
+    pub fn versions(&self) -> BTreeMap<String, String> {
+        self.inputs
+            .iter()
+            .filter_map(|input| Some((input.name.clone(), input.version.clone()?)))
+            .collect()
+    }
+
+    /// The newest release date among the inputs, in seconds since 1970.
+    pub fn newest_release(&self) -> Option<u64> {
+        self.inputs.iter().filter_map(|input| input.released).max()
+    }
+}
+
+#[cfg(test)]
+mod tests;

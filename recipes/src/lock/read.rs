@@ -1,0 +1,179 @@
+//! From the text of a lock file to a [`Lock`].
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+use super::{InputKind, Lock, LockError, LockedFile, LockedInput};
+use crate::error::{Problem, Problems};
+use crate::recipe::{At, Source};
+use crate::{Arch, Digest};
+
+/// The version of the format that is written and read.
+const VERSION: u64 = 1;
+
+#[derive(Deserialize)]
+struct AnyVersion {
+    version: Spanned<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    #[serde(rename = "version")]
+    _version: u64,
+    #[serde(default)]
+    recipe_inputs: BTreeMap<String, Digest>,
+    #[serde(default)]
+    input: Vec<Spanned<Stanza>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stanza {
+    name: String,
+    arch: Arch,
+    kind: InputKind,
+    version: Option<Spanned<String>>,
+    source: Spanned<Source>,
+    from: String,
+    sha256: Option<Hex>,
+    size: Option<u64>,
+    identity: Digest,
+    released: Option<u64>,
+}
+
+/// A digest without the algorithm in front.
+struct Hex(Digest);
+
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Digest::from_hex(&text).map(Hex).map_err(|_| {
+            serde::de::Error::custom(format!("{text:?} is not 64 lowercase hex digits"))
+        })
+    }
+}
+
+impl Lock {
+    /// Parses the text of a lock file. `file` is its name in messages.
+    ///
+    /// # Errors
+    /// [`LockError`] with the place of what is wrong: no TOML, another version of the format, a key
+    /// that is unknown or missing, or stanzas that contradict each other.
+    pub fn parse(text: &str, file: &str) -> Result<Self, LockError> {
+        let mut problems = Found { text, problems: Problems::new(file, text) };
+        match read(text, &mut problems) {
+            Some(lock) if problems.problems.is_empty() => Ok(lock),
+            _ => Err(LockError { problems: problems.problems.into_sorted() }),
+        }
+    }
+}
+
+fn read(text: &str, found: &mut Found<'_>) -> Option<Lock> {
+    let any: AnyVersion = found.toml(text)?;
+    let version = *any.version.get_ref();
+    if version != VERSION {
+        found
+            .add(any.version.span(), format!("this lock has format {version}"))
+            .expected(format!("this treelay reads format {VERSION}"));
+        return None;
+    }
+    let File { recipe_inputs, input: stanzas, .. } = found.toml(text)?;
+    let mut inputs: Vec<LockedInput> = Vec::with_capacity(stanzas.len());
+    for stanza in stanzas {
+        let span = stanza.span();
+        let stanza = stanza.into_inner();
+        check(&stanza, span, &inputs, &recipe_inputs, found);
+        let file = match (stanza.sha256, stanza.size) {
+            (Some(Hex(sha256)), Some(size)) => Some(LockedFile { sha256, size }),
+            _ => None,
+        };
+        inputs.push(LockedInput {
+            name: stanza.name,
+            arch: stanza.arch,
+            kind: stanza.kind,
+            version: stanza.version.map(Spanned::into_inner),
+            source: stanza.source.into_inner(),
+            from: stanza.from,
+            file,
+            identity: stanza.identity,
+            released: stanza.released,
+        });
+    }
+    inputs.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));
+    Some(Lock { recipe_inputs, inputs })
+}
+
+/// What the types cannot say of a stanza, and of it beside those before it.
+fn check(
+    stanza: &Stanza,
+    span: Range<usize>,
+    earlier: &[LockedInput],
+    recipe_inputs: &BTreeMap<String, Digest>,
+    found: &mut Found<'_>,
+) {
+    let Stanza { name, arch, .. } = stanza;
+    if !recipe_inputs.contains_key(name) {
+        found.add(span.clone(), format!("`recipe-inputs` does not have the input `{name}`"));
+    }
+    let local = *stanza.source.get_ref() == Source::Dir;
+    if local != (stanza.sha256.is_none() && stanza.size.is_none())
+        || stanza.sha256.is_some() != stanza.size.is_some()
+    {
+        let source = stanza.source.get_ref().name();
+        let needs = if local { "neither sha256 nor size" } else { "both sha256 and size" };
+        found
+            .add(stanza.source.span(), format!("input `{name}` of {arch} is not complete"))
+            .expected(format!("{source} has {needs}"));
+    }
+    let version = stanza.version.as_ref().map(Spanned::get_ref);
+    for other in earlier.iter().filter(|other| other.name == *name) {
+        if other.arch == *arch {
+            found.add(span.clone(), format!("input `{name}` of {arch} is there twice"));
+        }
+        if other.version.as_ref() != version {
+            let span = stanza.version.as_ref().map_or(span.clone(), Spanned::span);
+            let message =
+                format!("input `{name}` has another version on {arch} than on {}", other.arch);
+            found.add(span, message).expected(match &other.version {
+                Some(version) => format!("expected {version}"),
+                None => "expected none".into(),
+            });
+            break;
+        }
+    }
+}
+
+/// Problems by byte ranges.
+struct Found<'a> {
+    text: &'a str,
+    problems: Problems<'a>,
+}
+
+impl Found<'_> {
+    fn toml<T: serde::de::DeserializeOwned>(&mut self, text: &str) -> Option<T> {
+        match toml::from_str(text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(error.span().unwrap_or(0..0), error.message().replace('\n', ": "));
+                None
+            }
+        }
+    }
+
+    fn add(&mut self, span: Range<usize>, message: String) -> &mut Problem {
+        let start = self.text.floor_char_boundary(span.start);
+        let before = &self.text[..start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let at = At {
+            line: before.matches('\n').count() as u32 + 1,
+            column: before[line_start..].chars().count() as u32 + 1,
+        };
+        let end = self.text.floor_char_boundary(span.end.max(start));
+        let width = self.text[start..end].lines().next().map_or(1, |line| line.chars().count());
+        self.problems.add(at, width.max(1) as u32, message)
+    }
+}

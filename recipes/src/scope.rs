@@ -1,0 +1,239 @@
+//! What the `{{ names }}` of a recipe mean on one arch, and a recipe with all of them replaced.
+
+use std::collections::BTreeMap;
+
+use crate::error::Problems;
+use crate::recipe::{GoToolchainInput, Input, Recipe, RecipeError, Text};
+use crate::template::{Piece, pieces};
+use crate::{Arch, check};
+
+/// What the template names of a recipe stand for on one arch, beside what the recipe itself says:
+/// `arch`, `arch.uname`, and `input.<name>.version` for every input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    arch: Arch,
+    versions: BTreeMap<String, String>,
+}
+
+impl Scope {
+    /// The scope of `arch`, with the versions of the inputs by input name as
+    /// [`Lock::versions`](crate::Lock::versions) gives them.
+    pub fn new(arch: Arch, input_versions: &BTreeMap<String, String>) -> Self {
+        Self { arch, versions: input_versions.clone() }
+    }
+
+    /// The arch.
+    pub fn arch(&self) -> Arch {
+        self.arch
+    }
+}
+
+/// What a text is about, which decides the names that have a meaning in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// `version`: the same on every arch.
+    Version,
+    /// A text of an input: known before anything is locked.
+    Input,
+    /// A text that all arches share.
+    Shared,
+    /// Any other.
+    Anything,
+}
+
+impl About {
+    fn knows(self, name: &str) -> bool {
+        match name {
+            "name" => true,
+            "version" => matches!(self, About::Shared | About::Anything),
+            "arch" | "arch.uname" => matches!(self, About::Input | About::Anything),
+            _ => self != About::Input,
+        }
+    }
+
+    fn why_not(self) -> &'static str {
+        match self {
+            About::Version | About::Shared => "this text is the same for every arch",
+            About::Input | About::Anything => "inputs are known before the lock is",
+        }
+    }
+}
+
+impl Recipe {
+    /// The recipe as it is for one arch: every `{{ name }}` replaced, and the layers and
+    /// archives of other arches left out. Places in the file are kept. A name (`name:`) takes no templates.
+    ///
+    /// # Errors
+    /// [`RecipeError`] with everything that is wrong: a name that has no meaning, or a replaced text
+    /// that breaks a rule (a path that is not absolute, a ref that OSTree refuses).
+    pub fn expand(&self, scope: &Scope) -> Result<Recipe, RecipeError> {
+        let mut problems = self.origin.problems();
+        let expanded = self.expand_into(scope, &mut problems);
+        if problems.is_empty() {
+            check::values(&expanded, &mut problems);
+        }
+        match problems.is_empty() {
+            true => Ok(expanded),
+            false => Err(RecipeError { problems: problems.into_sorted() }),
+        }
+    }
+
+    /// The versions that the recipe itself asks for, by input; what the lock will say unless a
+    /// version is resolved while locking.
+    pub fn input_versions(&self) -> BTreeMap<String, String> {
+        let version = |input: &Input| match input {
+            Input::GoToolchain(go) => Some(go.version.value.clone()),
+            Input::Archive(_) => None,
+        };
+        self.inputs
+            .iter()
+            .filter_map(|(name, input)| Some((name.clone(), version(input)?)))
+            .collect()
+    }
+
+    /// Replaces the names; problems are noted, and their texts left as they are.
+    pub(crate) fn expand_into(&self, scope: &Scope, problems: &mut Problems<'_>) -> Recipe {
+        let mut recipe = self.clone();
+        recipe.layers.retain(|layer| layer.is_for(scope.arch));
+        for input in recipe.inputs.values_mut() {
+            if let Input::GoToolchain(GoToolchainInput { archive: Some(archives), .. }) = input {
+                archives.retain(|arch, _| *arch == scope.arch);
+            }
+        }
+        let mut names = BTreeMap::from([
+            ("name".to_owned(), self.name.value.clone()),
+            ("arch".to_owned(), scope.arch.go().to_owned()),
+            ("arch.uname".to_owned(), scope.arch.uname().to_owned()),
+            // Stands there so that it is a known name in the version itself too.
+            ("version".to_owned(), String::new()),
+        ]);
+        for (input, version) in &scope.versions {
+            names.insert(format!("input.{input}.version"), version.clone());
+        }
+        let origin = &self.origin;
+        let mut replace = |about: About, text: &mut Text, names: &BTreeMap<String, String>| {
+            let width = origin.width(text.at);
+            match replaced(&text.value, about, names) {
+                Ok(value) => text.value = value,
+                Err(Unknown::Malformed(error)) => {
+                    problems.add(text.at, width, error.to_string()).expected(error.expected());
+                }
+                Err(Unknown::Name(name)) => {
+                    problems
+                        .add(text.at, width, format!("unknown template name `{name}`"))
+                        .nearest(
+                            &name,
+                            names.keys().map(String::as_str).filter(|name| about.knows(name)),
+                        );
+                }
+                Err(Unknown::NotHere(name)) => {
+                    problems
+                        .add(text.at, width, format!("`{name}` has no meaning here"))
+                        .expected(about.why_not());
+                }
+            }
+        };
+        replace(About::Version, &mut recipe.version, &names);
+        names.insert("version".to_owned(), recipe.version.value.clone());
+        for_each_text(&mut recipe, &mut |about, text| replace(about, text, &names));
+        recipe
+    }
+}
+
+enum Unknown {
+    Malformed(crate::template::Malformed),
+    Name(String),
+    NotHere(String),
+}
+
+fn replaced(text: &str, about: About, names: &BTreeMap<String, String>) -> Result<String, Unknown> {
+    let mut value = String::with_capacity(text.len());
+    for piece in pieces(text).map_err(Unknown::Malformed)? {
+        match piece {
+            Piece::Text(text) => value.push_str(text),
+            Piece::Name(name) => match names.get(name) {
+                Some(_) if !about.knows(name) => return Err(Unknown::NotHere(name.to_owned())),
+                Some(meaning) => value.push_str(meaning),
+                None => return Err(Unknown::Name(name.to_owned())),
+            },
+        }
+    }
+    Ok(value)
+}
+
+/// Calls `visit` with every text that may hold templates, `name` and `version` excepted. Written
+/// out field by field without `..`, so that a new field of the language cannot be forgotten here.
+fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
+    use crate::recipe::*;
+    let Recipe {
+        name: _,
+        version: _,
+        arch: _,
+        epoch: _,
+        origin: _,
+        summary,
+        inputs,
+        layers,
+        image,
+        ostree,
+    } = recipe;
+    summary.iter_mut().for_each(|text| visit(About::Shared, text));
+
+    let archive = |archive: &mut ArchiveInput, visit: &mut dyn FnMut(About, &mut Text)| {
+        let ArchiveInput { path, urls, sha256, strip: _ } = archive;
+        path.iter_mut().chain(urls).for_each(|text| visit(About::Input, text));
+        visit(About::Input, sha256);
+    };
+    for input in inputs.values_mut() {
+        match input {
+            Input::GoToolchain(go) => {
+                let GoToolchainInput { version, sources: _, dir, archive: archives, verify: _ } =
+                    go;
+                visit(About::Input, version);
+                dir.iter_mut().for_each(|text| visit(About::Input, text));
+                archives
+                    .iter_mut()
+                    .flat_map(|map| map.values_mut())
+                    .for_each(|a| archive(a, visit));
+            }
+            Input::Archive(input) => archive(input, visit),
+        }
+    }
+
+    let mut any = |text: &mut Text| visit(About::Anything, text);
+    for layer in layers {
+        let Layer { name, arch: _, share: _, go_toolchain, files, directory } = layer;
+        any(name);
+        if let Some(GoToolchainLayer { input, prefix, link }) = go_toolchain {
+            any(input);
+            any(prefix);
+            link.iter_mut().for_each(&mut any);
+        }
+        for file in files.iter_mut().flatten() {
+            let FileEntry { path, content, source, link, dir: _, mode, uid: _, gid: _, xattrs } =
+                file;
+            any(path);
+            [content, source, link, mode].into_iter().flatten().for_each(&mut any);
+            xattrs.values_mut().for_each(&mut any);
+        }
+        if let Some(DirectoryLayer { source, prefix, uid: _, gid: _, mode, exclude }) = directory {
+            any(source);
+            any(prefix);
+            mode.iter_mut().chain(exclude).for_each(&mut any);
+        }
+    }
+
+    let Image { reference, base, config, annotations, compression: _ } = image;
+    let ImageConfig { user, entrypoint, cmd, env, workdir, ports, volumes, stop_signal, labels } =
+        config;
+    [base, user, workdir, stop_signal].into_iter().flatten().for_each(&mut any);
+    [entrypoint, cmd, ports, volumes].into_iter().flatten().for_each(&mut any);
+    [env, labels].into_iter().flat_map(|map| map.values_mut()).for_each(&mut any);
+
+    let Ostree { refname, metadata, collection } = ostree;
+    refname.iter_mut().chain(metadata.values_mut()).for_each(&mut any);
+
+    reference.iter_mut().for_each(|text| visit(About::Shared, text));
+    annotations.values_mut().for_each(|text| visit(About::Shared, text));
+    collection.iter_mut().for_each(|text| visit(About::Shared, text));
+}
