@@ -1,1 +1,4 @@
 //! builder
+pub mod dest;
+pub mod image_store;
+pub mod progress;

@@ -1,0 +1,197 @@
+//! Copying images between stores, bytes unchanged, signatures with them.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use treelay_recipes::Digest;
+
+use super::error::{Result, StoreError};
+use super::manifest::{Descriptor, Manifest, Parts};
+use super::{BlobSource, ImageRef, ImageStore, Placement, signatures};
+use crate::progress::{Outcome, Progress, Unwatched};
+
+/// How to copy.
+#[derive(Clone)]
+pub struct CopyOptions {
+    /// How many blobs move at once.
+    pub parallel: usize,
+    /// Whether the signatures of the index and of every child come along.
+    pub signatures: bool,
+    /// Who is told how far it is.
+    pub progress: Arc<dyn Progress>,
+}
+
+impl Default for CopyOptions {
+    fn default() -> Self {
+        Self { parallel: 4, signatures: true, progress: Arc::new(Unwatched) }
+    }
+}
+
+/// What was copied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CopyReport {
+    /// The index or manifest that was asked for.
+    pub image: Option<Descriptor>,
+    /// The manifests below it, in the order of the index.
+    pub children: Vec<Digest>,
+    /// What has signatures, and now has them in the destination.
+    pub signed: Vec<Digest>,
+    /// Blobs whose bytes moved, and how many bytes that were.
+    pub moved: (usize, u64),
+    /// Blobs that were there, or were mounted from another repository.
+    pub reused: usize,
+}
+
+impl CopyReport {
+    fn count(&mut self, outcome: Outcome, size: u64) {
+        match outcome {
+            Outcome::Moved => {
+                self.moved.0 += 1;
+                self.moved.1 += size;
+            }
+            Outcome::Reused | Outcome::Mounted => self.reused += 1,
+        }
+    }
+}
+
+/// Indexes inside indexes that are followed.
+const DEPTH: usize = 4;
+
+/// Copies an image with everything under it. `tag` is its name in the destination; without it, it
+/// is entered by digest alone. Blobs go first, then the manifests that name them, then their
+/// signatures, then the image itself with its tag, so that nobody sees it unsigned or in parts; the
+/// destination is committed at the end.
+///
+/// # Errors
+/// [`StoreError::NotFound`] when there is no such image, and whatever either store met. The
+/// destination's tag is then as it was.
+pub async fn copy(
+    from: &dyn ImageStore,
+    image: &ImageRef,
+    to: &dyn ImageStore,
+    tag: Option<&str>,
+    options: &CopyOptions,
+) -> Result<CopyReport> {
+    let Some(found) = from.resolve(image).await? else {
+        return Err(StoreError::NotFound { place: from.place(), what: image.to_string() });
+    };
+    let root = from.manifest(&found.digest).await?;
+    let mut report = CopyReport::default();
+    let mut manifests = Vec::new();
+    collect(from, root.clone(), DEPTH, &mut manifests).await?;
+
+    let mut blobs: Vec<Descriptor> = Vec::new();
+    for manifest in &manifests {
+        let known = to.manifest_proves_parts()
+            && to.resolve(&ImageRef::Digest(manifest.digest())).await?.is_some();
+        if let (false, Parts::Image { config, layers }) = (known, manifest.parts(&from.place())?) {
+            blobs.push(config);
+            blobs.extend(layers);
+        }
+    }
+    copy_blobs(from, blobs, to, options, &mut report).await?;
+    for manifest in manifests.iter().filter(|m| m.digest() != root.digest()) {
+        to.put_manifest(manifest, Placement::Child).await?;
+        report.children.push(manifest.digest());
+    }
+    if options.signatures {
+        for manifest in &manifests {
+            if copy_signatures(from, to, &manifest.digest(), options, &mut report).await? {
+                report.signed.push(manifest.digest());
+            }
+        }
+    }
+    let annotations = Default::default();
+    let placement = match tag {
+        Some(tag) => Placement::Tag { tag, annotations: &annotations },
+        None => Placement::Child,
+    };
+    report.image = Some(to.put_manifest(&root, placement).await?);
+    to.commit().await?;
+    Ok(report)
+}
+
+/// Puts blobs into a store, `parallel` at once; the outcomes stand in the order of `sources`.
+///
+/// # Errors
+/// The first error; the other transfers stop.
+pub async fn put_blobs(
+    to: &dyn ImageStore,
+    sources: &[BlobSource<'_>],
+    parallel: usize,
+) -> Result<Vec<Outcome>> {
+    stream::iter(sources.iter().map(|source| to.put_blob(source)))
+        .buffered(parallel.max(1))
+        .try_collect()
+        .await
+}
+
+/// The manifest and all below it, children before the index that names them, each once.
+async fn collect(
+    from: &dyn ImageStore,
+    manifest: Manifest,
+    depth: usize,
+    into: &mut Vec<Manifest>,
+) -> Result<()> {
+    if let Parts::Index(children) = manifest.parts(&from.place())? {
+        if depth == 0 {
+            let reason = format!("it holds more than {DEPTH} indexes inside each other");
+            let (place, digest) = (from.place(), manifest.digest());
+            return Err(StoreError::BadManifest { place, digest, reason });
+        }
+        for child in children {
+            if into.iter().all(|m| m.digest() != child.digest) {
+                let child = from.manifest(&child.digest).await?;
+                Box::pin(collect(from, child, depth - 1, into)).await?;
+            }
+        }
+    }
+    into.push(manifest);
+    Ok(())
+}
+
+async fn copy_blobs(
+    from: &dyn ImageStore,
+    mut blobs: Vec<Descriptor>,
+    to: &dyn ImageStore,
+    options: &CopyOptions,
+    report: &mut CopyReport,
+) -> Result<()> {
+    // Largest first: the transfers end at about the same time.
+    blobs.sort_by_key(|blob| (std::cmp::Reverse(blob.size), blob.digest));
+    blobs.dedup_by_key(|blob| blob.digest);
+    let sources: Vec<_> = blobs
+        .iter()
+        .map(|b| BlobSource::from_store(from, b).watched_by(Arc::clone(&options.progress)))
+        .collect();
+    let outcomes = put_blobs(to, &sources, options.parallel).await?;
+    for (outcome, blob) in outcomes.into_iter().zip(&blobs) {
+        report.count(outcome, blob.size);
+    }
+    Ok(())
+}
+
+/// Whether there were any. Referrers (the other place of signatures) belong here as well.
+async fn copy_signatures(
+    from: &dyn ImageStore,
+    to: &dyn ImageStore,
+    subject: &Digest,
+    options: &CopyOptions,
+    report: &mut CopyReport,
+) -> Result<bool> {
+    let tag = signatures::signature_tag(subject);
+    let Some(ours) = from.resolve(&ImageRef::Tag(tag.clone())).await? else {
+        return Ok(false);
+    };
+    let manifest = from.manifest(&ours.digest).await?;
+    let Parts::Image { config, mut layers } = manifest.parts(&from.place())? else {
+        let reason = "signatures must be in a manifest, not an index".to_owned();
+        let (place, digest) = (from.place(), ours.digest);
+        return Err(StoreError::BadManifest { place, digest, reason });
+    };
+    layers.push(config);
+    copy_blobs(from, layers, to, options, report).await?;
+    let annotations = signatures::signature_annotations();
+    to.put_manifest(&manifest, Placement::Tag { tag: &tag, annotations: &annotations }).await?;
+    Ok(true)
+}

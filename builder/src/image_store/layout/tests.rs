@@ -1,0 +1,170 @@
+use std::collections::BTreeMap;
+use std::fs;
+
+use futures_util::StreamExt;
+
+use super::*;
+use crate::image_store::{OpenRead, media, signatures};
+
+fn none() -> BTreeMap<String, String> {
+    BTreeMap::new()
+}
+
+/// An image of one layer, `text`, under `tag`.
+async fn put_image(layout: &Layout, text: &str, tag: &str) -> Descriptor {
+    let config = BlobSource::from_bytes(format!("{{\"c\":{text:?}}}"));
+    let layer = BlobSource::from_bytes(text.to_owned());
+    layout.put_blob(&config).await.unwrap();
+    layout.put_blob(&layer).await.unwrap();
+    let of = |b: &BlobSource<'_>| Descriptor::new("x/y", *b.digest(), b.size());
+    let json =
+        serde_json::json!({"schemaVersion": 2, "config": of(&config), "layers": [of(&layer)]});
+    let manifest = Manifest::new(media::MANIFEST, json.to_string().into_bytes());
+    layout.put_manifest(&manifest, Placement::Tag { tag, annotations: &none() }).await.unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn tags_are_seen_after_the_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a/b");
+    let layout = Layout::create(&path).unwrap();
+    let image = put_image(&layout, "one", "1.0").await;
+    let tag = ImageRef::Tag("1.0".into());
+    assert_eq!(layout.resolve(&tag).await.unwrap().unwrap().digest, image.digest);
+    assert!(matches!(Layout::open(&path), Err(StoreError::NotALayout { .. })));
+    layout.commit().await.unwrap();
+    let reader = Layout::open(&path).unwrap();
+    let found = reader.resolve(&ImageRef::Default).await.unwrap().unwrap();
+    assert_eq!((found.digest, found.media_type.as_str()), (image.digest, media::MANIFEST));
+    assert_eq!(names(&path), ["blobs", "index.json", "oci-layout"]);
+    assert_eq!(reader.tags().await.unwrap(), ["1.0"]);
+}
+
+#[tokio::test]
+async fn an_unchanged_commit_writes_nothing() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let inode = || fs::metadata(dir.path().join("index.json")).unwrap().ino();
+    for _ in 0..2 {
+        let layout = Layout::create(dir.path()).unwrap();
+        put_image(&layout, "one", "1.0").await;
+        layout.commit().await.unwrap();
+    }
+    let before = inode();
+    let layout = Layout::create(dir.path()).unwrap();
+    put_image(&layout, "one", "1.0").await;
+    layout.commit().await.unwrap();
+    assert_eq!(inode(), before);
+}
+
+#[tokio::test]
+async fn the_only_image_or_a_question() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::create(dir.path()).unwrap();
+    assert_eq!(layout.resolve(&ImageRef::Default).await.unwrap(), None);
+    let image = put_image(&layout, "one", "1.0").await;
+    put_image(&layout, "sig", &signatures::signature_tag(&image.digest)).await;
+    assert_eq!(layout.resolve(&ImageRef::Default).await.unwrap().unwrap().digest, image.digest);
+    put_image(&layout, "two", "2.0").await;
+    let error = layout.resolve(&ImageRef::Default).await.unwrap_err().to_string();
+    assert!(error.ends_with(": 1.0, 2.0"), "{error}");
+}
+
+#[tokio::test]
+async fn two_writers_lose_no_tag() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tasks = Vec::new();
+    for n in 0..8 {
+        let layout = Layout::create(dir.path()).unwrap();
+        tasks.push(tokio::spawn(async move {
+            put_image(&layout, &n.to_string(), &format!("t{n}")).await;
+            layout.commit().await.unwrap();
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(Layout::open(dir.path()).unwrap().tags().await.unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn what_lies_about_itself_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::create(dir.path()).unwrap();
+    for (text, size) in [("abd", 3), ("ab", 3), ("abcd", 3)] {
+        let open: OpenRead = Arc::new(move || Ok(Box::new(text.as_bytes())));
+        let source = BlobSource::from_reader(Digest::of("abc"), size, open);
+        let error = layout.put_blob(&source).await.unwrap_err();
+        let right = match text {
+            "abd" => matches!(error, StoreError::DigestMismatch { .. }),
+            _ => matches!(error, StoreError::SizeMismatch { .. }),
+        };
+        assert!(right, "{error}");
+    }
+    assert!(names(&dir.path().join("blobs/sha256")).is_empty());
+    assert_eq!(names(dir.path()), ["blobs", "oci-layout"]);
+}
+
+#[tokio::test]
+async fn leftovers_are_hashed_before_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::create(dir.path()).unwrap();
+    let digest = Digest::of("abc");
+    let file = dir.path().join("blobs/sha256").join(digest.hex());
+    fs::write(&file, "xyz").unwrap();
+    assert!(!layout.has_blob(&digest, 3).await.unwrap());
+    let source = BlobSource::from_bytes("abc");
+    assert_eq!(layout.put_blob(&source).await.unwrap(), Outcome::Moved);
+    assert_eq!(fs::read(&file).unwrap(), b"abc");
+    assert_eq!(layout.put_blob(&source).await.unwrap(), Outcome::Reused);
+}
+
+#[tokio::test]
+async fn damage_is_found_when_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::create(dir.path()).unwrap();
+    let image = put_image(&layout, "one", "1.0").await;
+    let blob = |d: &Digest| dir.path().join("blobs/sha256").join(d.hex());
+    fs::write(blob(&Digest::of("one")), "onE").unwrap();
+    let mut stream = layout.blob(&Digest::of("one"), 3).await.unwrap();
+    assert!(matches!(stream.next().await, Some(Err(StoreError::DigestMismatch { .. }))));
+    let mut bytes = fs::read(blob(&image.digest)).unwrap();
+    bytes.push(b' ');
+    fs::write(blob(&image.digest), bytes).unwrap();
+    let read = layout.manifest(&image.digest).await;
+    assert!(matches!(read, Err(StoreError::DigestMismatch { .. })));
+    let gone = layout.blob(&Digest::of("gone"), 3).await;
+    assert!(matches!(gone, Err(StoreError::NotFound { .. })));
+}
+
+#[test]
+fn refuses_what_is_not_a_layout() {
+    let dir = tempfile::tempdir().unwrap();
+    let reason = |result: Result<Layout>| match result {
+        Err(StoreError::NotALayout { reason, .. }) => reason,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("accepted"),
+    };
+    let at = |name: &str| dir.path().join(name);
+    assert!(reason(Layout::open(&at("missing"))).contains("no such directory"));
+    fs::write(at("file"), "").unwrap();
+    assert!(reason(Layout::create(&at("file"))).contains("not a directory"));
+    fs::create_dir(at("full")).unwrap();
+    fs::write(at("full/notes.txt"), "").unwrap();
+    assert!(reason(Layout::create(&at("full"))).contains("notes.txt"));
+    assert_eq!(names(&at("full")), ["notes.txt"]);
+    fs::create_dir(at("old")).unwrap();
+    fs::write(at("old/oci-layout"), r#"{"imageLayoutVersion":"2.0"}"#).unwrap();
+    assert!(reason(Layout::create(&at("old"))).contains("2.0"));
+    fs::write(at("old/oci-layout"), MARKER_TEXT).unwrap();
+    assert!(reason(Layout::open(&at("old"))).contains("blobs"));
+}
+
+const MARKER_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
