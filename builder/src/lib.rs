@@ -1,4 +1,8 @@
 //! builder
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 pub mod dest;
+pub mod fetch;
 pub mod image_store;
 pub mod progress;

@@ -1,0 +1,132 @@
+//! When to try again, and how long to wait before.
+
+use std::time::Duration;
+
+/// Bounds of everything that touches the network. The defaults suit people's connections; tests
+/// make them small.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Name resolution, TCP and TLS together.
+    pub connect: Duration,
+    /// From the request to the answer's header.
+    pub first_byte: Duration,
+    /// Between two arrivals of body bytes.
+    pub stall: Duration,
+    /// How often one place is tried in all.
+    pub tries: u32,
+    /// The wait before the second try; it doubles for each further one.
+    pub backoff: Duration,
+    /// The longest wait, also for what a server asks for with Retry-After.
+    pub longest_wait: Duration,
+    /// Downloads at a time.
+    pub parallel: usize,
+    /// Downloads at a time from one host.
+    pub per_host: usize,
+    /// Bytes that a download of unknown size may have.
+    pub max_size: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            first_byte: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            tries: 4,
+            backoff: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(60),
+            parallel: 6,
+            per_host: 4,
+            max_size: 16 << 30,
+        }
+    }
+}
+
+impl Limits {
+    /// The wait before try number `next` (the second is 1). `jitter` is from 0 up to 1: the wait
+    /// lies between half and the whole of the doubled time, so that many clients that failed
+    /// together do not come back together. What the server asked for is the least.
+    pub(super) fn wait(&self, next: u32, asked: Option<Duration>, jitter: f64) -> Duration {
+        let doubled = self.backoff.saturating_mul(1 << next.saturating_sub(1).min(16));
+        let wait = doubled.mul_f64(0.5 + jitter / 2.0);
+        wait.max(asked.unwrap_or_default()).min(self.longest_wait)
+    }
+}
+
+/// Whether an HTTP status may go away by itself (RFC 9110 section 15; 425: RFC 8470; 429:
+/// RFC 6585).
+pub(super) fn worth_another_try(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
+}
+
+/// What a Retry-After header asks for (RFC 9110, 10.2.3): seconds, or a date, which is held
+/// against the same answer's Date, so that neither a clock is read nor one that goes wrong hurts.
+pub(super) fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = http_date(value)?.checked_sub(http_date(date?)?)?;
+    Some(Duration::from_secs(until))
+}
+
+/// Seconds since 1970 of an IMF-fixdate, `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
+fn http_date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_, rest) = text.trim().split_once(", ")?;
+    let mut parts = rest.split([' ', ':']);
+    let day: u64 = parts.next()?.parse().ok()?;
+    let month = parts.next()?;
+    let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
+    let year: u64 = parts.next()?.parse().ok()?;
+    let hour: u64 = parts.next()?.parse().ok()?;
+    let minute: u64 = parts.next()?.parse().ok()?;
+    let second: u64 = parts.next()?.parse().ok()?;
+    let sane = (1970..10_000).contains(&year) && (1..=31).contains(&day) && hour < 24;
+    if parts.next() != Some("GMT") || !sane || minute > 59 || second > 60 {
+        return None;
+    }
+    // Days from civil, with the year beginning in March so that the leap day comes last.
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
+    /// Days from 0000-03-01 to 1970-01-01.
+    const TO_1970: u64 = 719_468;
+    Some(((days - TO_1970) * 24 + hour) * 3600 + minute * 60 + second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_with_jitter_within_bounds() {
+        let limits = Limits { backoff: Duration::from_secs(1), ..Limits::default() };
+        let seconds = |next, asked: Option<u64>, jitter| {
+            limits.wait(next, asked.map(Duration::from_secs), jitter).as_secs_f64()
+        };
+        assert_eq!(seconds(1, None, 0.0), 0.5);
+        assert_eq!(seconds(1, None, 1.0), 1.0);
+        assert_eq!(seconds(3, None, 1.0), 4.0);
+        assert_eq!(seconds(99, None, 1.0), 60.0);
+        assert_eq!(seconds(1, Some(7), 1.0), 7.0);
+        assert_eq!(seconds(1, Some(7200), 1.0), 60.0);
+    }
+
+    #[test]
+    fn dates_and_seconds() {
+        assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(http_date("Thu, 29 Feb 2024 00:00:00 GMT"), Some(1_709_164_800));
+        assert_eq!(http_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        for wrong in ["", "yesterday", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Foo 1994 08:49:37 GMT"]
+        {
+            assert_eq!(http_date(wrong), None, "{wrong}");
+        }
+        let date = Some("Sun, 06 Nov 1994 08:49:30 GMT");
+        let after = |value, date| retry_after(value, date).map(|d: Duration| d.as_secs());
+        assert_eq!(after("120", None), Some(120));
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT", date), Some(7));
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT", None), None);
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:00 GMT", date), None);
+    }
+}
