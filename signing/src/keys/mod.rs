@@ -19,6 +19,8 @@ mod kind;
 mod public;
 mod sealed;
 mod secret;
+#[cfg(test)]
+mod tests;
 
 pub use error::KeyError;
 pub use kind::{KeyKind, UnknownKeyKind};
@@ -27,12 +29,20 @@ pub use public::PublicKey;
 pub use sealed::SealedKey;
 pub use secret::{SecretKey, SecretKeyFile};
 
+use zeroize::Zeroizing;
+
 /// Longest file that is looked at for a key; the longest real one, a sealed RSA-8192 key, has
 /// about 9,000 bytes.
 const MAX_FILE: usize = 64 * 1024;
 
-/// Splits a PEM file into its label and content; [`None`] when it is not PEM at all.
-fn read_pem(file: &[u8]) -> Result<Option<(String, zeroize::Zeroizing<Vec<u8>>)>, KeyError> {
+/// A PEM file, decoded.
+struct Pem {
+    label: String,
+    content: Zeroizing<Vec<u8>>,
+}
+
+/// Decodes a PEM file; [`None`] when it is not PEM at all.
+fn read_pem(file: &[u8]) -> Result<Option<Pem>, KeyError> {
     if file.len() > MAX_FILE {
         return Err(KeyError::TooLong { length: file.len() });
     }
@@ -44,14 +54,14 @@ fn read_pem(file: &[u8]) -> Result<Option<(String, zeroize::Zeroizing<Vec<u8>>)>
     let damaged = |e: pem_rfc7468::Error| KeyError::Damaged { detail: format!("PEM: {e}") };
     let label = pem_rfc7468::decode_label(block).map_err(damaged)?.to_owned();
     let (_, content) = pem_rfc7468::decode_vec(block).map_err(damaged)?;
-    Ok(Some((label, zeroize::Zeroizing::new(content))))
+    Ok(Some(Pem { label, content: Zeroizing::new(content) }))
 }
 
 /// Decodes a file of one line of base64, as ostree keeps keys.
-fn read_base64_line(file: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, KeyError> {
+fn read_base64_line(file: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD
         .decode(file.trim_ascii())
-        .map(zeroize::Zeroizing::new)
+        .map(Zeroizing::new)
         .map_err(|_| KeyError::NotAKey)
 }

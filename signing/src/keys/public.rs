@@ -11,7 +11,7 @@ use pkcs8::{DecodePublicKey as _, EncodePublicKey as _, ObjectIdentifier};
 use sha2::{Digest as _, Sha256};
 use sigstore::crypto::{CosignVerificationKey, Signature as SigstoreSignature, SigningScheme};
 
-use super::{KeyError, KeyKind};
+use super::{KeyError, KeyKind, Pem};
 
 /// RFC 8017, appendix A.1.
 pub(super) const OID_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -43,9 +43,9 @@ enum Inner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fit {
     /// The key made this signature over this message.
-    Fits,
+    Yes,
     /// It did not.
-    DoesNotFit,
+    No,
     /// These bytes have not the form of a signature by such a key, which is what is said here.
     Malformed(&'static str),
 }
@@ -58,9 +58,9 @@ impl PublicKey {
     /// [`KeyError`] for anything else, also for a secret key.
     pub fn parse(file: &[u8]) -> Result<Self, KeyError> {
         match super::read_pem(file)? {
-            Some((label, der)) if label == "PUBLIC KEY" => Self::from_spki_der(&der),
-            Some((label, _)) if label.ends_with("PRIVATE KEY") => Err(KeyError::SecretGiven),
-            Some((label, _)) => Err(KeyError::UnsupportedFile {
+            Some(Pem { label, content }) if label == "PUBLIC KEY" => Self::from_spki_der(&content),
+            Some(Pem { label, .. }) if label.ends_with("PRIVATE KEY") => Err(KeyError::SecretGiven),
+            Some(Pem { label, .. }) => Err(KeyError::UnsupportedFile {
                 hint: match label.as_str() {
                     "RSA PUBLIC KEY" => "convert it: openssl rsa -RSAPublicKey_in -pubout",
                     "CERTIFICATE" => "take its key: openssl x509 -noout -pubkey",
@@ -287,7 +287,7 @@ fn sigstore_fits(key: &CosignVerificationKey, message: &[u8], signature: &[u8]) 
 }
 
 fn fit(fits: bool) -> Fit {
-    if fits { Fit::Fits } else { Fit::DoesNotFit }
+    if fits { Fit::Yes } else { Fit::No }
 }
 
 pub(super) fn damaged(error: impl fmt::Display) -> KeyError {

@@ -18,7 +18,7 @@ use sigstore::crypto::signing_key::{
 use zeroize::Zeroizing;
 
 use super::public::{damaged, kind_of};
-use super::{KeyError, KeyKind, PublicKey, SealedKey, sealed};
+use super::{KeyError, KeyKind, Pem, PublicKey, SealedKey, sealed};
 use crate::SignError;
 
 /// Bits of the RSA keys made here: 128 bits of strength (NIST SP 800-57 part 1, table 2).
@@ -43,7 +43,7 @@ enum Inner {
 #[derive(Debug)]
 pub enum SecretKeyFile {
     /// A key that anybody may use who can read the file.
-    Open(SecretKey),
+    Open(Box<SecretKey>),
     /// A key that needs a password.
     Sealed(SealedKey),
 }
@@ -55,16 +55,16 @@ impl SecretKeyFile {
     /// [`KeyError`] when the file holds no key that is read (see the [module](super)), or seals
     /// it with absurd parameters.
     pub fn parse(file: &[u8]) -> Result<Self, KeyError> {
-        let Some((label, content)) = super::read_pem(file)? else {
+        let Some(Pem { label, content }) = super::read_pem(file)? else {
             let raw = super::read_base64_line(file)?;
             return match raw.len() {
-                64 => SecretKey::from_ostree_bytes(&raw).map(Self::Open),
+                64 => SecretKey::from_ostree_bytes(&raw).map(Self::open),
                 32 => Err(KeyError::PublicGiven),
                 _ => Err(KeyError::NotAKey),
             };
         };
         let hint = match label.as_str() {
-            "PRIVATE KEY" => return SecretKey::from_pkcs8_der(&content).map(Self::Open),
+            "PRIVATE KEY" => return SecretKey::from_pkcs8_der(&content).map(Self::open),
             sealed::LABEL | sealed::OLD_LABEL => {
                 return SealedKey::parse(&content).map(Self::Sealed);
             }
@@ -77,6 +77,10 @@ impl SecretKeyFile {
             _ => "expected PRIVATE KEY or ENCRYPTED SIGSTORE PRIVATE KEY",
         };
         Err(KeyError::UnsupportedFile { label, hint })
+    }
+
+    fn open(key: SecretKey) -> Self {
+        Self::Open(Box::new(key))
     }
 }
 
@@ -115,7 +119,7 @@ impl SecretKey {
         password: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, E>,
     ) -> Result<Self, E> {
         match SecretKeyFile::parse(file)? {
-            SecretKeyFile::Open(key) => Ok(key),
+            SecretKeyFile::Open(key) => Ok(*key),
             SecretKeyFile::Sealed(sealed) => Ok(sealed.open(&password()?)?),
         }
     }

@@ -88,11 +88,11 @@ fn verify_bytes(message: &[u8], signature: &Signature, key: &PublicKey) -> Verdi
         return Verdict::Unknown(Reason::OtherKey { fingerprint, found: found.clone() });
     }
     match key.fits(message, &signature.bytes) {
-        Fit::Fits => Verdict::Good,
+        Fit::Yes => Verdict::Good,
         Fit::Malformed(expected) => {
             Verdict::Bad(Reason::Malformed { length: signature.bytes.len(), expected })
         }
-        Fit::DoesNotFit => {
+        Fit::No => {
             if let Some(hash) = key.fits_with_other_hash(message, &signature.bytes) {
                 return Verdict::Bad(Reason::HashNobodyReads { scheme: signature.scheme, hash });
             }

@@ -266,3 +266,105 @@ impl<'de> Deserialize<'de> for Json {
         deserializer.deserialize_any(AnyJson)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:db270f0acb4e573c5f49cb758c2c0ee280c09d19fd7000552fa73a0ab3af9683";
+    const GOOD: &str = include_str!("../../../fixtures/image.payload");
+
+    #[test]
+    fn writes_what_cosign_writes() {
+        let payload = Payload::new("127.0.0.1:5077/demo/img", DIGEST).unwrap();
+        assert_eq!(payload.to_bytes(), GOOD.as_bytes());
+        assert_eq!(Payload::parse(GOOD.as_bytes()), Ok(payload));
+    }
+
+    #[test]
+    fn takes_what_strict_readers_take() {
+        for optional in [
+            "null",
+            "{}",
+            r#"{"creator":"someone","timestamp":1700000000}"#,
+            r#"{"timestamp":-1,"Creator":1.5,"note":{"deep":[1,true,null]}}"#,
+        ] {
+            let text = GOOD.replace("null", optional);
+            assert!(Payload::parse(text.as_bytes()).is_ok(), "{optional}");
+        }
+        let spaced = GOOD.replace(':', " : ").replace(',', ",\n").replace(" : 5077", ":5077");
+        let spaced = spaced.replace("sha256 : ", "sha256:");
+        assert!(Payload::parse(spaced.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        let change = |from: &str, to: &str| {
+            assert!(GOOD.contains(from), "{from}");
+            GOOD.replacen(from, to, 1)
+        };
+        let missing = |name: &str| PayloadError::Missing { name: name.to_owned() };
+        let unexpected = |name: &str| PayloadError::Unexpected { name: name.to_owned() };
+        let named: Vec<(String, PayloadError)> = vec![
+            ("{}".to_owned(), missing("critical")),
+            (change(r#","optional":null"#, ""), missing("optional")),
+            (change(r#","type":"cosign container image signature""#, ""), missing("critical.type")),
+            (change("optional", "Optional"), unexpected("Optional")),
+            (change("null", r#"null,"more":1"#), unexpected("more")),
+            (change("docker-manifest", "Docker-manifest"), {
+                unexpected("critical.image.Docker-manifest-digest")
+            }),
+            (change(r#""type":"#, r#""Type":"","type":"#), unexpected("critical.Type")),
+            (
+                change(r#"{"docker-reference""#, r#"{"x":1,"docker-reference""#),
+                unexpected("critical.identity.x"),
+            ),
+        ];
+        for (text, expected) in named {
+            assert_eq!(Payload::parse(text.as_bytes()), Err(expected), "{text}");
+        }
+
+        let wrong = [
+            ("\"cosign container image signature\"".to_owned(), "\"atomic container signature\""),
+            ("\"cosign container image signature\"".to_owned(), "1"),
+            (DIGEST.to_owned(), "sha256:00"),
+            (DIGEST[..12].to_owned(), "sha256:DB270"),
+            ("127.0.0.1:5077/demo/img".to_owned(), "a b"),
+            ("\"127.0.0.1:5077/demo/img\"".to_owned(), "null"),
+            ("null".to_owned(), "[]"),
+            ("null".to_owned(), "\"\""),
+            ("null".to_owned(), r#"{"timestamp":1.5}"#),
+            ("null".to_owned(), r#"{"creator":1}"#),
+        ];
+        for (from, to) in wrong {
+            let text = change(&from, to);
+            let refused = Payload::parse(text.as_bytes()).unwrap_err();
+            assert!(matches!(refused, PayloadError::Wrong { .. }), "{text}: {refused:?}");
+        }
+        for text in ["[]", "null", "\"\"", r#"[{"type":1},null]"#] {
+            let refused = Payload::parse(text.as_bytes()).unwrap_err();
+            assert!(matches!(refused, PayloadError::Wrong { .. }), "{text}: {refused:?}");
+        }
+
+        let not_json = [
+            String::new(),
+            GOOD[..GOOD.len() - 1].to_owned(),
+            format!("{GOOD} {{}}"),
+            change("null", r#"null,"optional":null"#),
+            // The same name, written in another way.
+            change("null", r#"null,"\u006fptional":null"#),
+            change("null", r#"{"a":{"b":1,"b":1}}"#),
+            change("null", &"[".repeat(100_000)),
+        ];
+        for text in not_json {
+            let refused = Payload::parse(text.as_bytes()).unwrap_err();
+            assert!(matches!(refused, PayloadError::NotJson { .. }), "{refused:?}");
+        }
+        let mut padded = GOOD.as_bytes().to_vec();
+        padded.resize(MAX_PAYLOAD, b' ');
+        assert!(Payload::parse(&padded).is_ok());
+        padded.push(b' ');
+        let length = padded.len();
+        assert_eq!(Payload::parse(&padded), Err(PayloadError::TooLong { length }));
+    }
+}
