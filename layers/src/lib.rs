@@ -6,7 +6,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod archive;
 mod contents;
+pub mod elf;
+pub mod go;
+pub mod kinds;
 pub mod tree;
 
 pub use contents::{ContentSink, Contents};

@@ -1,0 +1,158 @@
+//! Reading zip (APPNOTE 6.3.10), by its central directory.
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+
+use zip::result::ZipError;
+use zip::{System, ZipArchive};
+
+use super::collect::{Collector, Meta, Place};
+use super::error::ArchiveError;
+use crate::tree::Owner;
+
+/// The end record: its signature and its length without the comment (APPNOTE 4.3.16).
+const END: (&[u8; 4], u64) = (b"PK\x05\x06", 22);
+
+/// Reads a zip and hands its members to `collector`.
+pub(super) fn read<R: Read + Seek>(
+    archive: R,
+    size: u64,
+    collector: &mut Collector<'_>,
+) -> Result<(), ArchiveError> {
+    let mut archive = ZipArchive::new(BufReader::with_capacity(16 << 10, archive))
+        .map_err(|error| failed(error, collector))?;
+    if archive.offset() != 0 {
+        return Err(collector.corrupt("the archive is preceded by other data"));
+    }
+    for at in 0..archive.len() {
+        let entry = archive.by_index_data(at).map_err(|error| failed(error, collector))?;
+        if entry.encrypted() {
+            let member = String::from_utf8_lossy(entry.name_raw()).into_owned();
+            return Err(ArchiveError::Encrypted { member });
+        }
+    }
+    if archive.has_duplicate_names() {
+        let start = archive.central_directory_start();
+        return Err(repeated(archive.into_inner(), start, collector));
+    }
+    // Readers that stream see local headers, others the central directory: both must say the
+    // same, or the archive is two archives.
+    archive.validate_header_consistency().map_err(|error| failed(error, collector))?;
+    for at in 0..archive.len() {
+        member(&mut archive, at, collector)?;
+    }
+    let comment = archive.comment().len() as u64;
+    check_end(&mut archive.into_inner(), size, comment, collector)
+}
+
+/// The end record must be the end of the file.
+fn check_end(
+    archive: &mut (impl Read + Seek),
+    size: u64,
+    comment: u64,
+    collector: &Collector<'_>,
+) -> Result<(), ArchiveError> {
+    let mut signature = [0; 4];
+    let at = size.saturating_sub(END.1 + comment);
+    let read = archive.seek(SeekFrom::Start(at)).and_then(|_| archive.read_exact(&mut signature));
+    read.map_err(|error| collector.failed(error))?;
+    if signature == *END.0 { Ok(()) } else { Err(ArchiveError::TrailingData) }
+}
+
+/// Names the member that is there twice: the `zip` crate keeps only the last of a name.
+fn repeated(mut archive: impl Read + Seek, start: u64, collector: &Collector<'_>) -> ArchiveError {
+    let mut find = || -> io::Result<Vec<u8>> {
+        archive.seek(SeekFrom::Start(start))?;
+        let mut seen = std::collections::BTreeSet::new();
+        loop {
+            // A central header, 46 bytes: lengths of name, extra field and comment at 28, then
+            // these three (APPNOTE 4.3.12).
+            let mut header = [0; 46];
+            archive.read_exact(&mut header)?;
+            let length = |at: usize| usize::from(u16::from_le_bytes([header[at], header[at + 1]]));
+            let mut name = vec![0; length(28)];
+            archive.read_exact(&mut name)?;
+            archive.seek_relative((length(30) + length(32)) as i64)?;
+            if !seen.insert(name.clone()) {
+                return Ok(name);
+            }
+        }
+    };
+    match find() {
+        Ok(name) => ArchiveError::Twice { member: String::from_utf8_lossy(&name).into_owned() },
+        Err(error) => collector.failed(error),
+    }
+}
+
+/// What the kinds of file are in a Unix mode (POSIX, sys/stat.h; the numbers are zip's too).
+const TYPE: u32 = 0o170_000;
+const REGULAR: u32 = 0o100_000;
+const DIRECTORY: u32 = 0o040_000;
+const SYMLINK: u32 = 0o120_000;
+
+fn member<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    at: usize,
+    collector: &mut Collector<'_>,
+) -> Result<(), ArchiveError> {
+    let entry = archive.by_index_data(at).map_err(|error| failed(error, collector))?;
+    let name = entry.name_raw().to_vec();
+    let (size, is_dir) = (entry.size(), name.ends_with(b"/"));
+    // The upper half is a Unix mode wherever it is set, whichever system is named: Python writes
+    // both on every system. Elsewhere a zip says nothing of modes.
+    let mode = match entry.external_attributes() >> 16 {
+        0 if is_dir => DIRECTORY | 0o755,
+        0 => REGULAR | 0o644,
+        mode if mode & TYPE == 0 => mode | if is_dir { DIRECTORY } else { REGULAR },
+        mode => mode,
+    };
+    let from_dos = matches!(entry.system(), System::Dos);
+    let place = collector.begin(&name)?;
+    if from_dos && name.contains(&b'\\') {
+        let member = collector.member.clone();
+        return Err(ArchiveError::Path { member, reason: "separates with backslashes" });
+    }
+
+    let meta = Meta { mode, owner: Owner::default(), xattrs: Vec::new() };
+    let path = match (mode & TYPE, is_dir) {
+        (DIRECTORY, true) if size == 0 => {
+            if let Place::At(path) = place {
+                collector.dir(path, meta)?;
+            }
+            return Ok(());
+        }
+        (DIRECTORY, _) | (_, true) => {
+            return Err(collector
+                .corrupt("it is a file by its name and a directory by its mode, or the reverse"));
+        }
+        (REGULAR | SYMLINK, _) => place,
+        _ => {
+            let member = collector.member.clone();
+            return Err(ArchiveError::Special { member, kind: "device, FIFO or socket" });
+        }
+    };
+    let Place::At(path) = path else { return Ok(()) };
+    collector.check_size(size)?;
+    let mut content = archive.by_index(at).map_err(|error| failed(error, collector))?;
+    if mode & TYPE == REGULAR {
+        return collector.file(path, meta, size, &mut content, true);
+    }
+    // A link's target is its content; a target of 4096 bytes is refused as too long.
+    let mut target = Vec::new();
+    let read = content.take(4096).read_to_end(&mut target);
+    collector.spend(target.len() as u64)?;
+    read.map_err(|error| collector.failed(error))?;
+    collector.symlink(path, &target, meta)
+}
+
+/// What the `zip` crate's error means here.
+fn failed(error: ZipError, collector: &Collector<'_>) -> ArchiveError {
+    match error {
+        ZipError::Io(error) => collector.failed(error),
+        ZipError::InvalidArchive(reason) => collector.corrupt(reason),
+        ZipError::UnsupportedArchive(what) => collector.unsupported(what),
+        ZipError::CompressionMethodNotSupported(method) => {
+            collector.unsupported(format!("compression method {method}"))
+        }
+        other => collector.failed(io::Error::other(other)),
+    }
+}

@@ -1,0 +1,181 @@
+//! How each layer kind makes its tree.
+//!
+//! A kind is a function from its options and what they name to a [`Tree`]. It fetches nothing and
+//! starts nothing: [`Kind::needs`] *returns* what it needs, the builder gets it, and
+//! [`Kind::tree`] is given it. [`Kind::options`] is the rest of what the tree depends on, so that
+//! a tree can be remembered under it and the digests of the needs.
+//!
+//! One file here is one kind, and [`of`] is the list of them.
+
+mod directory;
+mod files;
+mod globs;
+mod go_toolchain;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use serde_json::Value;
+use treelay_recipes::recipe::{At, LayerKind, Text};
+use treelay_recipes::{Arch, Digest};
+
+use crate::go::GoError;
+use crate::tree::{NotATreePath, TreeError};
+use crate::{ContentSink, Contents, Tree, TreePath};
+
+pub use globs::Globs;
+
+/// The kind of a layer, with its options, which must have been expanded for the arch.
+pub fn of<'a>(layer: LayerKind<'a>) -> &'a dyn Kind {
+    match layer {
+        LayerKind::GoToolchain(layer) => layer,
+        LayerKind::Files(layer) => layer,
+        LayerKind::Directory(layer) => layer,
+    }
+}
+
+/// A layer kind, implemented by its options.
+pub trait Kind {
+    /// What the recipe calls it: `go-toolchain`.
+    fn name(&self) -> &'static str;
+
+    /// What it needs to be given, in the order it will be given it.
+    ///
+    /// # Errors
+    /// [`KindError`] for options that make no sense; found before anything is fetched.
+    fn needs(&self, arch: Arch) -> Result<Vec<Need>, KindError>;
+
+    /// What names its tree beside the digests of its needs: the kind, the version of its rules and
+    /// its options, without where they stand in a file and without the names of what it needs.
+    ///
+    /// # Errors
+    /// As [`Kind::needs`].
+    fn options(&self, arch: Arch) -> Result<Value, KindError>;
+
+    /// The tree. Contents that are the kind's own go into `sink`.
+    ///
+    /// # Errors
+    /// [`KindError`].
+    fn tree(
+        &self,
+        arch: Arch,
+        given: &Given<'_>,
+        sink: &mut dyn ContentSink,
+    ) -> Result<Tree, KindError>;
+}
+
+/// Something that a layer kind needs. Paths are as the recipe has them, relative to its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Need {
+    /// The tree of an input of the recipe, for the arch; given as [`Item::Tree`].
+    Input(Text),
+    /// A local file; given as [`Item::File`].
+    LocalFile(Text),
+    /// A local directory with all below it; given as [`Item::Tree`] with the directory as its root.
+    LocalDir {
+        /// The directory.
+        path: Text,
+        /// What need not be read: paths below the directory that [`Globs`] of these match.
+        exclude: Vec<Text>,
+    },
+}
+
+/// What a layer kind is given.
+pub struct Given<'a> {
+    /// One for each need, in the same order.
+    pub items: &'a [Item<'a>],
+    /// The contents of the items' files.
+    pub contents: &'a dyn Contents,
+}
+
+/// What one need became.
+#[derive(Debug, Clone, Copy)]
+pub enum Item<'a> {
+    /// The tree of an input or of a local directory.
+    Tree(&'a Tree),
+    /// A local file.
+    File {
+        /// SHA-256 of its content.
+        digest: Digest,
+        /// Its length in bytes.
+        size: u64,
+        /// Whether its owner may execute it.
+        executable: bool,
+    },
+}
+
+impl<'a> Given<'a> {
+    fn tree(&self, at: usize) -> Result<&'a Tree, KindError> {
+        match self.items.get(at) {
+            Some(Item::Tree(tree)) => Ok(tree),
+            _ => Err(KindError::NotGiven { at }),
+        }
+    }
+
+    fn file(&self, at: usize) -> Result<(Digest, u64, bool), KindError> {
+        match self.items.get(at) {
+            Some(Item::File { digest, size, executable }) => Ok((*digest, *size, *executable)),
+            _ => Err(KindError::NotGiven { at }),
+        }
+    }
+}
+
+/// Why a layer has no tree.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KindError {
+    /// An option makes no sense.
+    #[error("{reason}")]
+    Option {
+        /// Where the recipe says it.
+        at: At,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The Go distribution is not what was asked for.
+    #[error(transparent)]
+    Go(#[from] GoError),
+    /// The entries make no tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A path below the prefix is none.
+    #[error(transparent)]
+    Path(#[from] NotATreePath),
+    /// A content could not be kept.
+    #[error("keeping {path}: {source}")]
+    Keeping {
+        /// Whose content.
+        path: TreePath,
+        /// Why.
+        source: io::Error,
+    },
+    /// The caller did not give what was needed.
+    #[error("need {at} of the layer was not given as it was asked for")]
+    NotGiven {
+        /// Its place among the needs, counted from 0.
+        at: usize,
+    },
+}
+
+/// An option's error.
+fn wrong(text: &Text, reason: impl Into<String>) -> KindError {
+    KindError::Option { at: text.at, reason: reason.into() }
+}
+
+/// An absolute path of the recipe; `None` is the root.
+fn absolute(text: &Text) -> Result<Option<TreePath>, KindError> {
+    // A slash at the end is a common spelling of a directory.
+    let path = if text.len() > 1 { text.strip_suffix('/').unwrap_or(text) } else { text };
+    TreePath::from_absolute(path).map_err(|error| wrong(text, error.to_string()))
+}
+
+/// Permission bits in octal.
+fn mode(text: &Text) -> Result<u16, KindError> {
+    let octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    u16::from_str_radix(text, 8).ok().filter(|mode| octal && *mode <= 0o7777).ok_or_else(|| {
+        wrong(text, format!("{:?} is not a mode: expected octal digits, such as \"0644\"", &**text))
+    })
+}
