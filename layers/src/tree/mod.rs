@@ -18,6 +18,7 @@ pub use entry::{Entry, Node, Owner, Xattrs};
 pub use merge::{Conflict, Merged};
 pub use path::{NotATreePath, TreePath};
 pub use text::NotATree;
+pub(crate) use text::write_entry;
 
 use treelay_recipes::Digest;
 
