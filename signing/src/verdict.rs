@@ -54,7 +54,8 @@ pub enum Reason {
     },
     /// The signature names this very key, and does not fit.
     #[error(
-        "says it is made by key {fingerprint}, but does not fit: it or the signed bytes were changed"
+        "says it is made by key {fingerprint}, but does not fit: it or the signed bytes were \
+         changed"
     )]
     DoesNotFit {
         /// Of the key that was tried.

@@ -28,7 +28,8 @@ pub enum KeyError {
     },
     /// A key of a kind that is not read.
     #[error(
-        "unsupported kind of key: {found}; expected ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits"
+        "unsupported kind of key: {found}; expected ECDSA P-256 or P-384, Ed25519, or RSA of 2048 \
+         to 8192 bits"
     )]
     UnsupportedKind {
         /// The kind, as far as it is known.

@@ -74,7 +74,7 @@ fn another_key_is_unknown() {
 #[test]
 fn a_changed_byte_is_not_good() {
     each_case(|scheme, subject, key, _| {
-        // Verifying on P-384 is ten times slower than the rest; a sample keeps this test short.
+        // Verifying on P-384 is by far the slowest: a sample keeps this test short.
         let step = if key.kind() == KeyKind::EcdsaP384 { 5 } else { 1 };
         let good = stored(scheme.sign(&subject, key).unwrap());
         let check = |subject: &Subject<'_>, changed: &Signature, what: &str, at: usize| {
