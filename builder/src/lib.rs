@@ -5,4 +5,5 @@
 pub mod dest;
 pub mod fetch;
 pub mod image_store;
+pub mod ostree_repo;
 pub mod progress;

@@ -1,0 +1,386 @@
+//! [`Run`]: the commits of one build, which become visible together.
+
+use std::collections::HashMap;
+
+use ostree::glib::Variant;
+use ostree::{ObjectType, Repo, RepoCommitState, RepoMode};
+use treelay_layers::Contents;
+use treelay_layers::tree::Tree;
+use treelay_recipes::Digest;
+
+use super::commit::{CommitOutcome, CommitSpec, Written};
+use super::content::{self, Job, ObjectMemory, Target};
+use super::error::{Doing, OstreeError, Result};
+use super::hierarchy::Hierarchy;
+use super::objects;
+use super::staging::Staging;
+use super::{NONE, Repository, parse};
+
+/// Hears how many bytes of content were done since it was last called, from several threads.
+pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
+
+/// What libostree compresses with unless `archive.zlib-level` says otherwise.
+const DEFAULT_LEVEL: i32 = 6;
+
+/// The commits of one build. Nothing of them is visible before [`Run::finish`]; dropped without it,
+/// nothing has happened.
+pub struct Run<'r> {
+    repository: &'r Repository,
+    threads: usize,
+    open: Option<Open>,
+    moves: Vec<Move>,
+    /// What this run made already: three arches share most of their files.
+    made: HashMap<Digest, Digest>,
+}
+
+/// A transaction that is open.
+///
+/// libostree writes a transaction's refs right after its objects have moved to their place, with no
+/// sync in between. Hence two: `repo`'s holds metadata objects and is committed first; `refs` is
+/// the same repository opened again, whose transaction holds the lock against pruning from
+/// beginning to end, and the refs.
+struct Open {
+    repo: Repo,
+    refs: Repo,
+    staging: Option<Staging>,
+}
+
+struct Move {
+    refname: String,
+    from: Option<Digest>,
+    to: Digest,
+}
+
+/// What a run changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// The refs that name another commit now.
+    pub refs: Vec<String>,
+}
+
+/// The commit that a ref names.
+struct Parent {
+    checksum: Digest,
+    variant: Variant,
+    whole: bool,
+}
+
+impl Repository {
+    /// Begins a run that makes objects on `threads` threads.
+    pub fn begin(&self, threads: usize) -> Run<'_> {
+        Run { repository: self, threads, open: None, moves: Vec::new(), made: HashMap::new() }
+    }
+}
+
+impl Run<'_> {
+    /// Makes a commit of `tree`, unless the ref's commit says the same but for parent and time.
+    ///
+    /// The tree is taken as it is: [`etc_to_usr_etc`](super::etc_to_usr_etc) comes before.
+    ///
+    /// # Errors
+    /// See [`OstreeError`]; then the repository is as it was.
+    pub fn write_commit(
+        &mut self,
+        tree: &Tree,
+        contents: &dyn Contents,
+        memory: &dyn ObjectMemory,
+        spec: &CommitSpec,
+        progress: Progress<'_>,
+    ) -> Result<CommitOutcome> {
+        self.repository.check_mode()?;
+        spec.check()?;
+        if self.moves.iter().any(|there| there.refname == spec.refname) {
+            return Err(OstreeError::RefTwice(spec.refname.clone()));
+        }
+        content::fits(self.repository.repo.mode(), tree.entries()).map_err(|reason| {
+            let (path, mode) = (self.repository.path.clone(), self.repository.mode());
+            OstreeError::Mode { path, mode, reason }
+        })?;
+        let metadata = spec.metadata()?;
+        let parent = self.parent(&spec.refname)?;
+        let hierarchy = Hierarchy::new(tree);
+        let mut files = Files::of(tree);
+
+        files.recall(|job| {
+            job.known()
+                .or_else(|| self.made.get(&job.key).copied())
+                .or_else(|| memory.get(&job.key))
+        });
+        if let Some(known) = files.all_known()
+            && let Some(parent) = parent.as_ref().filter(|parent| parent.whole)
+            && let Some(root) = hierarchy.objects(known).last()
+            && parent.says(&metadata, spec, &root.tree_checksum, &root.meta_checksum)
+        {
+            return Ok(parent.unchanged(spec));
+        }
+
+        let written = self.make_objects(&mut files, contents, memory, progress)?;
+        let Some(known) = files.all_known() else { unreachable!("every object was made") };
+        let dirs = hierarchy.objects(known);
+        let Some(root) = dirs.last() else { unreachable!("there is always a root") };
+        if let Some(parent) = parent.as_ref().filter(|parent| parent.whole)
+            && parent.says(&metadata, spec, &root.tree_checksum, &root.meta_checksum)
+        {
+            return Ok(parent.unchanged(spec));
+        }
+        for dir in &dirs {
+            self.write_metadata(ObjectType::DirMeta, &dir.meta_checksum, &dir.meta)?;
+            self.write_metadata(ObjectType::DirTree, &dir.tree_checksum, &dir.tree)?;
+        }
+        let before = parent.as_ref().map(|parent| ostree::commit_get_timestamp(&parent.variant));
+        let commit = objects::Commit {
+            metadata,
+            parent: parent.as_ref().map(|parent| parent.checksum),
+            subject: &spec.subject,
+            body: &spec.body,
+            time: before.map_or(spec.epoch, |before| spec.epoch.max(before.saturating_add(1))),
+            root: root.tree_checksum,
+            root_meta: root.meta_checksum,
+        };
+        let variant = commit.variant();
+        let checksum = objects::checksum(&variant);
+        self.write_metadata(ObjectType::Commit, &checksum, &variant)?;
+        self.moves.push(Move { refname: spec.refname.clone(), from: commit.parent, to: checksum });
+        Ok(CommitOutcome {
+            refname: spec.refname.clone(),
+            checksum,
+            content_checksum: content_checksum(&variant),
+            parent: commit.parent,
+            time: commit.time,
+            written: Some(written),
+        })
+    }
+
+    /// Makes everything last and visible: objects, then refs, then the summary.
+    ///
+    /// # Errors
+    /// [`OstreeError::Moved`] where somebody else moved a ref meanwhile, and what the file system
+    /// says; then the refs are as they were.
+    pub fn finish(mut self) -> Result<Finished> {
+        let Some(open) = self.open.take() else { return Ok(Finished::default()) };
+        let (repository, moves) = (self.repository, std::mem::take(&mut self.moves));
+        let path = repository.path.display();
+        let refs = repository.refs()?;
+        if let Some(moved) = moves.iter().find(|this| refs.get(&this.refname) != this.from.as_ref())
+        {
+            return Err(OstreeError::Moved(moved.refname.clone()));
+        }
+        open.commit(repository, &moves)?;
+        if !moves.is_empty() {
+            let summary = repository.repo.regenerate_summary(None, NONE);
+            summary.doing(|| format!("regenerating the summary of {path}"))?;
+        }
+        Ok(Finished { refs: moves.into_iter().map(|this| this.refname).collect() })
+    }
+
+    /// Makes what is not known, and sees to it that what is known is there.
+    fn make_objects(
+        &mut self,
+        files: &mut Files<'_>,
+        contents: &dyn Contents,
+        memory: &dyn ObjectMemory,
+        progress: Progress<'_>,
+    ) -> Result<Written> {
+        let level = self.level();
+        let threads = self.threads;
+        self.open()?;
+        let Some(open) = &self.open else { unreachable!("it was just opened") };
+        let target = Target { repo: &open.repo, staging: open.staging.as_ref(), level, threads };
+        let mut written = Written::default();
+        let mut todo = Vec::new();
+        for (key, job) in std::mem::take(&mut files.jobs) {
+            match files.objects.get(&key) {
+                Some(object) if open.has(object)? => {
+                    written.reused += 1;
+                    progress(job.size());
+                }
+                _ => todo.push(job),
+            }
+        }
+        for made in content::make(&target, contents, &todo, progress)? {
+            let job = &todo[made.job];
+            memory.put(&job.key, &made.object);
+            self.made.insert(job.key, made.object);
+            files.objects.insert(job.key, made.object);
+            written.read += job.size();
+            *(if made.new { &mut written.made } else { &mut written.reused }) += 1;
+        }
+        Ok(written)
+    }
+
+    fn write_metadata(
+        &mut self,
+        kind: ObjectType,
+        checksum: &Digest,
+        object: &Variant,
+    ) -> Result<()> {
+        let open = self.open()?;
+        let written = open.repo.write_metadata(kind, Some(&checksum.hex()), object, NONE);
+        written
+            .map(drop)
+            .doing(|| format!("writing {} {}", ostree::object_type_to_string(kind), checksum.hex()))
+    }
+
+    fn parent(&self, refname: &str) -> Result<Option<Parent>> {
+        let Some(checksum) = self.repository.refs()?.get(refname).copied() else { return Ok(None) };
+        let bad = |reason: String| OstreeError::BadParent {
+            refname: refname.to_owned(),
+            checksum: checksum.hex(),
+            reason,
+        };
+        let (variant, state) = self
+            .repository
+            .repo
+            .load_commit(&checksum.hex())
+            .map_err(|error| bad(error.message().to_owned()))?;
+        if objects::checksum(&variant) != checksum {
+            return Err(bad("its bytes do not have that checksum".to_owned()));
+        }
+        let whole = !state.contains(RepoCommitState::PARTIAL);
+        Ok(Some(Parent { checksum, variant, whole }))
+    }
+
+    /// `archive.zlib-level` of the repository.
+    fn level(&self) -> i32 {
+        let config = self.repository.repo.config();
+        config.integer("archive", "zlib-level").unwrap_or(DEFAULT_LEVEL)
+    }
+
+    fn open(&mut self) -> Result<&Open> {
+        if self.open.is_none() {
+            self.open = Some(Open::new(self.repository)?);
+        }
+        match &self.open {
+            Some(open) => Ok(open),
+            None => unreachable!("it was just opened"),
+        }
+    }
+}
+
+impl Open {
+    fn new(repository: &Repository) -> Result<Self> {
+        let beginning = || format!("beginning to write to {}", repository.path.display());
+        let refs = Repo::new_for_path(&repository.path);
+        refs.open(NONE).doing(beginning)?;
+        refs.prepare_transaction(NONE).doing(beginning)?;
+        let repo = repository.repo.clone();
+        // From here on a failure drops what there is, which ends both transactions.
+        let mut open = Self { repo, refs, staging: None };
+        open.repo.prepare_transaction(NONE).doing(beginning)?;
+        // One sync for all comes in `commit`, whatever `core.fsync` says.
+        open.repo.set_disable_fsync(true);
+        if repository.repo.mode() == RepoMode::Archive {
+            open.staging = Some(Staging::new(&repository.dir).doing(beginning)?);
+        }
+        Ok(open)
+    }
+
+    fn has(&self, object: &Digest) -> Result<bool> {
+        if self.staging.as_ref().is_some_and(|staging| staging.has(object)) {
+            return Ok(true);
+        }
+        self.repo
+            .has_object(ObjectType::File, &object.hex(), NONE)
+            .doing(|| format!("looking for object {}", object.hex()))
+    }
+
+    fn commit(mut self, repository: &Repository, moves: &[Move]) -> Result<()> {
+        let path = repository.path.display();
+        rustix::fs::syncfs(repository.repo.dfd_borrow()).doing(|| format!("syncing {path}"))?;
+        let publishing = || format!("moving new objects to their place in {path}");
+        if let Some(staging) = self.staging.take() {
+            staging.publish(&repository.dir).doing(publishing)?;
+        }
+        self.repo.commit_transaction(NONE).doing(publishing)?;
+        for this in moves {
+            self.refs.transaction_set_ref(None, &this.refname, Some(&this.to.hex()));
+        }
+        // Syncs again, since this one's syncing is not disabled, then writes the refs.
+        self.refs.commit_transaction(NONE).doing(|| format!("writing the refs of {path}"))?;
+        Ok(())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.repo.set_disable_fsync(false);
+        // Without effect after a commit; what is left after a failure, the next run removes.
+        let _ = self.repo.abort_transaction(NONE);
+        let _ = self.refs.abort_transaction(NONE);
+    }
+}
+
+/// The files and links of a tree, those that become the same object once.
+struct Files<'t> {
+    /// The key of every entry; `None` for directories.
+    keys: Vec<Option<Digest>>,
+    jobs: HashMap<Digest, Job<'t>>,
+    objects: HashMap<Digest, Digest>,
+}
+
+impl<'t> Files<'t> {
+    fn of(tree: &'t Tree) -> Self {
+        let mut files = Self { keys: Vec::new(), jobs: HashMap::new(), objects: HashMap::new() };
+        for entry in tree.entries() {
+            let job = Job::of(entry);
+            files.keys.push(job.as_ref().map(|job| job.key));
+            if let Some(job) = job {
+                files.jobs.entry(job.key).or_insert(job);
+            }
+        }
+        files
+    }
+
+    fn recall(&mut self, recall: impl Fn(&Job<'_>) -> Option<Digest>) {
+        self.objects = self
+            .jobs
+            .iter()
+            .filter_map(|(key, job)| recall(job).map(|object| (*key, object)))
+            .collect();
+    }
+
+    /// The object of an entry by its index, if all are known.
+    fn all_known(&self) -> Option<impl Fn(usize) -> Digest> {
+        let all: Option<Vec<Digest>> = self
+            .keys
+            .iter()
+            .map(|key| match key {
+                Some(key) => self.objects.get(key).copied(),
+                // No one asks for a directory's.
+                None => Some(Digest::from_bytes([0; 32])),
+            })
+            .collect();
+        all.map(|all| move |at: usize| all[at])
+    }
+}
+
+impl Parent {
+    /// Whether a new commit would differ in nothing but parent and time.
+    fn says(&self, metadata: &Variant, spec: &CommitSpec, root: &Digest, meta: &Digest) -> bool {
+        let of = |at| self.variant.child_value(at);
+        of(0) == *metadata
+            && of(3).str() == Some(&spec.subject)
+            && of(4).str() == Some(&spec.body)
+            && objects::digest_of_bytes(&of(6)).as_ref() == Some(root)
+            && objects::digest_of_bytes(&of(7)).as_ref() == Some(meta)
+    }
+
+    fn unchanged(&self, spec: &CommitSpec) -> CommitOutcome {
+        let parent = ostree::commit_get_parent(&self.variant);
+        CommitOutcome {
+            refname: spec.refname.clone(),
+            checksum: self.checksum,
+            content_checksum: content_checksum(&self.variant),
+            parent: parent.and_then(|parent| parse(&parent).ok()),
+            time: ostree::commit_get_timestamp(&self.variant),
+            written: None,
+        }
+    }
+}
+
+/// libostree's checksum of the root's dirtree and dirmeta.
+pub(super) fn content_checksum(commit: &Variant) -> Digest {
+    let checksum = ostree::commit_get_content_checksum(commit);
+    // It is `None` only for a commit whose structure is wrong; those are refused before.
+    checksum.and_then(|checksum| parse(&checksum).ok()).unwrap_or(Digest::from_bytes([0; 32]))
+}

@@ -1,0 +1,6 @@
+//! Commits in real repositories, compared with what the `ostree` command makes and says.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod commits;
+mod fixture;
