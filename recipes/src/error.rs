@@ -117,6 +117,9 @@ fn render(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n\n")
 }
 
+/// How many problems of one file are told; whoever has more mends these first.
+const MOST: usize = 100;
+
 /// Gathers problems of one file.
 pub(crate) struct Problems<'a> {
     file: &'a str,
@@ -131,46 +134,64 @@ impl<'a> Problems<'a> {
 
     /// Notes a problem; the answer takes what was expected and the nearest name.
     pub(crate) fn add(&mut self, at: At, width: u32, message: impl Into<String>) -> &mut Problem {
-        let line = (at.line as usize).checked_sub(1).and_then(|n| self.text.lines().nth(n));
-        let problem = Problem {
+        let index = self.found.len();
+        self.found.push(Problem {
             message: message.into(),
             file: self.file.to_owned(),
             at,
-            source_line: line.unwrap_or_default().to_owned(),
+            // Filled in for those that are told.
+            source_line: String::new(),
             width,
             expected: None,
             nearest: None,
-        };
-        self.found.push(problem);
-        let last = self.found.len() - 1;
-        &mut self.found[last]
+        });
+        &mut self.found[index]
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// Everything that was found, in the order of the file, each once.
+    /// Whether something is wrong at this place already.
+    pub(crate) fn has(&self, at: At) -> bool {
+        at.line > 0 && self.found.iter().any(|problem| problem.at == at)
+    }
+
+    /// What was found, in the order of the file.
     pub(crate) fn into_sorted(mut self) -> Vec<Problem> {
         self.found.sort_by_key(|problem| (problem.at.line, problem.at.column));
-        let mut kept: Vec<Problem> = Vec::with_capacity(self.found.len());
-        for problem in self.found {
-            if !kept.contains(&problem) {
-                kept.push(problem);
-            }
+        self.found.truncate(MOST);
+        let lines: Vec<&str> = self.text.lines().collect();
+        for problem in &mut self.found {
+            let line = (problem.at.line as usize).checked_sub(1).and_then(|index| lines.get(index));
+            problem.source_line = line.copied().unwrap_or_default().to_owned();
         }
-        kept
+        self.found
     }
 }
 
 impl Problem {
+    /// Takes what is said, and is not kept.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            message: String::new(),
+            file: String::new(),
+            at: At::default(),
+            source_line: String::new(),
+            width: 1,
+            expected: None,
+            nearest: None,
+        }
+    }
+
     /// Says what was expected.
     pub(crate) fn expected(&mut self, expected: impl Into<String>) -> &mut Self {
         self.expected = Some(expected.into());
         self
     }
 
-    /// Names the one of `names` nearest to `found`, or all of them where none is near.
+    /// Names the one of `names` nearest to `found`, or all of them where none is near and they are
+    /// few.
     pub(crate) fn nearest<'n>(
         &mut self,
         found: &str,
@@ -178,19 +199,23 @@ impl Problem {
     ) -> &mut Self {
         let names: Vec<&str> = names.into_iter().collect();
         self.nearest = nearest(found, &names).map(str::to_owned);
-        if self.nearest.is_none() && self.expected.is_none() && !names.is_empty() {
+        if self.nearest.is_none() && self.expected.is_none() && (1..=FEW).contains(&names.len()) {
             self.expected = Some(format!("expected {}", one_of(&names)));
         }
         self
     }
 }
 
+/// How many names a message lists.
+const FEW: usize = 12;
+
 /// The name that `found` was most likely meant to be.
 fn nearest<'n>(found: &str, names: &[&'n str]) -> Option<&'n str> {
-    let found = found.to_lowercase().replace('_', "-");
+    let plain = |name: &str| name.to_lowercase().replace('_', "-");
+    let found = plain(found);
     names
         .iter()
-        .map(|name| (strsim::damerau_levenshtein(&found, name), *name))
+        .map(|name| (strsim::damerau_levenshtein(&found, &plain(name)), *name))
         .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)

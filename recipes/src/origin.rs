@@ -41,6 +41,17 @@ impl Origin {
         }
     }
 
+    /// Where the key of the value at this place stands: a key is what stands right before its value.
+    pub(crate) fn key_of(&self, at: At) -> Place {
+        let places = self.0.as_ref().map_or(&[][..], |file| &file.places);
+        let index =
+            places.partition_point(|place| (place.at.line, place.at.column) < (at.line, at.column));
+        match index.checked_sub(1) {
+            Some(key) => places[key],
+            None => Place { at, width: self.width(at) },
+        }
+    }
+
     /// How many characters what stands at this place takes on its line.
     pub(crate) fn width(&self, at: At) -> u32 {
         let places = self.0.as_ref().map_or(&[][..], |file| &file.places);

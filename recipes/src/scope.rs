@@ -51,8 +51,9 @@ impl About {
         }
     }
 
-    fn why_not(self) -> &'static str {
+    fn why_not(self, name: &str) -> &'static str {
         match self {
+            About::Version if name == "version" => "the version cannot name itself",
             About::Version | About::Shared => "this text is the same for every arch",
             About::Input | About::Anything => "inputs are known before the lock is",
         }
@@ -69,9 +70,7 @@ impl Recipe {
     pub fn expand(&self, scope: &Scope) -> Result<Recipe, RecipeError> {
         let mut problems = self.origin.problems();
         let expanded = self.expand_into(scope, &mut problems);
-        if problems.is_empty() {
-            check::values(&expanded, &mut problems);
-        }
+        check::values(&expanded, &mut problems);
         match problems.is_empty() {
             true => Ok(expanded),
             false => Err(RecipeError { problems: problems.into_sorted() }),
@@ -110,26 +109,36 @@ impl Recipe {
         for (input, version) in &scope.versions {
             names.insert(format!("input.{input}.version"), version.clone());
         }
-        let origin = &self.origin;
         let mut replace = |about: About, text: &mut Text, names: &BTreeMap<String, String>| {
-            let width = origin.width(text.at);
-            match replaced(&text.value, about, names) {
-                Ok(value) => text.value = value,
-                Err(Unknown::Malformed(error)) => {
+            let error = match replaced(&text.value, about, names) {
+                Ok(value) => {
+                    text.value = value;
+                    return;
+                }
+                // One message for a text, though every arch stumbles over it.
+                Err(_) if problems.has(text.at) => return,
+                Err(error) => error,
+            };
+            let width = self.origin.width(text.at);
+            match error {
+                Unknown::Malformed(error) => {
                     problems.add(text.at, width, error.to_string()).expected(error.expected());
                 }
-                Err(Unknown::Name(name)) => {
-                    problems
-                        .add(text.at, width, format!("unknown template name `{name}`"))
-                        .nearest(
-                            &name,
-                            names.keys().map(String::as_str).filter(|name| about.knows(name)),
-                        );
-                }
-                Err(Unknown::NotHere(name)) => {
+                Unknown::NotHere(name) => {
                     problems
                         .add(text.at, width, format!("`{name}` has no meaning here"))
-                        .expected(about.why_not());
+                        .expected(about.why_not(&name));
+                }
+                Unknown::Name(name) => {
+                    let message = format!("unknown template name `{name}`");
+                    let problem = problems.add(text.at, width, message);
+                    match self.without_version(&name) {
+                        Some(input) => problem.expected(format!("`{input}` has no version")),
+                        None => problem.nearest(
+                            &name,
+                            names.keys().map(String::as_str).filter(|name| about.knows(name)),
+                        ),
+                    };
                 }
             }
         };
@@ -137,6 +146,12 @@ impl Recipe {
         names.insert("version".to_owned(), recipe.version.value.clone());
         for_each_text(&mut recipe, &mut |about, text| replace(about, text, &names));
         recipe
+    }
+
+    /// The input whose version this template name asks for, though its kind has none.
+    fn without_version<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let input = name.strip_prefix("input.")?.strip_suffix(".version")?;
+        matches!(self.inputs.get(input)?, Input::Archive(_)).then_some(input)
     }
 }
 

@@ -160,13 +160,9 @@ impl Shape {
                 *plain && matches!(text.as_str(), "true" | "false")
             }
             (Shape::Names(names), Value::Scalar { text, .. }) => {
-                Name::check(
-                    names,
-                    text,
-                    node.place,
-                    &format!("value `{text}` in {what}"),
-                    problems,
-                );
+                let what = what.strip_prefix("an entry of ").unwrap_or(what);
+                let message = format!("value `{text}` in {what}");
+                Name::check(names, text, node.place, &message, problems);
                 true
             }
             (Shape::List { item, filled, unique }, Value::List(items)) => {
@@ -271,26 +267,43 @@ impl Object {
     fn check(&self, entries: &[Entry], path: &Path, problems: &mut Problems<'_>) {
         let what = &path.what;
         let mut unknown = false;
+        let mut meant: Vec<String> = Vec::new();
         for entry in entries {
             match self.fields.iter().find(|field| field.name == entry.key) {
                 Some(field) => field.shape.check_at(&entry.node, &path.field(entry), problems),
                 None => {
                     unknown = true;
-                    problems
-                        .add(
-                            entry.place.at,
-                            entry.place.width,
-                            format!("unknown key `{}` in {what}", entry.key),
-                        )
+                    let message = format!("unknown key `{}` in {what}", entry.key);
+                    let problem = problems
+                        .add(entry.place.at, entry.place.width, message)
                         .nearest(&entry.key, self.fields.iter().map(|field| field.name.as_str()));
+                    meant.extend(problem.nearest.clone());
                 }
             }
         }
         let has = |name: &str| entries.iter().any(|entry| entry.key == name);
-        for field in self.fields.iter().filter(|field| field.required && !has(&field.name)) {
+        // An unknown key that was told to be meant for this one is not missing as well.
+        let missing: Vec<&Field> = self
+            .fields
+            .iter()
+            .filter(|field| field.required && !has(&field.name) && !meant.contains(&field.name))
+            .collect();
+        let message = match missing.as_slice() {
+            [] => None,
+            [field] => Some(format!("{what} has no `{}`", field.name)),
+            [init @ .., last] => {
+                let init: Vec<String> = init.iter().map(|f| format!("`{}`", f.name)).collect();
+                Some(format!("{what} has no {} and no `{}`", init.join(", no "), last.name))
+            }
+        };
+        if let Some(message) = message {
+            let expected: Vec<String> = missing
+                .iter()
+                .map(|field| format!("`{}`, {}", field.name, field.shape.article()))
+                .collect();
             problems
-                .add(path.key.at, path.key.width, format!("`{}` is missing in {what}", field.name))
-                .expected(format!("expected `{}: ` and {}", field.name, field.shape.article()));
+                .add(path.key.at, path.key.width, message)
+                .expected(format!("expected {}", expected.join("; ")));
         }
         let there: Vec<&Entry> =
             entries.iter().filter(|entry| self.one_of.contains(&entry.key)).collect();

@@ -10,8 +10,9 @@ use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, S
 use crate::error::Problems;
 use crate::recipe::At;
 
-/// Nodes of a recipe with its aliases replaced; a large recipe has some thousands.
-const MAX_NODES: usize = 100_000;
+/// Nodes of a recipe with its aliases replaced; a large recipe has some thousands. Bounds what an
+/// alias can multiply, and the time of checks that compare each key with those before it.
+const MAX_NODES: usize = 20_000;
 /// How deep nodes may nest; recipes need seven.
 const MAX_DEPTH: usize = 32;
 
@@ -217,11 +218,14 @@ impl<'t> Reader<'t, '_, '_> {
                 return Ok(Value::Map(entries));
             }
             let key = self.node(event, span, depth + 1)?;
-            let (event, span) = self.next()?;
-            let node = self.node(event, span, depth + 1)?;
-            let Value::Scalar { text, .. } = key.value else {
+            let Value::Scalar { text, plain } = key.value else {
                 return self.stop(key.place, "a key must be a text");
             };
+            if plain && text == "<<" {
+                return self.stop(key.place, "YAML merge keys (`<<`) are not used in recipes");
+            }
+            let (event, span) = self.next()?;
+            let node = self.node(event, span, depth + 1)?;
             if let Some(first) = entries.iter().find(|entry| entry.key == text) {
                 let line = first.place.at.line;
                 self.problems

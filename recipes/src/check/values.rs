@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::grammar;
 use crate::error::{Problem, Problems};
 use crate::recipe::{
-    ArchiveInput, FileEntry, GoToolchainLayer, Image, Input, LayerKind, Ostree, Recipe, Text,
+    ArchiveInput, At, FileEntry, GoToolchainLayer, Image, Input, LayerKind, Ostree, Recipe, Text,
 };
+use crate::yaml::Place;
 
 /// Notes every value of an expanded recipe that breaks a rule.
 pub(crate) fn values(recipe: &Recipe, problems: &mut Problems<'_>) {
-    let mut check = Check { recipe, problems };
+    let mut check = Check { recipe, problems, told: None };
     check.rule("the version", &recipe.version, grammar::tag);
     for input in recipe.inputs.values() {
         match input {
@@ -30,17 +31,36 @@ pub(crate) fn values(recipe: &Recipe, problems: &mut Problems<'_>) {
 struct Check<'c, 'p> {
     recipe: &'c Recipe,
     problems: &'c mut Problems<'p>,
+    /// Takes what would be said a second time.
+    told: Option<Problem>,
 }
 
 impl Check<'_, '_> {
+    /// Notes a problem at a text, unless something is wrong there already: on another arch, or
+    /// with its template. The answer takes what was expected.
     fn problem(&mut self, text: &Text, message: impl Into<String>) -> &mut Problem {
         let width = self.recipe.origin.width(text.at);
-        self.problems.add(text.at, width, message)
+        self.problem_at(text.at, width, message)
+    }
+
+    fn problem_at(&mut self, at: At, width: u32, message: impl Into<String>) -> &mut Problem {
+        match self.problems.has(at) {
+            true => self.told.insert(Problem::nowhere()),
+            false => self.problems.add(at, width, message),
+        }
     }
 
     fn rule(&mut self, what: &str, text: &Text, rule: grammar::Rule) {
         if let Err(reason) = rule(text) {
             self.problem(text, format!("{what} `{}` {reason}", shown(text)));
+        }
+    }
+
+    /// A rule for the keys of a mapping; `value` is where the key's value stands.
+    fn key(&mut self, what: &str, key: &str, value: &Text, rule: grammar::Rule) {
+        if let Err(reason) = rule(key) {
+            let Place { at, width } = self.recipe.origin.key_of(value.at);
+            self.problem_at(at, width, format!("{what} `{}` {reason}", shown(key)));
         }
     }
 
@@ -135,9 +155,7 @@ impl Check<'_, '_> {
                 self.problem(mode, "a symbolic link has no mode").expected("leave `mode` out");
             }
             for (name, value) in &file.xattrs {
-                if let Err(reason) = grammar::xattr_name(name) {
-                    self.problem(value, format!("the attribute name `{name}` {reason}"));
-                }
+                self.key("the attribute name", name, value, grammar::xattr_name);
             }
         }
     }
@@ -160,15 +178,11 @@ impl Check<'_, '_> {
             self.problem(signal, message).nearest(signal, grammar::SIGNALS.iter().copied());
         }
         for (name, value) in &config.env {
-            if let Err(reason) = grammar::env_name(name) {
-                self.problem(value, format!("the variable name `{name}` {reason}"));
-            }
+            self.key("the variable name", name, value, grammar::env_name);
             self.rule("the value", value, grammar::no_nul);
         }
         for (name, value) in config.labels.iter().chain(&image.annotations) {
-            if let Err(reason) = grammar::key(name) {
-                self.problem(value, format!("the key `{name}` {reason}"));
-            }
+            self.key("the key", name, value, grammar::key);
         }
         self.each("the argument", config.entrypoint.iter().chain(&config.cmd), grammar::no_nul);
     }
@@ -177,9 +191,7 @@ impl Check<'_, '_> {
         self.each("the ref", &ostree.refname, grammar::ostree_ref);
         self.each("the collection id", &ostree.collection, grammar::collection_id);
         for (name, value) in &ostree.metadata {
-            if let Err(reason) = grammar::key(name) {
-                self.problem(value, format!("the key `{name}` {reason}"));
-            }
+            self.key("the key", name, value, grammar::key);
             self.rule("the value", value, grammar::no_nul);
         }
     }

@@ -64,3 +64,6 @@ pub struct Recipe {
     #[serde(skip)]
     pub(crate) origin: Origin,
 }
+
+#[cfg(test)]
+mod tests;

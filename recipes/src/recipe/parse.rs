@@ -52,9 +52,7 @@ fn parse(text: &str, file: &str, problems: &mut Problems<'_>) -> Option<Recipe> 
     let versions = recipe.input_versions();
     for arch in &recipe.arch {
         let expanded = recipe.expand_into(&Scope::new(*arch, &versions), problems);
-        if problems.is_empty() {
-            check::values(&expanded, problems);
-        }
+        check::values(&expanded, problems);
     }
     Some(recipe)
 }
