@@ -1,0 +1,5 @@
+//! treelay and the consumers of Debian 13, in their own root.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;

@@ -1,0 +1,5 @@
+//! treelay and consumers that take minutes to prepare.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
