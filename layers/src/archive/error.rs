@@ -18,13 +18,13 @@ pub enum ArchiveError {
     #[error("reading the archive: {0}")]
     Reading(#[source] io::Error),
     /// It ends before it is complete.
-    #[error("the archive is truncated: it ends at member {member:?}")]
+    #[error("the archive is truncated: it ends{}", at(member))]
     Truncated {
         /// The last member that was begun; empty at the very start.
         member: String,
     },
     /// A checksum or a structure is wrong.
-    #[error("the archive is damaged at member {member:?}: {reason}")]
+    #[error("the archive is damaged{}: {reason}", at(member))]
     Corrupt {
         /// The last member that was begun; empty for the archive as a whole.
         member: String,
@@ -67,9 +67,7 @@ pub enum ArchiveError {
         target: String,
     },
     /// A device, FIFO or socket.
-    #[error(
-        "member {member:?} of the archive is a {kind}; only files, directories and links are unpacked"
-    )]
+    #[error("member {member:?} of the archive is a {kind}, not a file, directory or link")]
     Special {
         /// Its name.
         member: String,
@@ -97,7 +95,7 @@ pub enum ArchiveError {
         what: String,
     },
     /// More than [`Limits`](super::Limits) allow.
-    #[error("the archive goes over the limit of {allowed} {what}, at member {member:?}")]
+    #[error("the archive goes over the limit of {allowed} {what}{}", at(member))]
     Limit {
         /// Where.
         member: String,
@@ -117,6 +115,11 @@ pub enum ArchiveError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Where in the archive; nothing can be said before the first member.
+fn at(member: &str) -> String {
+    if member.is_empty() { String::new() } else { format!(" at member {member:?}") }
 }
 
 /// What a reader of an archive met that is not an input or output error; travels inside an

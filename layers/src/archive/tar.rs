@@ -71,12 +71,12 @@ pub(super) fn read(
             b'K' => set(&mut extensions.link, extension(stream, header, collector)?, collector)?,
             b'x' => {
                 let data = extension(stream, header, collector)?;
-                let pax = Pax::parse(&data).map_err(|reason| collector.unsupported(reason))?;
+                let pax = Pax::parse(&data).map_err(|reason| collector.corrupt(reason))?;
                 set(&mut extensions.pax, pax, collector)?;
             }
             b'g' => {
                 let data = extension(stream, header, collector)?;
-                let pax = Pax::parse(&data).map_err(|reason| collector.unsupported(reason))?;
+                let pax = Pax::parse(&data).map_err(|reason| collector.corrupt(reason))?;
                 if !pax.is_empty() {
                     return Err(collector.unsupported("a global header about paths or owners"));
                 }
@@ -149,6 +149,9 @@ fn member(
     let pax = pax.unwrap_or_default();
     let name = pax.path.or(name.map(without_nul)).unwrap_or_else(|| header.path_bytes().into());
     let place = collector.begin(&name)?;
+    if pax.sparse || kind == b'S' {
+        return Err(collector.unsupported("a sparse file"));
+    }
 
     let old = header.as_old();
     let owner = |value, field: &[u8], pax: Option<u64>| {
@@ -188,7 +191,6 @@ fn member(
         b'3' => Err(special(collector, "character device")),
         b'4' => Err(special(collector, "block device")),
         b'6' => Err(special(collector, "FIFO")),
-        b'S' => Err(collector.unsupported("a sparse file")),
         b'M' | b'V' | b'D' | b'N' => Err(collector.unsupported("a GNU incremental archive")),
         other => Err(collector.unsupported(format!("tar type {:?}", char::from(other)))),
     }

@@ -3,7 +3,7 @@
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use zip::result::ZipError;
-use zip::{System, ZipArchive};
+use zip::{CompressionMethod, System, ZipArchive};
 
 use super::collect::{Collector, Meta, Place};
 use super::error::ArchiveError;
@@ -21,13 +21,18 @@ pub(super) fn read<R: Read + Seek>(
     let mut archive = ZipArchive::new(BufReader::with_capacity(16 << 10, archive))
         .map_err(|error| failed(error, collector))?;
     if archive.offset() != 0 {
-        return Err(collector.corrupt("the archive is preceded by other data"));
+        return Err(collector.corrupt("other data is before it"));
     }
     for at in 0..archive.len() {
         let entry = archive.by_index_data(at).map_err(|error| failed(error, collector))?;
+        let member = || String::from_utf8_lossy(entry.name_raw()).into_owned();
         if entry.encrypted() {
-            let member = String::from_utf8_lossy(entry.name_raw()).into_owned();
-            return Err(ArchiveError::Encrypted { member });
+            return Err(ArchiveError::Encrypted { member: member() });
+        }
+        let method = entry.compression();
+        if !matches!(method, CompressionMethod::Stored | CompressionMethod::Deflated) {
+            let what = format!("compression other than deflate ({method})");
+            return Err(ArchiveError::Unsupported { member: member(), what });
         }
     }
     if archive.has_duplicate_names() {
@@ -150,9 +155,6 @@ fn failed(error: ZipError, collector: &Collector<'_>) -> ArchiveError {
         ZipError::Io(error) => collector.failed(error),
         ZipError::InvalidArchive(reason) => collector.corrupt(reason),
         ZipError::UnsupportedArchive(what) => collector.unsupported(what),
-        ZipError::CompressionMethodNotSupported(method) => {
-            collector.unsupported(format!("compression method {method}"))
-        }
         other => collector.failed(io::Error::other(other)),
     }
 }

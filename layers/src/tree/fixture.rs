@@ -6,16 +6,26 @@ use std::io::{self, Read};
 use treelay_recipes::Digest;
 
 use super::Tree;
-use crate::Contents;
+use crate::{ContentSink, Contents};
 
 /// The contents of a fixture's files.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Memory(pub BTreeMap<Digest, Vec<u8>>);
 
 impl Contents for Memory {
     fn open(&self, digest: &Digest, _size: u64) -> io::Result<Box<dyn Read + Send>> {
         let bytes = self.0.get(digest).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(io::Cursor::new(bytes.clone())))
+    }
+}
+
+impl ContentSink for Memory {
+    fn put(&mut self, content: &mut dyn Read) -> io::Result<(Digest, u64)> {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes)?;
+        let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+        self.0.insert(digest, bytes);
+        Ok((digest, size))
     }
 }
 

@@ -1,0 +1,229 @@
+//! Zip.
+
+use ::zip::write::SimpleFileOptions;
+use ::zip::{CompressionMethod, ZipWriter};
+
+use super::*;
+
+const LOCAL: &[u8] = b"PK\x03\x04";
+const CENTRAL: &[u8] = b"PK\x01\x02";
+
+fn options(mode: u32, method: CompressionMethod) -> SimpleFileOptions {
+    SimpleFileOptions::default().unix_permissions(mode).compression_method(method)
+}
+
+fn archive(files: &[(&str, u32, &[u8])], method: CompressionMethod) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, mode, content) in files {
+        writer.start_file(*name, options(*mode, method)).unwrap();
+        writer.write_all(content).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// An archive of two stored files, `aaaa` and `bbbb`, to be spoilt.
+fn two() -> Vec<u8> {
+    archive(&[("aaaa", 0o644, b"first"), ("bbbb", 0o755, b"second")], CompressionMethod::Stored)
+}
+
+/// The places of `pattern`.
+fn places(bytes: &[u8], pattern: &[u8]) -> Vec<usize> {
+    (0..bytes.len()).filter(|at| bytes[*at..].starts_with(pattern)).collect()
+}
+
+/// Replaces every `from`, which is as long as `to`.
+fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+    for at in places(&bytes, from) {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    bytes
+}
+
+/// Sets `value` at `local` in the last local header and at `central` in the last central one.
+fn patched(mut bytes: Vec<u8>, local: Option<usize>, central: usize, value: &[u8]) -> Vec<u8> {
+    let mut at = vec![places(&bytes, CENTRAL).pop().unwrap() + central];
+    at.extend(local.map(|local| places(&bytes, LOCAL).pop().unwrap() + local));
+    for at in at {
+        bytes[at..at + value.len()].copy_from_slice(value);
+    }
+    bytes
+}
+
+#[test]
+fn reads_modes_directories_and_links() {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let deflated = |mode| options(mode, CompressionMethod::Deflated);
+    writer.add_directory("go/bin/", deflated(0o700)).unwrap();
+    writer.start_file("go/bin/go", deflated(0o4755)).unwrap();
+    writer.write_all(&[b'x'; 100_000]).unwrap();
+    writer.start_file("go/ü", options(0o640, CompressionMethod::Stored)).unwrap();
+    writer.write_all(b"").unwrap();
+    writer.add_symlink("go/link", "bin/go", deflated(0o777)).unwrap();
+    let bytes = writer.finish().unwrap().into_inner();
+
+    let digest = |bytes: &[u8]| treelay_recipes::Digest::of(bytes).hex();
+    let (tree, _) = unpacked(&bytes).unwrap();
+    let expected = format!(
+        "d 0755 0 0 go\nd 0700 0 0 go/bin\nf 0755 0 0 100000 {} go/bin/go\n\
+         l 0777 0 0 go/link -> bin/go\nf 0640 0 0 0 {} go/ü\n",
+        digest(&[b'x'; 100_000]),
+        digest(b""),
+    );
+    // The writer keeps the lower nine bits alone.
+    assert_eq!(tree.to_text(), expected);
+
+    let (tree, memory) =
+        with(&bytes, &Options { strip: 1, ..Options::default() }, &mut |path| path == "bin/go")
+            .unwrap();
+    assert_eq!(tree.entries().len(), 2);
+    assert_eq!(memory.0.len(), 1);
+}
+
+#[test]
+fn without_a_mode_files_are_plain() {
+    // As a program on another system writes it: no Unix mode at all.
+    let bytes = patched(two(), None, 38, &[0; 4]);
+    let (tree, _) = unpacked(&bytes).unwrap();
+    assert_eq!(tree.get("bbbb").unwrap().mode, 0o644);
+    // As some write it: permission bits without the kind of file.
+    let bytes = patched(two(), None, 38, &[0, 0, 0o755_u16.to_le_bytes()[0], 1]);
+    assert_eq!(unpacked(&bytes).unwrap().0.get("bbbb").unwrap().mode, 0o755);
+}
+
+#[test]
+fn an_empty_zip_is_an_empty_tree() {
+    let bytes = ZipWriter::new(Cursor::new(Vec::new())).finish().unwrap().into_inner();
+    assert!(unpacked(&bytes).unwrap().0.is_empty());
+}
+
+#[test]
+fn refuses_bad_members() {
+    let type_of = |kind: u32| (kind << 16 | 0o644 << 16).to_le_bytes();
+    for (what, bytes, says) in [
+        (
+            "absolute",
+            replaced(two(), b"bbbb", b"/bbb"),
+            "\"/bbb\" of the archive has a path that is absolute",
+        ),
+        (
+            "dots",
+            replaced(two(), b"bbbb", b"../b"),
+            "\"../b\" of the archive has a path that leaves its root",
+        ),
+        ("latin1", replaced(two(), b"bbbb", b"b\xe9bb"), "not UTF-8"),
+        ("twice", replaced(two(), b"bbbb", b"aaaa"), "\"aaaa\" is in the archive twice"),
+        (
+            "below file",
+            archive(&[("a", 0o644, b"x"), ("a/b", 0o644, b"y")], CompressionMethod::Stored),
+            "/a/b lies below /a",
+        ),
+        ("encrypted", patched(two(), Some(6), 8, &[1, 0]), "\"bbbb\" of the archive is encrypted"),
+        (
+            "device",
+            patched(two(), None, 38, &type_of(0o020_000)),
+            "\"bbbb\" of the archive is a device",
+        ),
+        (
+            "fifo",
+            patched(two(), None, 38, &type_of(0o010_000)),
+            "\"bbbb\" of the archive is a device",
+        ),
+        (
+            "directory",
+            patched(two(), None, 38, &type_of(0o040_000)),
+            "file by its name and a directory by its mode",
+        ),
+        ("checksum", replaced(two(), b"second", b"secONd"), "damaged at member \"bbbb\""),
+        (
+            "local name",
+            {
+                let mut bytes = two();
+                let at = places(&bytes, b"bbbb")[0];
+                bytes[at] = b'c';
+                bytes
+            },
+            "damaged",
+        ),
+        (
+            "local mode",
+            patched(two(), Some(8), 10, &[12, 0]),
+            "\"bbbb\" of the archive uses what is not supported: compression other than deflate",
+        ),
+        ("overlap", patched(two(), None, 42, &[0; 4]), "damaged"),
+        ("behind", [two(), b"garbage".to_vec()].concat(), "followed by other data"),
+        (
+            "before",
+            [LOCAL.to_vec(), two()].concat(),
+            "the archive is damaged: other data is before it",
+        ),
+        ("unlisted", replaced(two(), CENTRAL, b"PK\x01\x03"), "damaged"),
+        ("long", patched(two(), Some(22), 24, &[9, 0, 0, 0]), "truncated"),
+        ("short", patched(two(), Some(22), 24, &[2, 0, 0, 0]), "damaged at member \"bbbb\""),
+    ] {
+        let found = error(&bytes);
+        assert!(found.contains(says), "{what}: {found}");
+    }
+    let out = archive(&[("aaaa", 0o644, b"../out")], CompressionMethod::Stored);
+    let out = patched(out, None, 38, &type_of(0o120_000));
+    assert!(error(&out).contains("\"aaaa\" of the archive is a link that leaves its root"));
+}
+
+#[test]
+fn a_cut_anywhere_is_an_error() {
+    let bytes = two();
+    for length in 0..bytes.len() {
+        assert!(unpacked(&bytes[..length]).is_err(), "cut at {length} of {}", bytes.len());
+    }
+}
+
+#[test]
+fn a_changed_byte_never_changes_content() {
+    let content = b"some content that compresses, compresses, compresses";
+    let bytes = archive(&[("aaaa", 0o644, content)], CompressionMethod::Deflated);
+    for at in 0..bytes.len() {
+        for bit in [1, 0x10, 0x80] {
+            let mut changed = bytes.clone();
+            changed[at] ^= bit;
+            if let Ok((_, memory)) = unpacked(&changed) {
+                // Names are not covered by a checksum, but both headers have them.
+                for kept in memory.0.values() {
+                    assert_eq!(kept, content, "byte {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn keeps_to_its_limits() {
+    let bytes = archive(
+        &[("a", 0o644, &[1; 600]), ("bb/cc", 0o644, &[2; 100])],
+        CompressionMethod::Deflated,
+    );
+    let limits = Limits::default();
+    for (limits, says) in [
+        (Limits { entries: 1, ..limits.clone() }, "limit of 1 members at member \"bb/cc\""),
+        (
+            Limits { total_bytes: 650, ..limits.clone() },
+            "limit of 650 bytes unpacked in all at member \"bb/cc\"",
+        ),
+        (
+            Limits { file_bytes: 599, ..limits.clone() },
+            "limit of 599 bytes in one file at member \"a\"",
+        ),
+        (Limits { path_bytes: 4, ..limits }, "limit of 4 bytes in a path"),
+    ] {
+        let options = Options { limits, ..Options::default() };
+        let found = with(&bytes, &options, &mut |_| true).unwrap_err().to_string();
+        assert!(found.contains(says), "{found}");
+    }
+}
+
+#[test]
+fn stops_bombs() {
+    let size = Limits::RATIO_FLOOR as usize + (1 << 20);
+    let bytes = archive(&[("bomb", 0o644, &vec![0; size])], CompressionMethod::Deflated);
+    assert!(
+        error(&bytes).contains("limit of 100 times its own size when unpacked at member \"bomb\"")
+    );
+}
