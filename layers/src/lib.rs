@@ -9,6 +9,7 @@
 pub mod archive;
 mod contents;
 pub mod elf;
+pub mod encode;
 pub mod go;
 pub mod kinds;
 pub mod tree;
