@@ -7,3 +7,4 @@ pub mod fetch;
 pub mod image_store;
 pub mod ostree_repo;
 pub mod progress;
+pub mod snapshot;
