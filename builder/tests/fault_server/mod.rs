@@ -1,0 +1,209 @@
+//! A server on loopback that gives the answers it was told, one for each request, and misbehaves
+//! as told.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// One answer.
+#[derive(Clone)]
+pub struct Answer {
+    status: u16,
+    headers: Vec<String>,
+    body: Vec<u8>,
+    /// Answers with the part that the request's Range asks for.
+    range: bool,
+    /// Announces no length; the end of the connection is the end of the body.
+    lengthless: bool,
+    /// Bytes of the body after which the connection ends, or nothing more comes.
+    cut: Option<usize>,
+    stall: Option<usize>,
+    wait: Duration,
+}
+
+impl Answer {
+    pub fn status(status: u16) -> Self {
+        let wait = Duration::ZERO;
+        let (headers, body) = (Vec::new(), Vec::new());
+        Self {
+            status,
+            headers,
+            body,
+            range: false,
+            lengthless: false,
+            cut: None,
+            stall: None,
+            wait,
+        }
+    }
+
+    pub fn ok(body: &[u8]) -> Self {
+        Self::status(200).body(body)
+    }
+
+    /// The part of `body` that is asked for.
+    pub fn range(body: &[u8]) -> Self {
+        Self { range: true, ..Self::status(206).body(body) }
+    }
+
+    /// No answer at all.
+    pub fn silence() -> Self {
+        Self::status(200).after(Duration::from_secs(3600))
+    }
+
+    /// `body` again and again, of no announced length.
+    pub fn endless(body: &[u8]) -> Self {
+        Self { lengthless: true, ..Self::ok(&body.repeat(100_000)) }
+    }
+
+    pub fn body(self, body: &[u8]) -> Self {
+        Self { body: body.to_vec(), ..self }
+    }
+
+    pub fn header(mut self, header: &str) -> Self {
+        self.headers.push(header.to_owned());
+        self
+    }
+
+    /// Hangs up after so many bytes of the body.
+    pub fn cut(self, after: usize) -> Self {
+        Self { cut: Some(after), ..self }
+    }
+
+    /// Sends nothing more after so many bytes of the body.
+    pub fn stall(self, after: usize) -> Self {
+        Self { stall: Some(after), ..self }
+    }
+
+    pub fn after(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+}
+
+/// What was asked.
+#[derive(Clone)]
+pub struct Request {
+    pub path: String,
+    head: String,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    requests: Mutex<Vec<Request>>,
+    connections: AtomicUsize,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+pub struct Server {
+    address: std::net::SocketAddr,
+    seen: Arc<Seen>,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts on a free port. A request beyond the given answers gets status 599.
+    pub async fn start(answers: Vec<Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Seen::default());
+        let answers = Arc::new(Mutex::new(answers.into_iter()));
+        let accepting = tokio::spawn({
+            let seen = seen.clone();
+            async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    seen.connections.fetch_add(1, Ordering::SeqCst);
+                    let (seen, answers) = (seen.clone(), answers.clone());
+                    tokio::spawn(async move {
+                        // A client that hangs up is none of the server's business.
+                        let _ = serve(stream, &seen, || answers.lock().unwrap().next()).await;
+                    });
+                }
+            }
+        });
+        Self { address, seen, accepting }
+    }
+
+    /// Closes the port, which is free when this returns.
+    pub async fn stop(self) {
+        self.accepting.abort();
+        let _ = self.accepting.await;
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.seen.requests.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    /// The most requests that were being answered at one moment.
+    pub fn most_at_a_time(&self) -> usize {
+        self.seen.most.load(Ordering::SeqCst)
+    }
+}
+
+/// Answers one request and closes the connection.
+async fn serve(
+    mut stream: TcpStream,
+    seen: &Seen,
+    answer: impl FnOnce() -> Option<Answer>,
+) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let request = Request { path, head };
+    seen.requests.lock().unwrap().push(request.clone());
+    let now = seen.now.fetch_add(1, Ordering::SeqCst) + 1;
+    seen.most.fetch_max(now, Ordering::SeqCst);
+    let answer = answer().unwrap_or_else(|| Answer::status(599));
+    tokio::time::sleep(answer.wait).await;
+    let result = respond(&mut stream, &request, answer).await;
+    seen.now.fetch_sub(1, Ordering::SeqCst);
+    result
+}
+
+async fn respond(stream: &mut TcpStream, request: &Request, answer: Answer) -> std::io::Result<()> {
+    let mut body = answer.body;
+    let mut headers = answer.headers;
+    if answer.range {
+        let range = request.header("range").unwrap_or("bytes=0-");
+        let from: usize = range.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+        headers.push(format!("Content-Range: bytes {from}-{}/{}", body.len() - 1, body.len()));
+        body.drain(..from);
+    }
+    if !answer.lengthless {
+        headers.push(format!("Content-Length: {}", body.len()));
+    }
+    headers.push("Connection: close".to_owned());
+    let head = format!("HTTP/1.1 {} x\r\n{}\r\n\r\n", answer.status, headers.join("\r\n"));
+    stream.write_all(head.as_bytes()).await?;
+    let sent = answer.cut.or(answer.stall).unwrap_or(body.len());
+    stream.write_all(&body[..sent]).await?;
+    stream.flush().await?;
+    if answer.stall.is_some() {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+    }
+    stream.shutdown().await
+}
