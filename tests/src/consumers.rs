@@ -4,7 +4,7 @@ use std::path::Path;
 
 use treelay_ci::tools::Kept;
 
-use crate::env::Env;
+use crate::env::{Env, is_root};
 use crate::run::Run;
 use crate::tools::{kept, program};
 use crate::trixie;
@@ -60,6 +60,17 @@ impl Env {
     /// umoci.
     pub fn umoci<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
         self.run(program("umoci")).args(args)
+    }
+
+    /// Unpacks the layers of an image in a layout (`DIR:TAG`), owners kept where root does it.
+    pub fn umoci_unpack(&self, image: &str, dest: &Path) -> Run {
+        let rootless: &[&str] = if is_root() { &[] } else { &["--rootless"] };
+        self.umoci(["raw", "unpack"]).args(rootless).args(["--image", image]).arg(dest)
+    }
+
+    /// OpenSSL, which knows nothing of treelay and can check its bare signatures.
+    pub fn openssl<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
+        self.run(program("openssl")).args(args)
     }
 
     /// ostree of the machine.
