@@ -349,7 +349,11 @@ fn check_kind(kinds: &[Field], entries: &[Entry], path: &Path, problems: &mut Pr
             }
         }
     }
-    match entries {
+    let there: Vec<&Entry> =
+        entries.iter().filter(|entry| names.contains(&entry.key.as_str())).collect();
+    match there.as_slice() {
+        // What stands there instead is reported already.
+        [] if !entries.is_empty() => {}
         [] => {
             problems
                 .add(path.key.at, path.key.width, format!("{what} does not say what it is"))
