@@ -121,10 +121,10 @@ impl Auth {
             }
             Challenge::Bearer { realm, service, scope } => {
                 let key = (repository.host().to_owned(), scopes.clone());
-                if let Some(token) = known.tokens.get(&key) {
-                    if Instant::now() < token.until {
-                        return Ok(Some(token.header.clone()));
-                    }
+                if let Some(token) = known.tokens.get(&key)
+                    && Instant::now() < token.until
+                {
+                    return Ok(Some(token.header.clone()));
                 }
                 let login = self.login(known, repository).await?;
                 if let Some(Login { kind: LoginKind::RegistryToken(token), .. }) = &login {

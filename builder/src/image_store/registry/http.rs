@@ -410,12 +410,10 @@ impl Http {
         let ask = self.wire.execute(self.wire.client.get(url), repository.host(), "answer");
         let scheme = match ask.await {
             // Go's server says so in words, others just hang up.
-            Ok(response) if response.status() == StatusCode::BAD_REQUEST => {
-                if words_of(response).await.to_lowercase().contains("https") {
-                    "https"
-                } else {
-                    "http"
-                }
+            Ok(response) => {
+                let refused = response.status() == StatusCode::BAD_REQUEST;
+                let words = words_of(response).await.to_lowercase();
+                if refused && words.contains("https") { "https" } else { "http" }
             }
             Err(Failure { error: StoreError::HungUp { .. }, .. }) => {
                 let url = Self::address("https", repository)?;

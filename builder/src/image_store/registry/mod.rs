@@ -19,8 +19,8 @@ mod logins;
 mod upload;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -100,23 +100,30 @@ impl Default for RegistryOptions {
 /// What all repositories of a run share.
 #[derive(Clone)]
 pub struct RegistryClient {
-    http: Arc<Http>,
+    options: RegistryOptions,
+    /// Made when the first repository is opened: reading the system's certificates takes longer
+    /// than many a run that needs no registry.
+    http: Arc<Mutex<Option<Arc<Http>>>>,
 }
 
 impl RegistryClient {
-    /// Sets up; connects to nothing yet. TLS trusts the system's certificates, or those of
-    /// `SSL_CERT_FILE`.
+    /// Keeps the options; reads nothing and connects to nothing yet.
+    pub fn new(options: RegistryOptions) -> Self {
+        Self { options, http: Arc::default() }
+    }
+
+    /// One repository. It is not asked whether it exists. TLS trusts the system's certificates, or
+    /// those of `SSL_CERT_FILE`.
     ///
     /// # Errors
     /// [`StoreError::Io`] when a proxy's address cannot be read or no certificates are found.
-    pub fn new(options: RegistryOptions) -> Result<Self> {
-        Ok(Self { http: Arc::new(Http::new(options)?) })
-    }
-
-    /// One repository. It is not asked whether it exists.
-    pub fn repository(&self, repository: Repository) -> Registry {
-        let writes = Arc::new(AtomicBool::new(false));
-        Registry { http: Arc::clone(&self.http), repository, writes }
+    pub fn repository(&self, repository: Repository) -> Result<Registry> {
+        let mut shared = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        let http = match &*shared {
+            Some(http) => Arc::clone(http),
+            None => Arc::clone(shared.insert(Arc::new(Http::new(self.options.clone())?))),
+        };
+        Ok(Registry { http, repository, writes: Arc::new(AtomicBool::new(false)) })
     }
 }
 
@@ -249,11 +256,11 @@ impl ImageStore for Registry {
             // The headers are only recommended.
             _ => self.get_manifest(&name).await?.map(|manifest| manifest.descriptor()),
         };
-        if let (ImageRef::Digest(expected), Some(found)) = (image, &found) {
-            if found.digest != *expected {
-                let (expected, found) = (*expected, found.digest);
-                return Err(StoreError::DigestMismatch { place: self.name(), expected, found });
-            }
+        if let (ImageRef::Digest(expected), Some(found)) = (image, &found)
+            && found.digest != *expected
+        {
+            let (expected, found) = (*expected, found.digest);
+            return Err(StoreError::DigestMismatch { place: self.name(), expected, found });
         }
         Ok(found)
     }

@@ -1,9 +1,12 @@
 //! Getting a blob into a repository (distribution-spec, "Pushing blobs").
 //!
-//! 1. Is it there? 2. Can it be mounted from a repository of the same registry? A refused mount
-//! opens an upload session all the same. 3. The whole blob in one `PUT`. A registry that does not
-//! take that gets chunks by `PATCH`. After a failure the session is asked how far it came, and goes
-//! on from there; a session that is gone is replaced by a new one.
+//! 1. Is it there?
+//! 2. Can it be mounted from a repository of the same registry? A refused mount opens an upload
+//!    session all the same.
+//! 3. The whole blob in one `PUT`. A registry that does not take that gets chunks by `PATCH`.
+//!
+//! After a failure the session is asked how far it came, and goes on from there; a session that is
+//! gone is replaced by a new one.
 
 use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
