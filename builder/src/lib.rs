@@ -1,10 +1,18 @@
-//! builder
+//! Builds toolchain layers into signed OCI images and OSTree commits.
+//!
+//! This is the only crate with effects, each in one module: [`fetch`] knows the network, [`exec`]
+//! does what the plan says, [`store`] remembers, [`output`] writes, [`cli`] talks.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod dest;
+pub mod exec;
 pub mod fetch;
 pub mod image_store;
 pub mod ostree_repo;
+pub mod output;
+pub mod plan;
 pub mod progress;
 pub mod snapshot;
+pub mod sources;
+pub mod store;

@@ -17,7 +17,6 @@ mod copy;
 mod error;
 pub mod layout;
 mod manifest;
-pub mod registry;
 mod repository;
 pub mod signatures;
 

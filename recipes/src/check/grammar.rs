@@ -341,6 +341,3 @@ pub(crate) fn collection_id(text: &str) -> Verdict {
         "is not a reversed domain name such as org.example.Tools",
     )
 }
-
-#[cfg(test)]
-mod tests;

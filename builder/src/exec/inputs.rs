@@ -1,0 +1,204 @@
+//! Inputs: from a source to a canonical tree in the store.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use treelay_layers::go::{self, GoDistribution};
+use treelay_layers::{Tree, archive};
+use treelay_recipes::recipe::{GoToolchainInput, Input, Recipe, Source};
+use treelay_recipes::lock::{LockedFile, LockedInput};
+use treelay_recipes::{Arch, Digest};
+
+use super::{ExecError, Watched, Workshop};
+use crate::fetch::{ArchiveAt, Ask};
+use crate::sources::Sources;
+use crate::store::StoreSink;
+
+/// A distribution that is in the store, or referenced where it is.
+pub(super) struct Found {
+    pub distribution: GoDistribution,
+    pub file: Option<LockedFile>,
+    pub from: String,
+}
+
+impl Workshop<'_> {
+    /// The canonical tree of a locked input; fetched and unpacked only where the store has it not.
+    pub(super) async fn input_tree(
+        &self,
+        recipe: &Recipe,
+        locked: &LockedInput,
+        sources: &Sources,
+    ) -> Result<Tree, ExecError> {
+        let what = describe(&locked.name, locked.arch);
+        if locked.source != Source::Dir
+            && let Some(tree) = self.store.tree(&locked.identity)
+            && self.has_contents(&tree)
+        {
+            return Ok(tree);
+        }
+        let Some(Input::GoToolchain(go)) = recipe.inputs.get(&locked.name) else {
+            return Err(ExecError::NoSource { what, tried: Vec::new() });
+        };
+        let pinned = locked.file.map(|file| file.sha256);
+        let found = self
+            .go_from(locked.source, go, &locked.name, locked.arch, pinned, sources)
+            .await?
+            .ok_or_else(|| ExecError::DirGone { what: what.clone(), dir: locked.from.clone() })?;
+        let identity = found.distribution.identity();
+        if identity != locked.identity {
+            return Err(ExecError::OtherIdentity { what, expected: locked.identity, found: identity });
+        }
+        let tree = found.distribution.into_tree();
+        self.keep_tree(&tree)?;
+        Ok(tree)
+    }
+
+    /// Keeps a tree whose contents were just put into the store.
+    pub(super) fn keep_tree(&self, tree: &Tree) -> Result<Digest, ExecError> {
+        self.store.sync().map_err(ExecError::store("syncing contents"))?;
+        self.store.put_tree(tree).map_err(ExecError::store("keeping a tree"))
+    }
+
+    /// Whether every content of `tree` is in the store, at its right length.
+    fn has_contents(&self, tree: &Tree) -> bool {
+        tree.entries().iter().filter_map(|entry| entry.file()).all(|(digest, size)| {
+            self.store
+                .object(digest)
+                .and_then(|path| path.metadata().ok())
+                .is_some_and(|found| found.len() == size)
+        })
+    }
+
+    /// A Go distribution from one source; `None` where the source is a directory that is not there.
+    pub(super) async fn go_from(
+        &self,
+        source: Source,
+        input: &GoToolchainInput,
+        name: &str,
+        arch: Arch,
+        pinned: Option<Digest>,
+        sources: &Sources,
+    ) -> Result<Option<Found>, ExecError> {
+        let what = describe(name, arch);
+        let wrong = |source| ExecError::Go { what: what.clone(), source };
+        if source == Source::Dir {
+            let Some(dir) = &input.dir else { return Ok(None) };
+            let Some(snapshot) = sources.snapshot(&self.folder.join(&dir.value)) else {
+                return Ok(None);
+            };
+            let distribution = GoDistribution::find(&snapshot.tree, snapshot).map_err(wrong)?;
+            distribution.check_version(&input.version).map_err(wrong)?;
+            distribution.check_arch(arch, snapshot).map_err(wrong)?;
+            return Ok(Some(Found { distribution, file: None, from: dir.value.clone() }));
+        }
+
+        let fetched = self.fetch_file(source, input, &what, arch, pinned).await?;
+        let (file, from) = fetched;
+        let strip = strip(input, arch, source);
+        let distribution = self.unpack_go(&file, strip, &what)?;
+        distribution.check_version(&input.version).map_err(wrong)?;
+        distribution.check_arch(arch, self.store).map_err(wrong)?;
+        Ok(Some(Found { distribution, file: Some(file), from }))
+    }
+
+    /// Brings the file of an input into the store.
+    async fn fetch_file(
+        &self,
+        source: Source,
+        input: &GoToolchainInput,
+        what: &str,
+        arch: Arch,
+        pinned: Option<Digest>,
+    ) -> Result<(LockedFile, String), ExecError> {
+        let archive = input.archive.as_ref().and_then(|archives| archives.get(&arch));
+        let ask = Ask {
+            what: what.to_owned(),
+            version: input.version.value.clone(),
+            arch,
+            archive: archive
+                .map(|archive| -> Result<ArchiveAt, ExecError> {
+                    let sha256 = Digest::from_hex(&archive.sha256).map_err(|_| {
+                        // The recipe's check says so first.
+                        ExecError::NoSource { what: what.to_owned(), tried: Vec::new() }
+                    })?;
+                    Ok(ArchiveAt {
+                        path: archive.path.as_ref().map(|path| self.folder.join(&path.value)),
+                        urls: archive.urls.iter().map(|url| url.value.clone()).collect(),
+                        sha256,
+                    })
+                })
+                .transpose()?,
+            pinned,
+        };
+        let resolved = self.fetcher.resolve(source, &ask).await?;
+        let from = match archive {
+            // As the recipe has it, so that the lock is the same wherever the recipe lies.
+            Some(archive) if source == Source::Archive => {
+                archive.path.as_ref().or(archive.urls.first()).map(|text| text.value.clone())
+            }
+            _ => None,
+        };
+        let from = from.unwrap_or(resolved.from);
+        if let Some(digest) = resolved.wanted.digest
+            && let Some(file) = self.whole_object(&digest, resolved.wanted.size)
+        {
+            return Ok((file, from));
+        }
+        let task = format!("fetching {what}");
+        self.observer.begin(&task);
+        let watch =
+            Watched { observer: self.observer, what: task.clone(), size: resolved.wanted.size };
+        let fetched = self.fetcher.fetch(&resolved.wanted, self.store, &watch).await;
+        self.observer.end(&task);
+        let fetched = fetched?;
+        Ok((LockedFile { sha256: fetched.digest, size: fetched.size }, from))
+    }
+
+    /// A fetched file that is in the store, hashed again: nothing unverified is unpacked.
+    fn whole_object(&self, digest: &Digest, size: Option<u64>) -> Option<LockedFile> {
+        let path = self.store.object(digest)?;
+        let mut reader = treelay_recipes::HashingReader::new(File::open(path).ok()?);
+        std::io::copy(&mut reader, &mut std::io::sink()).ok()?;
+        let (found, length) = reader.finish();
+        if found != *digest || size.is_some_and(|size| size != length) {
+            self.store.forget_object(digest);
+            return None;
+        }
+        Some(LockedFile { sha256: found, size: length })
+    }
+
+    fn unpack_go(
+        &self,
+        file: &LockedFile,
+        strip: u32,
+        what: &str,
+    ) -> Result<GoDistribution, ExecError> {
+        let task = format!("unpacking {what}");
+        self.observer.begin(&task);
+        let path: PathBuf =
+            self.store.object(&file.sha256).unwrap_or_else(|| self.store.root().to_owned());
+        let opened = File::open(path).map_err(ExecError::store("opening an archive"))?;
+        let options = archive::Options { strip, ..Default::default() };
+        let mut sink = StoreSink::new(self.store);
+        let raw = archive::unpack(BufReader::new(opened), &options, &mut go::is_part, &mut sink)
+            .map_err(|source| ExecError::Unpack { what: what.to_owned(), source })?;
+        let distribution = GoDistribution::find(&raw, self.store)
+            .map_err(|source| ExecError::Go { what: what.to_owned(), source });
+        self.observer.end(&task);
+        distribution
+    }
+}
+
+fn strip(input: &GoToolchainInput, arch: Arch, source: Source) -> u32 {
+    let archive = input.archive.as_ref().and_then(|archives| archives.get(&arch));
+    match (source, archive) {
+        (Source::Archive, Some(archive)) => archive.strip.unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// How messages call an input.
+pub(super) fn describe(name: &str, arch: Arch) -> String {
+    format!("{name} for {arch}")
+}

@@ -1,0 +1,143 @@
+//! Making and refreshing locks.
+
+use futures_util::future::try_join_all;
+use treelay_recipes::recipe::{GoToolchainInput, Input, Recipe, Source};
+use treelay_recipes::lock::{InputKind, LockedInput};
+use treelay_recipes::{Arch, Lock};
+
+use super::inputs::describe;
+use super::{ExecError, Workshop};
+use crate::plan::Expanded;
+use crate::sources::Sources;
+
+/// A lock, and what of it is new.
+pub struct Locked {
+    /// The lock, which fits the recipe.
+    pub lock: Lock,
+    /// For each stanza that is not as it was: what changed, in words.
+    pub changes: Vec<String>,
+}
+
+/// The lock of `recipe`: stanzas of `old` that still fit are kept, except those of the inputs that
+/// `update` names; all others are found anew, from the first source that has them.
+///
+/// # Errors
+/// [`ExecError`].
+pub async fn relock(
+    workshop: &Workshop<'_>,
+    recipe: &Recipe,
+    expanded: &Expanded,
+    old: Option<&Lock>,
+    update: &dyn Fn(&str) -> bool,
+    sources: &Sources,
+) -> Result<Locked, ExecError> {
+    let mut jobs = Vec::new();
+    for (arch, recipe_of_arch) in expanded {
+        for (name, input) in &recipe_of_arch.inputs {
+            let keep = old
+                .filter(|old| !update(name) && old.fits_input(recipe, name).is_ok())
+                .and_then(|old| old.input(name, *arch));
+            jobs.push(async move {
+                match (keep, input) {
+                    (Some(keep), _) if !workshop.dir_changed(keep, input, sources) => {
+                        Ok(keep.clone())
+                    }
+                    (_, Input::GoToolchain(go)) => {
+                        workshop.lock_go(go, name, *arch, sources).await
+                    }
+                    (_, Input::Archive(_)) => Err(ExecError::NoSource {
+                        what: describe(name, *arch),
+                        tried: vec!["no layer kind takes an input of the kind archive yet".into()],
+                    }),
+                }
+            });
+        }
+    }
+    let inputs = try_join_all(jobs).await?;
+    let changes = inputs.iter().filter_map(|input| change(old, input)).collect();
+    Ok(Locked { lock: Lock::new(recipe, inputs)?, changes })
+}
+
+impl Workshop<'_> {
+    /// Whether a distribution in a directory is another one than when it was locked.
+    fn dir_changed(&self, locked: &LockedInput, input: &Input, sources: &Sources) -> bool {
+        let Input::GoToolchain(GoToolchainInput { dir: Some(dir), .. }) = input else {
+            return false;
+        };
+        locked.source == Source::Dir
+            && sources.snapshot(&self.folder.join(&dir.value)).is_some_and(|snapshot| {
+                treelay_layers::go::canonical(&snapshot.tree)
+                    .map_or(true, |tree| tree.digest() != locked.identity)
+            })
+    }
+
+    async fn lock_go(
+        &self,
+        input: &GoToolchainInput,
+        name: &str,
+        arch: Arch,
+        sources: &Sources,
+    ) -> Result<LockedInput, ExecError> {
+        let what = describe(name, arch);
+        let mut tried = Vec::new();
+        for source in &input.sources {
+            let found = match self.go_from(*source, input, name, arch, None, sources).await {
+                Ok(Some(found)) => found,
+                Ok(None) => {
+                    tried.push(format!("  {}: the directory is not there", source.name()));
+                    continue;
+                }
+                // With one source its error says all; with several each gets a line.
+                Err(error) if input.sources.len() == 1 => return Err(error),
+                Err(error) => {
+                    let causes = causes(&error);
+                    self.observer.note(&format!("{what}: {}: {causes}", source.name()));
+                    tried.push(format!("  {}: {causes}", source.name()));
+                    continue;
+                }
+            };
+            let identity = self.keep_tree(found.distribution.tree())?;
+            let version = found.distribution.version();
+            return Ok(LockedInput {
+                name: name.to_owned(),
+                arch,
+                kind: InputKind::GoToolchain,
+                version: Some(version.version.clone()),
+                source: *source,
+                from: found.from,
+                file: found.file,
+                identity,
+                released: version.released,
+            });
+        }
+        Err(ExecError::NoSource { what, tried })
+    }
+}
+
+/// An error with its causes on one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+fn change(old: Option<&Lock>, new: &LockedInput) -> Option<String> {
+    let what = describe(&new.name, new.arch);
+    let version = new.version.as_deref().unwrap_or("-");
+    let short = new.identity.short();
+    match old.and_then(|old| old.input(&new.name, new.arch)) {
+        Some(old) if old == new => None,
+        Some(old) => Some(format!(
+            "{what}: {} ({}) from {} is now {version} ({short}) from {}",
+            old.version.as_deref().unwrap_or("-"),
+            old.identity.short(),
+            old.from,
+            new.from
+        )),
+        None => Some(format!("{what}: {version} ({short}) from {}", new.from)),
+    }
+}

@@ -1,0 +1,177 @@
+//! Doing what the plan says: fetching, unpacking, making trees, encoding layers.
+//!
+//! Everything here asks the store first and does only what it does not have.
+
+mod inputs;
+mod layers;
+mod lock;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use treelay_layers::archive::ArchiveError;
+use treelay_layers::encode::EncodeError;
+use treelay_layers::go::GoError;
+use treelay_layers::kinds::KindError;
+use treelay_layers::tree::Conflict;
+use treelay_recipes::{Arch, Digest, Misfit};
+
+use crate::fetch::{FetchError, Fetcher, Outcome, Watch};
+use crate::store::Store;
+
+pub use layers::{BuiltLayer, Layers};
+pub use lock::{Locked, relock};
+
+/// What execution works with.
+pub struct Workshop<'a> {
+    /// Where products are kept.
+    pub store: &'a Store,
+    /// Fetches.
+    pub fetcher: &'a Fetcher,
+    /// The folder of the recipe.
+    pub folder: &'a Path,
+    /// Threads.
+    pub jobs: usize,
+    /// Told what happens.
+    pub observer: &'a dyn Observer,
+}
+
+/// Watches a build. Calls come from several threads and must return at once.
+pub trait Observer: Send + Sync {
+    /// Something begins: `fetching go for arm64`.
+    fn begin(&self, what: &str) {
+        let _ = what;
+    }
+    /// Bytes of it that are done, of `size` where known.
+    fn advance(&self, what: &str, bytes: u64, size: Option<u64>) {
+        let _ = (what, bytes, size);
+    }
+    /// It is done.
+    fn end(&self, what: &str) {
+        let _ = what;
+    }
+    /// Something that a user should read even when all goes well.
+    fn note(&self, text: &str) {
+        let _ = text;
+    }
+}
+
+/// Watches nothing.
+impl Observer for () {}
+
+/// Why the plan could not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecError {
+    /// An input could not be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// An input's archive cannot be unpacked.
+    #[error("unpacking {what}")]
+    Unpack {
+        /// The input and arch.
+        what: String,
+        /// Why not.
+        source: ArchiveError,
+    },
+    /// An input is not the Go distribution it should be.
+    #[error("checking {what}")]
+    Go {
+        /// The input and arch.
+        what: String,
+        /// What is wrong.
+        source: GoError,
+    },
+    /// No source of an input had it.
+    #[error("locking {what}: none of its sources has it:\n{}", .tried.join("\n"))]
+    NoSource {
+        /// The input and arch.
+        what: String,
+        /// A line for each source.
+        tried: Vec<String>,
+    },
+    /// An input's content is not what the lock says.
+    #[error("{what} is not what the lock says: expected {expected}, found {found}; if that is meant, run `treelay lock --update`")]
+    OtherIdentity {
+        /// The input and arch.
+        what: String,
+        /// In the lock.
+        expected: Digest,
+        /// Found.
+        found: Digest,
+    },
+    /// A local distribution is gone.
+    #[error("{what} is locked to the directory {dir}, which is not there")]
+    DirGone {
+        /// The input and arch.
+        what: String,
+        /// As the recipe has it.
+        dir: String,
+    },
+    /// A layer has no tree.
+    #[error("making layer {layer:?} for {arch}")]
+    Layer {
+        /// The layer.
+        layer: String,
+        /// The arch.
+        arch: Arch,
+        /// Why not.
+        source: KindError,
+    },
+    /// Two layers want different things at one path.
+    #[error("merging the layers for {arch}")]
+    Merge {
+        /// The arch.
+        arch: Arch,
+        /// Which, where, in what.
+        source: Conflict,
+    },
+    /// A layer could not be encoded.
+    #[error("encoding layer {layer:?}")]
+    Encode {
+        /// The layer.
+        layer: String,
+        /// Why not.
+        source: EncodeError,
+    },
+    /// The inputs found make no lock for the recipe.
+    #[error("locking the inputs")]
+    Misfit(#[from] Misfit),
+    /// The store failed.
+    #[error("{doing} in the store")]
+    Store {
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl ExecError {
+    fn store(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Store { doing, source }
+    }
+}
+
+/// Tells an [`Observer`] how a download goes.
+struct Watched<'a> {
+    observer: &'a dyn Observer,
+    what: String,
+    size: Option<u64>,
+}
+
+impl Watch for Watched<'_> {
+    fn at(&self, bytes: u64) {
+        self.observer.advance(&self.what, bytes, self.size);
+    }
+
+    fn retrying(&self, place: &str, outcome: &Outcome, wait: Duration) {
+        let wait = wait.as_secs_f32();
+        self.observer.note(&format!("{place}: {outcome}; trying again in {wait:.1} s"));
+    }
+
+    fn failed(&self, attempt: &crate::fetch::Attempt) {
+        self.observer.note(&attempt.to_string());
+    }
+}

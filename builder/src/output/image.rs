@@ -1,0 +1,189 @@
+//! The documents of an image: config, manifest and index, as bytes. Pure.
+//!
+//! All are canonical JSON (keys sorted, no spaces), so that equal plans and layers give equal
+//! digests, whatever the order of any map.
+
+use std::collections::HashMap;
+
+use oci_spec::image::{
+    ConfigBuilder, DescriptorBuilder, HistoryBuilder, ImageConfigurationBuilder, ImageIndexBuilder,
+    ImageManifestBuilder, MediaType, PlatformBuilder, RootFsBuilder, Sha256Digest,
+};
+use oci_spec::OciSpecError;
+use serde::Serialize;
+use treelay_recipes::{Arch, Digest};
+
+use crate::image_store::{Manifest, media};
+use crate::plan::{Plan, PlannedImage, rfc3339};
+use crate::store::LayerBlob;
+
+/// A layer as the image names it.
+#[derive(Debug, Clone)]
+pub struct ImageLayer {
+    /// Its name in the recipe.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The blob.
+    pub blob: LayerBlob,
+}
+
+/// The image of one arch.
+#[derive(Debug, Clone)]
+pub struct Assembled {
+    /// The arch.
+    pub arch: Arch,
+    /// The config's bytes.
+    pub config: Vec<u8>,
+    /// The manifest.
+    pub manifest: Manifest,
+}
+
+/// Why a document could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// A required field is missing; a mistake of treelay's.
+    #[error("assembling the image")]
+    Spec(#[from] OciSpecError),
+    /// It cannot be written as JSON; a mistake of treelay's.
+    #[error("writing the image's documents")]
+    Json(#[from] serde_json::Error),
+}
+
+type Result<T> = std::result::Result<T, AssembleError>;
+
+/// The config and manifest of one arch.
+///
+/// # Errors
+/// [`AssembleError`].
+pub fn assemble(plan: &Plan, image: &PlannedImage, layers: &[ImageLayer]) -> Result<Assembled> {
+    let config = canonical(&configuration(plan, image, layers)?)?;
+    let descriptor = |media_type: MediaType, digest: &Digest, size: u64| {
+        DescriptorBuilder::default().media_type(media_type).digest(sha256(digest)?).size(size).build()
+    };
+    let mut descriptors = Vec::new();
+    for layer in layers {
+        let media_type = MediaType::from(plan.codec().media_type());
+        descriptors.push(descriptor(media_type, &layer.blob.digest, layer.blob.size)?);
+    }
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageManifest)
+        .config(descriptor(MediaType::ImageConfig, &Digest::of(&config), config.len() as u64)?)
+        .layers(descriptors)
+        .annotations(annotations(plan))
+        .build()?;
+    let manifest = Manifest::new(media::MANIFEST, canonical(&manifest)?);
+    Ok(Assembled { arch: image.arch, config, manifest })
+}
+
+/// The index over the images of all arches.
+///
+/// # Errors
+/// [`AssembleError`].
+pub fn index(plan: &Plan, images: &[Assembled]) -> Result<Manifest> {
+    let mut manifests = Vec::new();
+    for image in images {
+        let mut platform =
+            PlatformBuilder::default().architecture(image.arch.oci()).os("linux");
+        if let Some(variant) = image.arch.variant() {
+            platform = platform.variant(variant);
+        }
+        let child = image.manifest.descriptor();
+        let descriptor = DescriptorBuilder::default()
+            .media_type(MediaType::ImageManifest)
+            .digest(sha256(&child.digest)?)
+            .size(child.size)
+            .platform(platform.build()?)
+            .build()?;
+        manifests.push(descriptor);
+    }
+    let index = ImageIndexBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageIndex)
+        .manifests(manifests)
+        .annotations(annotations(plan))
+        .build()?;
+    Ok(Manifest::new(media::INDEX, canonical(&index)?))
+}
+
+fn configuration(
+    plan: &Plan,
+    image: &PlannedImage,
+    layers: &[ImageLayer],
+) -> Result<serde_json::Value> {
+    let mut config = ConfigBuilder::default();
+    if let Some(user) = &image.user {
+        config = config.user(user.clone());
+    }
+    if !image.entrypoint.is_empty() {
+        config = config.entrypoint(image.entrypoint.clone());
+    }
+    if !image.cmd.is_empty() {
+        config = config.cmd(image.cmd.clone());
+    }
+    if !image.env.is_empty() {
+        config = config.env(image.env.clone());
+    }
+    if let Some(workdir) = &image.workdir {
+        config = config.working_dir(workdir.clone());
+    }
+    if !image.ports.is_empty() {
+        config = config.exposed_ports(image.ports.clone());
+    }
+    if !image.volumes.is_empty() {
+        config = config.volumes(image.volumes.clone());
+    }
+    if let Some(signal) = &image.stop_signal {
+        config = config.stop_signal(signal.clone());
+    }
+    if !image.labels.is_empty() {
+        let labels: HashMap<_, _> = image.labels.clone().into_iter().collect();
+        config = config.labels(labels);
+    }
+    let created = rfc3339(plan.epoch);
+    let mut history = Vec::new();
+    for layer in layers {
+        history.push(
+            HistoryBuilder::default()
+                .created(created.clone())
+                .created_by(format!("treelay layer {} ({})", layer.name, layer.kind))
+                .build()?,
+        );
+    }
+    let diff_ids: Vec<String> = layers.iter().map(|layer| layer.blob.diff_id.to_string()).collect();
+    let configuration = ImageConfigurationBuilder::default()
+        .created(created)
+        .architecture(image.arch.oci())
+        .os("linux")
+        .config(config.build()?)
+        .rootfs(RootFsBuilder::default().typ("layers").diff_ids(diff_ids).build()?)
+        .history(history)
+        .build()?;
+    let mut configuration = serde_json::to_value(configuration)?;
+    // image-spec, config.md has `variant` beside `architecture`; the builder has no setter for it.
+    if let (Some(variant), Some(object)) = (image.arch.variant(), configuration.as_object_mut()) {
+        object.insert("variant".to_owned(), variant.into());
+    }
+    Ok(configuration)
+}
+
+fn annotations(plan: &Plan) -> HashMap<String, String> {
+    plan.image.annotations.clone().into_iter().collect()
+}
+
+fn sha256(digest: &Digest) -> std::result::Result<Sha256Digest, OciSpecError> {
+    digest.hex().parse()
+}
+
+/// Canonical JSON.
+///
+/// # Errors
+/// Where the value cannot be JSON.
+pub fn canonical<T: Serialize>(value: &T) -> std::result::Result<Vec<u8>, serde_json::Error> {
+    let mut bytes = Vec::new();
+    let formatter = olpc_cjson::CanonicalFormatter::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
+    value.serialize(&mut serializer)?;
+    Ok(bytes)
+}

@@ -1,0 +1,107 @@
+//! Commits into an OSTree repository.
+
+use treelay_recipes::{Arch, Digest};
+
+use crate::exec::{ExecError, Layers, Workshop};
+use crate::ostree_repo::{
+    CommitOutcome, CommitSpec, OstreeError, Repository, etc_to_usr_etc,
+};
+use crate::plan::Plan;
+use crate::sources::{Everything, Sources};
+use crate::store::ObjectIndex;
+
+/// The commit of one arch.
+#[derive(Debug, Clone)]
+pub struct CommitArtifact {
+    /// The arch.
+    pub arch: Arch,
+    /// What came of it.
+    pub outcome: CommitOutcome,
+}
+
+/// Why commits could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The repository, or the tree.
+    #[error(transparent)]
+    Ostree(#[from] OstreeError),
+    /// The layers.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// The given ref is one for several arches.
+    #[error("{0:?} would be the ref of several arches: put {{{{ arch.uname }}}} into it")]
+    OneRef(String),
+    /// The memory of objects could not be written.
+    #[error("remembering OSTree objects in the store")]
+    Memory(#[source] std::io::Error),
+}
+
+/// Makes the commit of every arch. `refname` is the destination's, where it names one; its
+/// `{{ arch.uname }}` and `{{ arch }}` are replaced.
+///
+/// # Errors
+/// [`CommitError`]; then no ref has moved.
+pub fn write(
+    repository: &Repository,
+    refname: Option<&str>,
+    workshop: &Workshop<'_>,
+    plan: &Plan,
+    layers: &Layers,
+    sources: &Sources,
+) -> Result<Vec<CommitArtifact>, CommitError> {
+    let memory = ObjectIndex::new(workshop.store);
+    let contents = Everything { sources, store: workshop.store };
+    let mut run = repository.begin(workshop.jobs);
+    let mut commits = Vec::new();
+    for planned in &plan.commits {
+        let arch = planned.arch;
+        let refname = match refname {
+            Some(refname) => expand(refname, arch, plan.commits.len() > 1)?,
+            None => planned.refname.clone(),
+        };
+        let tree = etc_to_usr_etc(&layers.merged(arch)?)?;
+        let spec = CommitSpec {
+            refname: refname.clone(),
+            arch,
+            version: Some(plan.version.clone()),
+            subject: planned.subject.clone(),
+            body: String::new(),
+            epoch: plan.epoch,
+            metadata: planned.metadata.clone(),
+            collection: planned.collection.clone(),
+        };
+        let task = format!("committing {refname}");
+        workshop.observer.begin(&task);
+        let size = Some(tree.content_size());
+        let done = std::sync::atomic::AtomicU64::new(0);
+        let progress = |bytes: u64| {
+            let all = done.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed) + bytes;
+            workshop.observer.advance(&task, all, size);
+        };
+        let outcome = run.write_commit(&tree, &contents, &memory, &spec, &progress);
+        workshop.observer.end(&task);
+        commits.push(CommitArtifact { arch, outcome: outcome? });
+    }
+    run.finish()?;
+    memory.save().map_err(CommitError::Memory)?;
+    Ok(commits)
+}
+
+fn expand(refname: &str, arch: Arch, several: bool) -> Result<String, CommitError> {
+    let mut text = refname.to_owned();
+    for (name, value) in [("arch.uname", arch.uname()), ("arch", arch.go())] {
+        text = text.replace(&format!("{{{{ {name} }}}}"), value);
+        text = text.replace(&format!("{{{{{name}}}}}"), value);
+    }
+    if several && text == refname {
+        return Err(CommitError::OneRef(refname.to_owned()));
+    }
+    Ok(text)
+}
+
+impl CommitArtifact {
+    /// The commit's checksum.
+    pub fn checksum(&self) -> Digest {
+        self.outcome.checksum
+    }
+}

@@ -1,0 +1,133 @@
+//! What the plan says about images.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use treelay_layers::encode::Codec;
+use treelay_recipes::recipe::{Compression, Recipe, Text};
+use treelay_recipes::Arch;
+
+/// What all arches of an image have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageSettings {
+    /// The repository it is known by, perhaps with a tag.
+    pub reference: Option<String>,
+    /// The codec's versioned name.
+    pub codec: &'static str,
+    /// Annotations of index and manifests.
+    pub annotations: BTreeMap<String, String>,
+    #[serde(skip)]
+    compression: Compression,
+}
+
+/// The image of one arch: what its config says beside rootfs and history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedImage {
+    /// The arch.
+    pub arch: Arch,
+    /// User, perhaps with group.
+    pub user: Option<String>,
+    /// The program and its fixed arguments.
+    pub entrypoint: Vec<String>,
+    /// Arguments that a caller may replace.
+    pub cmd: Vec<String>,
+    /// Environment variables as `NAME=value`, sorted.
+    pub env: Vec<String>,
+    /// The working directory.
+    pub workdir: Option<String>,
+    /// Exposed ports as `N/tcp`.
+    pub ports: Vec<String>,
+    /// Volumes.
+    pub volumes: Vec<String>,
+    /// The stop signal.
+    pub stop_signal: Option<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl ImageSettings {
+    /// Of a recipe that was expanded.
+    pub(super) fn of(recipe: &Recipe, epoch: u64) -> Self {
+        let mut annotations = BTreeMap::new();
+        let mut add = |key: &str, value: String| {
+            annotations.insert(format!("org.opencontainers.image.{key}"), value);
+        };
+        add("title", recipe.name.value.clone());
+        add("version", recipe.version.value.clone());
+        add("created", rfc3339(epoch));
+        if let Some(summary) = &recipe.summary {
+            add("description", summary.value.clone());
+        }
+        annotations.extend(strings(&recipe.image.annotations));
+        let compression = recipe.image.compression;
+        Self {
+            reference: recipe.image.reference.as_ref().map(|text| text.value.clone()),
+            codec: codec(compression).id(),
+            annotations,
+            compression,
+        }
+    }
+
+    pub(super) fn codec(&self) -> Codec {
+        codec(self.compression)
+    }
+}
+
+fn codec(compression: Compression) -> Codec {
+    match compression {
+        Compression::Gzip => Codec::GZIP_1,
+        Compression::Zstd => Codec::ZSTD_1,
+    }
+}
+
+impl PlannedImage {
+    /// Of a recipe that was expanded for `arch`.
+    pub(super) fn of(recipe: &Recipe, arch: Arch) -> Self {
+        let config = &recipe.image.config;
+        let list = |texts: &[Text]| texts.iter().map(|text| text.value.clone()).collect();
+        let one = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
+        Self {
+            arch,
+            user: one(&config.user),
+            entrypoint: list(&config.entrypoint),
+            cmd: list(&config.cmd),
+            env: config.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            workdir: one(&config.workdir),
+            ports: config.ports.iter().map(with_protocol).collect(),
+            volumes: list(&config.volumes),
+            stop_signal: one(&config.stop_signal),
+            labels: strings(&config.labels).collect(),
+        }
+    }
+}
+
+/// image-spec, config.md: a port without a protocol is a tcp port; written out, so that the two
+/// spellings are one image.
+fn with_protocol(port: &Text) -> String {
+    if port.contains('/') { port.value.clone() } else { format!("{port}/tcp") }
+}
+
+pub(super) fn strings(
+    map: &BTreeMap<String, Text>,
+) -> impl Iterator<Item = (String, String)> + '_ {
+    map.iter().map(|(key, text)| (key.clone(), text.value.clone()))
+}
+
+/// Seconds since 1970 as RFC 3339 in UTC: `2026-10-19T22:20:36Z`.
+pub fn rfc3339(epoch: u64) -> String {
+    let (days, seconds) = (epoch / 86_400, epoch % 86_400);
+    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days, for days
+    // since 1970 that are not negative.
+    let z = days + 719_468;
+    let era = z / 146_097;
+    let day_of_era = z % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}

@@ -1,0 +1,234 @@
+//! The local sources of a recipe: looked at once, referenced where they are.
+//!
+//! Contents of local files and directories are never copied into the store to be built from. A
+//! [`Sources`] knows their digests, through the store's cache of stat results, and opens them
+//! again when they are encoded; whoever reads them hashes them again.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use treelay_layers::kinds::{self, Globs, KindError, Need};
+use treelay_layers::{Contents, Tree};
+use treelay_recipes::recipe::{Input, Source, Text};
+use treelay_recipes::{Arch, Digest};
+
+use crate::plan::Expanded;
+use crate::snapshot::{
+    FileSnapshot, Snapshot, SnapshotError, StatFile, snapshot_dir, snapshot_file,
+};
+use crate::store::Store;
+
+/// How local sources are looked at.
+pub struct Look<'a> {
+    /// The folder of the recipe, which its paths are relative to.
+    pub folder: &'a Path,
+    /// Where stat results are remembered.
+    pub store: &'a Store,
+    /// Threads.
+    pub jobs: usize,
+    /// A time before anything was looked at.
+    pub now: SystemTime,
+}
+
+/// What was seen.
+#[derive(Default)]
+pub struct Sources {
+    snapshots: BTreeMap<PathBuf, Snapshot>,
+    dirs: BTreeMap<(String, Vec<String>), SourceDir>,
+    files: BTreeMap<String, SourceFile>,
+}
+
+/// A local directory as a layer asked for it.
+pub struct SourceDir {
+    /// Without what is excluded.
+    pub tree: Tree,
+    /// The tree's digest.
+    pub digest: Digest,
+}
+
+/// A local file.
+pub struct SourceFile {
+    /// SHA-256 of its content.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+    snapshot: FileSnapshot,
+}
+
+/// Why local sources could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum SourcesError {
+    /// One of them cannot be used.
+    #[error("looking at {path:?}, which {user} names")]
+    Snapshot {
+        /// The path as the recipe has it.
+        path: String,
+        /// Who names it, such as `layer "settings"`.
+        user: String,
+        /// Why not.
+        source: SnapshotError,
+    },
+    /// A layer's options make no sense.
+    #[error("layer {layer:?}")]
+    Layer {
+        /// The layer.
+        layer: String,
+        /// What is wrong.
+        source: KindError,
+    },
+}
+
+impl Look<'_> {
+    /// Looks at everything local that the layers and `dir` inputs of a recipe name.
+    ///
+    /// # Errors
+    /// [`SourcesError`], with who names the path.
+    pub fn at(&self, recipes: &Expanded) -> Result<Sources, SourcesError> {
+        let mut sources = Sources::default();
+        for (arch, recipe) in recipes {
+            for (name, input) in &recipe.inputs {
+                if let Input::GoToolchain(go) = input
+                    && go.sources.contains(&Source::Dir)
+                    && let Some(dir) = &go.dir
+                {
+                    // A later source may do; whether it must is the lock's to find out.
+                    let user = format!("input {name:?}");
+                    match self.snapshot(&mut sources, dir, &user) {
+                        Err(SourcesError::Snapshot { source: SnapshotError::NotThere(_), .. }) => {}
+                        other => other?,
+                    }
+                }
+            }
+            for layer in &recipe.layers {
+                let Some(kind) = layer.kind() else { continue };
+                let needs = kinds::of(kind).needs(*arch).map_err(|source| SourcesError::Layer {
+                    layer: layer.name.value.clone(),
+                    source,
+                })?;
+                let user = format!("layer {:?}", layer.name.value);
+                for need in needs {
+                    self.need(&mut sources, &need, &user)?;
+                }
+            }
+        }
+        Ok(sources)
+    }
+
+    fn need(&self, sources: &mut Sources, need: &Need, user: &str) -> Result<(), SourcesError> {
+        match need {
+            Need::LocalFile(path) if !sources.files.contains_key(&path.value) => {
+                let place = self.folder.join(&path.value);
+                let snapshot = snapshot_file(&place, &self.cache(&place))
+                    .map_err(|source| failed(path, user, source))?;
+                let file = SourceFile {
+                    digest: snapshot.digest,
+                    size: snapshot.size,
+                    executable: snapshot.mode & 0o100 != 0,
+                    snapshot,
+                };
+                sources.files.insert(path.value.clone(), file);
+            }
+            Need::LocalDir { path, exclude } => {
+                let key = dir_key(path, exclude);
+                if !sources.dirs.contains_key(&key) {
+                    self.snapshot(sources, path, user)?;
+                    let globs = Globs::new(exclude.iter().map(|text| &**text));
+                    if let Some(snapshot) = sources.snapshots.get(&self.folder.join(&path.value)) {
+                        let all = &snapshot.tree;
+                        let tree = all.filter(|entry| !globs.matches(entry.path.as_str()));
+                        let digest = tree.digest();
+                        sources.dirs.insert(key, SourceDir { tree, digest });
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self, seen: &mut Sources, path: &Text, user: &str) -> Result<(), SourcesError> {
+        let place = self.folder.join(&path.value);
+        if !seen.snapshots.contains_key(&place) {
+            let snapshot = snapshot_dir(&place, &self.cache(&place), self.jobs)
+                .map_err(|source| failed(path, user, source))?;
+            seen.snapshots.insert(place, snapshot);
+        }
+        Ok(())
+    }
+
+    fn cache(&self, place: &Path) -> StatFile {
+        let name = StatFile::name_for(&std::path::absolute(place).unwrap_or_else(|_| place.into()));
+        StatFile::load(&self.store.root().join("stats").join(name), self.now)
+    }
+}
+
+fn failed(path: &Text, user: &str, source: SnapshotError) -> SourcesError {
+    SourcesError::Snapshot { path: path.value.clone(), user: user.to_owned(), source }
+}
+
+fn dir_key(path: &str, exclude: &[Text]) -> (String, Vec<String>) {
+    (path.to_owned(), exclude.iter().map(|text| text.value.clone()).collect())
+}
+
+impl Sources {
+    /// A local file, by the path in the recipe.
+    pub fn file(&self, path: &str) -> Option<&SourceFile> {
+        self.files.get(path)
+    }
+
+    /// A local directory, by the path in the recipe and what is left out of it.
+    pub fn dir(&self, path: &str, exclude: &[Text]) -> Option<&SourceDir> {
+        self.dirs.get(&dir_key(path, exclude))
+    }
+
+    /// The whole of a local directory, by its place.
+    pub fn snapshot(&self, place: &Path) -> Option<&Snapshot> {
+        self.snapshots.get(place)
+    }
+
+    /// Files that are there, and those whose content had to be read to know it.
+    pub fn work(&self) -> (u64, u64) {
+        let dirs = self.snapshots.values().map(|snapshot| snapshot.work);
+        dirs.fold((0, 0), |(all, read), work| (all + work.files, read + work.hashed_files))
+    }
+}
+
+impl Contents for Sources {
+    fn open(&self, digest: &Digest, size: u64) -> io::Result<Box<dyn Read + Send>> {
+        for snapshot in self.snapshots.values() {
+            if snapshot.find(digest).is_some() {
+                return snapshot.open(digest, size);
+            }
+        }
+        match self.files.values().find(|file| file.digest == *digest) {
+            Some(file) => file.snapshot.open(digest, size),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// Contents of local sources where they are, else of the store.
+pub struct Everything<'a> {
+    /// What was looked at.
+    pub sources: &'a Sources,
+    /// The store.
+    pub store: &'a Store,
+}
+
+impl Contents for Everything<'_> {
+    fn open(&self, digest: &Digest, size: u64) -> io::Result<Box<dyn Read + Send>> {
+        match self.sources.open(digest, size) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.store.open(digest, size),
+            other => other,
+        }
+    }
+}
+
+/// The arches of a recipe that was expanded.
+pub fn arches(recipes: &Expanded) -> impl Iterator<Item = Arch> + '_ {
+    recipes.keys().copied()
+}

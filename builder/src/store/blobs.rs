@@ -1,0 +1,79 @@
+//! Layer blobs, by their SHA-256, and the record of what a tree became.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::PathBuf;
+
+use treelay_layers::encode::{self, Codec, EncodeError};
+use treelay_layers::{Contents, Tree};
+use treelay_recipes::Digest;
+
+use super::{LayerBlob, Store, persist};
+
+impl Store {
+    /// The blob that the tree with `digest` became under `codec`, if the store still has it.
+    pub fn layer_blob(&self, tree: &Digest, codec: Codec) -> Option<LayerBlob> {
+        let blob: LayerBlob = self.product("layer-blob", &blob_key(tree, codec))?;
+        let file = fs::metadata(self.path("blobs", &blob.digest)).ok()?;
+        (file.len() == blob.size).then_some(blob)
+    }
+
+    /// Where a blob is, if it is there.
+    pub fn blob(&self, digest: &Digest) -> Option<PathBuf> {
+        Some(self.path("blobs", digest)).filter(|path| path.exists())
+    }
+
+    /// Removes a blob that turned out to be damaged.
+    pub fn forget_blob(&self, digest: &Digest) {
+        // Another process may have done it.
+        let _ = fs::remove_file(self.path("blobs", digest));
+    }
+
+    /// Encodes `tree` and keeps the blob; the record of it is written by
+    /// [`remember_blobs`](Self::remember_blobs), after a sync.
+    ///
+    /// # Errors
+    /// [`EncodeError`]; then nothing is kept.
+    pub fn encode(
+        &self,
+        tree: &Tree,
+        contents: &dyn Contents,
+        codec: Codec,
+        workers: usize,
+    ) -> Result<LayerBlob, EncodeError> {
+        let file = self.temporary().map_err(EncodeError::Write)?;
+        let mut writer = BufWriter::with_capacity(1 << 20, file);
+        let encoded = encode::encode(tree, contents, codec, self, workers, &mut writer)?;
+        let kept = writer
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(|file| persist(file, &self.path("blobs", &encoded.digest)));
+        kept.map_err(EncodeError::Write)?;
+        Ok(LayerBlob {
+            digest: encoded.digest,
+            size: encoded.size,
+            diff_id: encoded.diff_id,
+            raw_size: encoded.raw_size,
+        })
+    }
+
+    /// Records what trees became.
+    ///
+    /// # Errors
+    /// Whatever kept a record from being written.
+    pub fn remember_blobs(&self, blobs: &[(Digest, Codec, LayerBlob)]) -> io::Result<()> {
+        blobs.iter().try_for_each(|(tree, codec, blob)| {
+            self.put_product("layer-blob", &blob_key(tree, *codec), blob)
+        })
+    }
+
+    /// Appends `bytes` to the end of a file of the store, for indexes that only grow.
+    pub(super) fn append(&self, path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file: File = File::options().create(true).append(true).open(path)?;
+        file.write_all(bytes)
+    }
+}
+
+fn blob_key(tree: &Digest, codec: Codec) -> Digest {
+    Digest::of(format!("{tree} {}", codec.id()))
+}

@@ -1,0 +1,181 @@
+//! The store: everything that was expensive to make, under what it was made from.
+//!
+//! ```text
+//! objects/ab/cd…     contents and fetched files, by their SHA-256
+//! trees/ab/cd…       canonical texts of trees, by their digest
+//! blobs/ab/cd…       layer blobs, by their SHA-256
+//! frames/ab/cd…      compressed frames, by entries and codec
+//! products/KIND/…    small records: what a thing became, by the digest of what it was made from
+//! quarantine/        rejected downloads, size-limited
+//! tmp/               files on their way; leftovers of killed runs are removed when old
+//! ```
+//!
+//! Every file is written to `tmp/` and renamed when complete, and what a record refers to is synced
+//! before the record is written ([`Store::sync`]). Contents are hashed again by whoever reads them,
+//! so an object that was damaged is found when it is used. Several processes may use one store at
+//! once: files are immutable and named by what is in them, so whoever comes second replaces equal
+//! bytes with equal bytes.
+
+mod blobs;
+mod frames;
+mod objects;
+mod products;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use treelay_layers::Tree;
+use treelay_recipes::Digest;
+
+pub use objects::StoreSink;
+pub use products::{LayerBlob, ObjectIndex};
+
+/// A store directory.
+pub struct Store {
+    root: PathBuf,
+}
+
+/// Why the store could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} in the store {}", root.display())]
+pub struct StoreFailure {
+    doing: String,
+    root: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// What the directory says it is, so that nothing else is ever mistaken for a store.
+const MARK: &str = "treelay store 1\n";
+/// Temporary files older than this belong to no running build.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+impl Store {
+    /// Opens the store at `root`, making it where nothing is.
+    ///
+    /// # Errors
+    /// [`StoreFailure`] where it cannot be made, or something else is there.
+    pub fn open(root: &Path) -> Result<Self, StoreFailure> {
+        let store = Self { root: root.to_owned() };
+        let failed = |doing: &str| {
+            let doing = doing.to_owned();
+            move |source| StoreFailure { doing, root: root.to_owned(), source }
+        };
+        let mark = root.join("treelay-store");
+        match fs::read_to_string(&mark) {
+            Ok(text) if text == MARK => {}
+            Ok(text) => {
+                let source = io::Error::other(format!("it is of another kind: {:?}", text.trim()));
+                return Err(failed("reading the version")(source));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(root).map_err(failed("making the directory"))?;
+                let mut entries = fs::read_dir(root).map_err(failed("looking"))?;
+                // A second process may be making it at the same moment: its `tmp` is no stranger.
+                if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "tmp")) {
+                    let source = io::Error::other("the directory is neither empty nor a store");
+                    return Err(failed("starting")(source));
+                }
+                fs::create_dir_all(root.join("tmp")).map_err(failed("making tmp"))?;
+                store.write_new(&mark, MARK.as_bytes()).map_err(failed("writing the version"))?;
+            }
+            Err(error) => return Err(failed("reading the version")(error)),
+        }
+        fs::create_dir_all(root.join("tmp")).map_err(failed("making tmp"))?;
+        Ok(store)
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Removes temporary files that no running build can own any more, as seen at `now`.
+    pub fn sweep(&self, now: SystemTime) {
+        let Ok(entries) = fs::read_dir(self.root.join("tmp")) else { return };
+        for entry in entries.flatten() {
+            let old = entry
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > ABANDONED));
+            if old {
+                // Another process may have removed it; nothing depends on it.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Makes all that was written so far durable. Comes before a record that refers to it.
+    ///
+    /// # Errors
+    /// Whatever the file system answers.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(&self.root)?)?)
+    }
+
+    /// Keeps a tree; its digest.
+    ///
+    /// # Errors
+    /// Whatever kept it from being written.
+    pub fn put_tree(&self, tree: &Tree) -> io::Result<Digest> {
+        let text = tree.to_text();
+        let digest = Digest::of(&text);
+        let path = self.path("trees", &digest);
+        if !path.exists() {
+            self.write_new(&path, text.as_bytes())?;
+        }
+        Ok(digest)
+    }
+
+    /// The tree with this digest, if it is there and whole.
+    pub fn tree(&self, digest: &Digest) -> Option<Tree> {
+        let text = fs::read_to_string(self.path("trees", digest)).ok()?;
+        if Digest::of(&text) != *digest {
+            // Torn by a crash or damaged: it will be made again.
+            let _ = fs::remove_file(self.path("trees", digest));
+            return None;
+        }
+        Tree::from_text(&text).ok()
+    }
+
+    /// Whether the tree is there, without reading it.
+    pub fn has_tree(&self, digest: &Digest) -> bool {
+        self.path("trees", digest).exists()
+    }
+
+    /// `room/ab/cdef…`
+    fn path(&self, room: &str, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.root.join(room).join(&hex[..2]).join(&hex[2..])
+    }
+
+    /// A temporary file that disappears unless it is persisted.
+    fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new().prefix("t").tempfile_in(self.root.join("tmp"))
+    }
+
+    /// Writes a whole small file.
+    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.temporary()?;
+        file.write_all(bytes)?;
+        persist(file, path)
+    }
+}
+
+/// Renames a complete temporary file to where it belongs.
+fn persist(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    let persisted = file.persist(path).or_else(|failed| match failed.error.kind() {
+        io::ErrorKind::NotFound => {
+            // The first object of its folder.
+            fs::create_dir_all(path.parent().unwrap_or(path))?;
+            failed.file.persist(path).map_err(|failed| failed.error)
+        }
+        _ => Err(failed.error),
+    });
+    persisted.map(drop)
+}
+
+#[cfg(test)]
+mod tests;

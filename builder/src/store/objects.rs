@@ -1,0 +1,128 @@
+//! Objects: file contents and fetched files, by their SHA-256.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use treelay_layers::{ContentSink, Contents};
+use treelay_recipes::{Digest, Hasher};
+
+use super::{Store, persist};
+use crate::fetch::{BlobSink, BlobWriter};
+
+/// Contents up to this size are hashed before anything is written, so that what is there already
+/// costs no write.
+const SMALL: u64 = 1 << 20;
+/// How a large content streams.
+const CHUNK: usize = 1 << 18;
+/// What `quarantine/` may hold, in bytes.
+const QUARANTINE: u64 = 512 << 20;
+
+impl Store {
+    /// Where the object is, if it is there.
+    pub fn object(&self, digest: &Digest) -> Option<PathBuf> {
+        Some(self.path("objects", digest)).filter(|path| path.exists())
+    }
+
+    /// Removes an object that turned out to be damaged.
+    pub fn forget_object(&self, digest: &Digest) {
+        // Another process may have done it.
+        let _ = std::fs::remove_file(self.path("objects", digest));
+    }
+
+    fn put_small(&self, bytes: &[u8]) -> io::Result<Digest> {
+        let digest = Digest::of(bytes);
+        let path = self.path("objects", &digest);
+        let there = std::fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64);
+        if !there {
+            self.write_new(&path, bytes)?;
+        }
+        Ok(digest)
+    }
+}
+
+impl Contents for Store {
+    fn open(&self, digest: &Digest, _size: u64) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(self.path("objects", digest))?))
+    }
+}
+
+/// The store as a sink of contents.
+pub struct StoreSink<'a> {
+    store: &'a Store,
+    buffer: Vec<u8>,
+}
+
+impl<'a> StoreSink<'a> {
+    /// A sink that writes objects into `store`.
+    pub fn new(store: &'a Store) -> Self {
+        Self { store, buffer: Vec::new() }
+    }
+}
+
+impl ContentSink for StoreSink<'_> {
+    fn put(&mut self, content: &mut dyn Read) -> io::Result<(Digest, u64)> {
+        self.buffer.clear();
+        Read::take(&mut *content, SMALL).read_to_end(&mut self.buffer)?;
+        if (self.buffer.len() as u64) < SMALL {
+            let digest = self.store.put_small(&self.buffer)?;
+            return Ok((digest, self.buffer.len() as u64));
+        }
+        let mut file = self.store.temporary()?;
+        let mut hasher = Hasher::default();
+        hasher.update(&self.buffer);
+        file.write_all(&self.buffer)?;
+        self.buffer.resize(CHUNK, 0);
+        loop {
+            match content.read(&mut self.buffer)? {
+                0 => break,
+                n => {
+                    hasher.update(&self.buffer[..n]);
+                    file.write_all(&self.buffer[..n])?;
+                }
+            }
+        }
+        let size = hasher.bytes();
+        let digest = hasher.finish();
+        persist(file, &self.store.path("objects", &digest))?;
+        Ok((digest, size))
+    }
+}
+
+impl BlobSink for Store {
+    fn begin(&self, _: Option<&Digest>, _: Option<u64>) -> io::Result<Box<dyn BlobWriter>> {
+        Ok(Box::new(Incoming { file: self.temporary()?, root: self.root.clone() }))
+    }
+}
+
+/// A download on its way into the store.
+struct Incoming {
+    file: tempfile::NamedTempFile,
+    root: PathBuf,
+}
+
+impl BlobWriter for Incoming {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    fn finish(self: Box<Self>, digest: &Digest, _size: u64) -> io::Result<()> {
+        let store = Store { root: self.root };
+        persist(self.file, &store.path("objects", digest))
+    }
+
+    fn reject(self: Box<Self>, actual: &Digest) {
+        // For inspection only: a failure to keep it changes nothing.
+        let folder = self.root.join("quarantine");
+        let size = self.file.as_file().metadata().map_or(u64::MAX, |metadata| metadata.len());
+        if std::fs::create_dir_all(&folder).is_ok() && held(&folder) + size <= QUARANTINE {
+            let _ = self.file.persist(folder.join(actual.hex()));
+        }
+    }
+}
+
+/// Bytes in a flat folder.
+fn held(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}

@@ -1,0 +1,101 @@
+use std::io::{self, Read};
+
+use treelay_layers::encode::{FrameCache as _, Packed};
+use treelay_layers::{ContentSink as _, Contents as _, Entry, TreePath};
+
+use super::*;
+use crate::ostree_repo::ObjectMemory as _;
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    (folder, store)
+}
+
+#[test]
+fn contents_of_every_size_are_kept_and_found() {
+    let (_folder, store) = store();
+    for size in [0, 1, (1 << 20) - 1, 1 << 20, (3 << 20) + 7] {
+        let bytes: Vec<u8> = (0..size as u32).map(|n| (n % 251) as u8).collect();
+        let (digest, length) = StoreSink::new(&store).put(&mut &bytes[..]).unwrap();
+        assert_eq!((digest, length), (Digest::of(&bytes), size as u64));
+        let mut read = Vec::new();
+        store.open(&digest, length).unwrap().read_to_end(&mut read).unwrap();
+        assert_eq!(read, bytes);
+    }
+}
+
+#[test]
+fn a_content_that_fails_leaves_nothing() {
+    struct Breaks;
+    impl Read for Breaks {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("broken"))
+        }
+    }
+    let (_folder, store) = store();
+    let mut half = io::Cursor::new(vec![1; 3 << 20]).chain(Breaks);
+    assert!(StoreSink::new(&store).put(&mut half).is_err());
+    assert_eq!(fs::read_dir(store.root().join("tmp")).unwrap().count(), 0);
+    assert!(!store.root().join("objects").exists());
+}
+
+#[test]
+fn trees_come_back_and_damaged_ones_do_not() {
+    let (_folder, store) = store();
+    let path = TreePath::new("etc/motd").unwrap();
+    let tree = Tree::from_entries(vec![Entry::symlink(path, "x")]).unwrap();
+    let digest = store.put_tree(&tree).unwrap();
+    assert_eq!(store.tree(&digest), Some(tree));
+    fs::write(store.path("trees", &digest), "l 0777 0 0 etc/motd -> y\n").unwrap();
+    assert_eq!(store.tree(&digest), None);
+    assert!(!store.has_tree(&digest), "a damaged tree is removed");
+}
+
+#[test]
+fn damaged_frames_are_not_there() {
+    let (_folder, store) = store();
+    let key = Digest::of("key");
+    let packed = Packed { bytes: b"packed".to_vec(), crc: 7, raw: 9 };
+    assert_eq!(store.get(&key), None);
+    store.put(&key, &packed);
+    assert_eq!(store.get(&key), Some(packed));
+    let path = store.path("frames", &key);
+    let whole = fs::read(&path).unwrap();
+    for at in 12..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        assert_eq!(store.get(&key), None, "byte {at}");
+    }
+    fs::write(&path, &whole[..5]).unwrap();
+    assert_eq!(store.get(&key), None);
+}
+
+#[test]
+fn what_became_of_objects_is_remembered_across_runs() {
+    let (_folder, store) = store();
+    let index = ObjectIndex::new(&store);
+    for n in 0..100 {
+        index.put(&Digest::of(format!("k{n}")), &Digest::of(format!("v{n}")));
+    }
+    index.save().unwrap();
+    let again = ObjectIndex::new(&store);
+    assert_eq!(again.get(&Digest::of("k42")), Some(Digest::of("v42")));
+    assert_eq!(again.get(&Digest::of("other")), None);
+    again.put(&Digest::of("k42"), &Digest::of("v42"));
+    again.save().unwrap();
+    assert_eq!(fs::metadata(store.root().join("ostree-objects")).unwrap().len(), 6400);
+}
+
+#[test]
+fn nothing_but_a_store_is_taken_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("letter"), "dear").unwrap();
+    let error = Store::open(folder.path()).err().unwrap();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("neither empty"));
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("treelay-store"), "treelay store 9\n").unwrap();
+    assert!(Store::open(&other).is_err());
+}
