@@ -99,6 +99,14 @@ pub enum OstreeError {
     /// Something is in the way of `/usr/etc`.
     #[error("moving /etc to /usr/etc")]
     Etc(#[from] treelay_layers::tree::TreeError),
+    /// A file that holds no GPG keys.
+    #[error("{path} is not a GPG keyring: {reason}")]
+    NotAKeyring {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A signature could not be made.
     #[error("signing commit {commit} failed: {reason}")]
     Signing {

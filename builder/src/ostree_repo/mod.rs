@@ -21,13 +21,19 @@
 
 mod commit;
 mod content;
+mod deflate;
 mod error;
 mod etc;
 mod filez;
+mod gpg;
 mod hierarchy;
+mod inspect;
+mod integrity;
 mod objects;
 mod run;
+mod sign;
 mod staging;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +48,9 @@ pub use commit::{CommitOutcome, CommitSpec, Written};
 pub use content::ObjectMemory;
 pub use error::OstreeError;
 pub use etc::etc_to_usr_etc;
+pub use inspect::CommitInfo;
 pub use run::{Finished, Progress, Run};
+pub use verify::{CommitReport, CommitSignature, Damage, SignatureVerdict, Trust};
 
 use error::{Doing, Result};
 

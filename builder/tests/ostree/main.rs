@@ -4,3 +4,4 @@
 
 mod commits;
 mod fixture;
+mod signatures;

@@ -1,0 +1,149 @@
+//! Signatures of commits: detached metadata beside the commit object.
+//!
+//! `ostree.sign.ed25519`, `ostree.sign.spki` and `ostree.gpgsigs` are arrays of signatures (`aay`)
+//! over the bytes of the commit object. libostree of some distributions is built without the first
+//! two; they are made and read here by the signing crate. GPG is libostree's.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ostree::ObjectType;
+use ostree::glib::{self, Bytes, Variant, VariantDict};
+use treelay_recipes::Digest;
+use treelay_signing::{SecretKey, Signature, Subject, schemes};
+
+use super::error::{Doing, OstreeError, Result};
+use super::objects::{self, array, bytes};
+use super::{NONE, Repository, gpg};
+
+/// Where libostree keeps GPG signatures.
+pub(super) const GPG_KEY: &str = "ostree.gpgsigs";
+
+impl Repository {
+    /// Signs a commit with `keys`, in every form that goes with each, and keeps the signatures that
+    /// are there. One that a key made already is not made again. The signatures that were added.
+    ///
+    /// Between [`Run::write_commit`](super::Run::write_commit) and
+    /// [`Run::finish`](super::Run::finish) the commit and its signatures become visible together.
+    ///
+    /// # Errors
+    /// [`OstreeError::Signing`], or what reading and writing met.
+    pub fn sign_commit(&self, commit: &Digest, keys: &[SecretKey]) -> Result<Vec<Signature>> {
+        let signing = |reason: String| OstreeError::Signing { commit: commit.hex(), reason };
+        let object = self.commit_bytes(commit)?;
+        let subject = Subject::Commit(&object);
+        let mut detached = self.detached(commit)?;
+        let mut added = Vec::new();
+        for key in keys {
+            let made =
+                schemes::sign_all(&subject, key).map_err(|error| signing(error.to_string()))?;
+            if made.is_empty() {
+                return Err(signing(format!("no scheme for commits uses {} keys", key.kind())));
+            }
+            for signature in made {
+                let there = detached.entry(signature.scheme.to_owned()).or_insert_with(empty);
+                let old = signatures(there)
+                    .ok_or_else(|| signing(format!("its {} is damaged", signature.scheme)))?;
+                let scheme = schemes::by_name(signature.scheme);
+                let by_this_key = |bytes: &Vec<u8>| {
+                    let old = Signature { bytes: bytes.clone(), ..signature.clone() };
+                    scheme.is_some_and(|it| it.verify(&subject, &old, key.public()).is_good())
+                };
+                if old.iter().any(by_this_key) {
+                    continue;
+                }
+                let all = old.iter().chain([&signature.bytes]).map(|one| bytes_of(one));
+                *there = array("ay", all);
+                added.push(signature);
+            }
+        }
+        if !added.is_empty() {
+            let entries = detached.iter().map(|(key, value)| (key.as_str(), value.clone()));
+            let metadata = objects::metadata(entries);
+            self.repo
+                .write_commit_detached_metadata(&commit.hex(), Some(&metadata), NONE)
+                .doing(|| format!("writing the signatures of commit {}", commit.hex()))?;
+        }
+        Ok(added)
+    }
+
+    /// Adds the signature of a GPG key of the user's, or of the keyring in `homedir`; `false` if
+    /// that key's is there already.
+    ///
+    /// # Errors
+    /// [`OstreeError::Signing`] with GPG's words.
+    pub fn gpg_sign(&self, commit: &Digest, key: &str, homedir: Option<&Path>) -> Result<bool> {
+        let signing = |error: glib::Error| OstreeError::Signing {
+            commit: commit.hex(),
+            reason: format!("GPG key {key}: {}", error.message()),
+        };
+        let object = Bytes::from_owned(self.commit_bytes(commit)?);
+        let homedir = homedir.map(|path| path.to_string_lossy().into_owned());
+        let made = self
+            .repo
+            .gpg_sign_data(&object, None, &[key], homedir.as_deref(), NONE)
+            .map_err(signing)?;
+        let made = Variant::from_bytes::<VariantDict>(&made);
+        let made = dictionary(&made).get(GPG_KEY).and_then(signatures).unwrap_or_default();
+        let there = self.detached(commit)?.get(GPG_KEY).and_then(signatures).unwrap_or_default();
+        // `ostree_repo_sign_commit` looks for the key in its own keyrings only, and would add the
+        // signature of one that is in `homedir` again and again.
+        let signer = |signature: &Vec<u8>| gpg::signer(&self.repo, &object, signature);
+        let there: Vec<_> = there.iter().filter_map(signer).collect();
+        let mut added = false;
+        for signature in made {
+            if signer(&signature).is_some_and(|signer| there.contains(&signer)) {
+                continue;
+            }
+            self.repo
+                .append_gpg_signature(&commit.hex(), &Bytes::from_owned(signature), NONE)
+                .map_err(signing)?;
+            added = true;
+        }
+        Ok(added)
+    }
+
+    /// The bytes that are signed, which must be the commit's.
+    fn commit_bytes(&self, commit: &Digest) -> Result<Vec<u8>> {
+        let reading = || format!("reading commit {}", commit.hex());
+        let variant = self.repo.load_variant(ObjectType::Commit, &commit.hex()).doing(reading)?;
+        if objects::checksum(&variant) != *commit {
+            let reason = "its bytes do not have that checksum".to_owned();
+            return Err(OstreeError::Signing { commit: commit.hex(), reason });
+        }
+        Ok(variant.data_as_bytes().to_vec())
+    }
+
+    /// The detached metadata, by key; empty where there are none.
+    pub(super) fn detached(&self, commit: &Digest) -> Result<BTreeMap<String, Variant>> {
+        let metadata = self
+            .repo
+            .read_commit_detached_metadata(&commit.hex(), NONE)
+            .doing(|| format!("reading the signatures of commit {}", commit.hex()))?;
+        Ok(metadata.map(|metadata| dictionary(&metadata)).unwrap_or_default())
+    }
+}
+
+/// The entries of an `a{sv}`.
+pub(super) fn dictionary(metadata: &Variant) -> BTreeMap<String, Variant> {
+    let entries = metadata.iter().filter_map(|entry| {
+        Some((entry.try_child_value(0)?.get::<String>()?, entry.try_child_value(1)?.as_variant()?))
+    });
+    entries.collect()
+}
+
+/// The elements of an `aay`; `None` if it is none.
+pub(super) fn signatures(value: &Variant) -> Option<Vec<Vec<u8>>> {
+    if value.type_().as_str() != "aay" {
+        return None;
+    }
+    value.iter().map(|one| one.fixed_array().ok().map(<[u8]>::to_vec)).collect()
+}
+
+fn empty() -> Variant {
+    array("ay", std::iter::empty())
+}
+
+fn bytes_of(signature: &Vec<u8>) -> Variant {
+    bytes(signature)
+}
