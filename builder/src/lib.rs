@@ -16,3 +16,4 @@ pub mod progress;
 pub mod snapshot;
 pub mod sources;
 pub mod store;
+pub mod tree_dir;

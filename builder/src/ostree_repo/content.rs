@@ -322,6 +322,19 @@ struct Verified {
 }
 
 impl Verified {
+    fn read_inner(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.inner.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let _ = self.outcome.set(Outcome::Unreadable(error.kind(), error.to_string()));
+                    return Err(error);
+                }
+                read => return read,
+            }
+        }
+    }
+
     fn settle(&self) -> io::Result<()> {
         let found = (self.content.clone().finish(), self.content.bytes());
         if found == self.expected {
@@ -338,26 +351,19 @@ impl Read for Verified {
         if buffer.is_empty() || self.outcome.get().is_some() {
             return Ok(0);
         }
-        let n = match self.inner.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-            Err(error) => {
-                let _ = self.outcome.set(Outcome::Unreadable(error.kind(), error.to_string()));
-                return Err(error);
-            }
-            Ok(n) => n,
-        };
+        let n = self.read_inner(buffer)?;
         self.content.update(&buffer[..n]);
         self.object.update(&buffer[..n]);
         // A reader that knows the length may never ask for the end.
-        let all = self.content.bytes() >= self.expected.1;
-        if n == 0 || (all && self.content.bytes() > self.expected.1) {
+        if n == 0 {
             self.settle()?;
-        } else if all && self.inner.read(&mut [0])? == 0 {
+        } else if self.content.bytes() >= self.expected.1 {
+            if self.read_inner(&mut [0])? != 0 {
+                let found = format!("more than {} bytes", self.expected.1);
+                let _ = self.outcome.set(Outcome::Wrong(found));
+                return Err(io::ErrorKind::InvalidData.into());
+            }
             self.settle()?;
-        } else if all {
-            let found = format!("more than {} bytes", self.expected.1);
-            let _ = self.outcome.set(Outcome::Wrong(found));
-            return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(n)
     }

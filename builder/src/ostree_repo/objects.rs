@@ -62,7 +62,7 @@ impl FileMeta {
     /// Reads the variant of [`FileMeta::archive_header`], without the size in front of it.
     pub(super) fn from_archive_header(bytes: &[u8]) -> Option<(Self, u64)> {
         let kind = VariantTy::new("(tuuuusa(ayay))").ok()?;
-        let header = Variant::from_data_with_type(bytes.to_vec(), kind);
+        let header = Variant::from_data_with_type(bytes, kind);
         let number = |at| header.child_value(at).get::<u32>().map(u32::from_be);
         let size = u64::from_be(header.child_value(0).get::<u64>()?);
         let meta = Self {

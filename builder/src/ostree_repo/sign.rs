@@ -52,7 +52,7 @@ impl Repository {
                 if old.iter().any(by_this_key) {
                     continue;
                 }
-                let all = old.iter().chain([&signature.bytes]).map(|one| bytes_of(one));
+                let all = old.iter().chain([&signature.bytes]).map(|one| bytes(one));
                 *there = array("ay", all);
                 added.push(signature);
             }
@@ -142,8 +142,4 @@ pub(super) fn signatures(value: &Variant) -> Option<Vec<Vec<u8>>> {
 
 fn empty() -> Variant {
     array("ay", std::iter::empty())
-}
-
-fn bytes_of(signature: &Vec<u8>) -> Variant {
-    bytes(signature)
 }

@@ -120,7 +120,7 @@ fn open_or_make(objects: &Dir, name: &str) -> io::Result<Dir> {
         opened => return opened,
     }
     match objects.create_dir(name) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => objects.open_dir(name),
     }
 }
