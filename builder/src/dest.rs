@@ -3,10 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use treelay_recipes::Digest;
 
-use crate::image_store::{ImageRef, Repository, is_tag};
+use crate::image_store::layout::Layout;
+use crate::image_store::registry::RegistryClient;
+use crate::image_store::{ImageRef, Repository, SharedStore, StoreError, is_tag};
 
 /// A place where images, commits or trees are read or written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,15 @@ pub enum Dest {
     },
 }
 
+/// What a place is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It must be there.
+    Read,
+    /// It is made where it is missing.
+    Write,
+}
+
 /// Why a text is not a [`Dest`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a place: {reason}; expected {FORMS}")]
@@ -53,6 +65,26 @@ const FORMS: &str =
     "oci:DIR[:TAG], docker://HOST/REPO[:TAG|@DIGEST], ostree:REPO[:REF] or tree:DIR";
 
 impl Dest {
+    /// Opens the place as a store of images; `None` for places that hold none. A layout that is to
+    /// be written to is made where it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotALayout`], and what [`RegistryClient::repository`] may meet.
+    pub fn open_images(
+        &self,
+        access: Access,
+        registries: &RegistryClient,
+    ) -> Result<Option<SharedStore>, StoreError> {
+        Ok(match (self, access) {
+            (Self::Oci { dir, .. }, Access::Read) => Some(Arc::new(Layout::open(dir)?)),
+            (Self::Oci { dir, .. }, Access::Write) => Some(Arc::new(Layout::create(dir)?)),
+            (Self::Docker { repository, .. }, _) => {
+                Some(Arc::new(registries.repository(repository.clone())?))
+            }
+            (Self::Ostree { .. } | Self::Tree { .. }, _) => None,
+        })
+    }
+
     /// Which image of the place is meant; `None` for places that hold no images.
     pub fn image(&self) -> Option<ImageRef> {
         match self {

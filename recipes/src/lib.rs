@@ -20,6 +20,7 @@ mod error;
 pub mod lock;
 mod origin;
 pub mod recipe;
+mod reference;
 mod schema;
 mod scope;
 mod shape;
@@ -31,6 +32,7 @@ pub use digest::{Digest, Hasher, HashingReader, NotADigest};
 pub use error::{LockError, Problem, RecipeError};
 pub use lock::{Lock, LockedInput, Misfit};
 pub use recipe::Recipe;
+pub use reference::reference;
 pub use schema::schema;
 pub use scope::Scope;
 

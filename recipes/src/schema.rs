@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::recipe::Recipe;
 
-/// Where the schema says it can be found.
-const ID: &str = "https://treelay.dev/schema/recipe-1.json";
+/// The name of the schema: a name, not a place, since `treelay schema` prints it everywhere.
+const ID: &str = "urn:treelay:recipe:1";
 
 /// The JSON Schema (draft 2020-12) of a recipe. It is as strict as the parser about keys, kinds
 /// and types; what needs the meaning of a value (a path without `..`, an input that exists) is

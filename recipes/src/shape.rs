@@ -87,6 +87,7 @@ impl Shape {
         let kinds: Vec<Field> = list_of(schema, "oneOf")
             .filter(|kind| kind["properties"].is_object())
             .flat_map(|kind| Field::list(kind, defs))
+            .map(|kind| Field { required: false, ..kind })
             .collect();
         if !kinds.is_empty() {
             return Shape::Kind(kinds);
@@ -254,10 +255,10 @@ impl Field {
             })
             .collect();
         // A kind that stands alone says what it is in the schema around it.
-        if let ([field], true) = (&mut fields[..], schema["description"].is_string()) {
-            if field.about.is_empty() {
-                field.about = text_of(schema, "description");
-            }
+        if let [field] = &mut fields[..]
+            && field.about.is_empty()
+        {
+            field.about = text_of(schema, "description");
         }
         fields
     }
@@ -348,7 +349,11 @@ fn check_kind(kinds: &[Field], entries: &[Entry], path: &Path, problems: &mut Pr
             }
         }
     }
-    match entries {
+    let there: Vec<&Entry> =
+        entries.iter().filter(|entry| names.contains(&entry.key.as_str())).collect();
+    match there.as_slice() {
+        // What stands there instead is reported already.
+        [] if !entries.is_empty() => {}
         [] => {
             problems
                 .add(path.key.at, path.key.width, format!("{what} does not say what it is"))

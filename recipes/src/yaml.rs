@@ -218,6 +218,9 @@ impl<'t> Reader<'t, '_, '_> {
                 return Ok(Value::Map(entries));
             }
             let key = self.node(event, span, depth + 1)?;
+            if key.is_null() {
+                return self.stop(key.place, "a key must be a text, and this is none");
+            }
             let Value::Scalar { text, plain } = key.value else {
                 return self.stop(key.place, "a key must be a text");
             };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use treelay_ci::tools::Kept;
 
-use crate::env::Env;
+use crate::env::{Env, is_root};
 use crate::run::Run;
 use crate::tools::{kept, program};
 use crate::trixie;
@@ -62,12 +62,43 @@ impl Env {
         self.run(program("umoci")).args(args)
     }
 
+    /// Unpacks the layers of an image in a layout (`DIR:TAG`), owners kept where root does it.
+    pub fn umoci_unpack(&self, image: &str, dest: &Path) -> Run {
+        let rootless: &[&str] = if is_root() { &[] } else { &["--rootless"] };
+        self.umoci(["raw", "unpack"]).args(rootless).args(["--image", image]).arg(dest)
+    }
+
+    /// OpenSSL, which knows nothing of treelay and can check its bare signatures.
+    pub fn openssl<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
+        self.run(program("openssl")).args(args)
+    }
+
     /// ostree of the machine.
     pub fn ostree<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
         self.run(program("ostree")).args(args)
     }
 
-    /// ostree built with ed25519, and with spki where its source has it (slow tier).
+    /// ostree built with ed25519 and spki (slow tier).
+    ///
+    /// # Panics
+    /// When the ostree that set-up could build is older than spki, with the reason.
+    pub fn ostree_with_spki<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+    ) -> Run {
+        let said = self.ostree_with_keys(["--version"]).ok().out();
+        let version = said.split('\'').nth(1).unwrap_or_default();
+        assert!(
+            release(version) >= (2025, 2),
+            "spki came with ostree 2025.2, and set-up could only build {version:?}, because the \
+             machine's mirror has no source of Debian 13's ostree. With another mirror: remove {} \
+             and run `cargo xtask setup --tier slow`",
+            Kept::Ostree.stamp().display()
+        );
+        self.ostree_with_keys(args)
+    }
+
+    /// ostree built with ed25519 (slow tier).
     pub fn ostree_with_keys<S: AsRef<std::ffi::OsStr>>(
         &self,
         args: impl IntoIterator<Item = S>,
@@ -118,5 +149,23 @@ impl Env {
     /// loopback and nothing else to write to (host tier).
     pub fn trixie<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
         trixie::run(self).args(args)
+    }
+}
+
+/// Year and number of one of ostree's releases; 0 where there is no number.
+fn release(version: &str) -> (u32, u32) {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::release;
+
+    #[test]
+    fn releases_compare_by_number() {
+        assert!(release("2025.10") > release("2025.2"));
+        assert!(release("2022.7") < release("2025.2"));
+        assert_eq!(release(""), (0, 0));
     }
 }

@@ -1,5 +1,6 @@
 //! Copying images between stores, bytes unchanged, signatures with them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -80,18 +81,23 @@ pub async fn copy(
     let mut manifests = Vec::new();
     collect(from, root.clone(), DEPTH, &mut manifests).await?;
 
+    let there = already_there(to, &manifests, &root).await?;
     let mut blobs: Vec<Descriptor> = Vec::new();
     for manifest in &manifests {
-        let known = to.manifest_proves_parts()
-            && to.resolve(&ImageRef::Digest(manifest.digest())).await?.is_some();
-        if let (false, Parts::Image { config, layers }) = (known, manifest.parts(&from.place())?) {
-            blobs.push(config);
-            blobs.extend(layers);
+        if let Parts::Image { config, layers } = manifest.parts(&from.place())? {
+            if there.contains(&manifest.digest()) {
+                report.reused += 1 + layers.len();
+            } else {
+                blobs.push(config);
+                blobs.extend(layers);
+            }
         }
     }
     copy_blobs(from, blobs, to, options, &mut report).await?;
     for manifest in manifests.iter().filter(|m| m.digest() != root.digest()) {
-        to.put_manifest(manifest, Placement::Child).await?;
+        if !there.contains(&manifest.digest()) {
+            to.put_manifest(manifest, Placement::Child).await?;
+        }
         report.children.push(manifest.digest());
     }
     if options.signatures {
@@ -124,6 +130,27 @@ pub async fn put_blobs(
         .buffered(parallel.max(1))
         .try_collect()
         .await
+}
+
+/// Manifests that are in the destination with all their parts. Where the root is, all are.
+async fn already_there(
+    to: &dyn ImageStore,
+    manifests: &[Manifest],
+    root: &Manifest,
+) -> Result<HashSet<Digest>> {
+    let mut there = HashSet::new();
+    if !to.manifest_proves_parts() {
+        return Ok(there);
+    }
+    if to.resolve(&ImageRef::Digest(root.digest())).await?.is_some() {
+        return Ok(manifests.iter().map(Manifest::digest).collect());
+    }
+    for manifest in manifests.iter().filter(|m| m.digest() != root.digest()) {
+        if to.resolve(&ImageRef::Digest(manifest.digest())).await?.is_some() {
+            there.insert(manifest.digest());
+        }
+    }
+    Ok(there)
 }
 
 /// The manifest and all below it, children before the index that names them, each once.
@@ -171,7 +198,8 @@ async fn copy_blobs(
     Ok(())
 }
 
-/// Whether there were any. Referrers (the other place of signatures) belong here as well.
+/// Whether there were any. Signatures that others made in the destination are kept. Referrers (the
+/// other place of signatures) belong here as well.
 async fn copy_signatures(
     from: &dyn ImageStore,
     to: &dyn ImageStore,
@@ -179,19 +207,20 @@ async fn copy_signatures(
     options: &CopyOptions,
     report: &mut CopyReport,
 ) -> Result<bool> {
-    let tag = signatures::signature_tag(subject);
-    let Some(ours) = from.resolve(&ImageRef::Tag(tag.clone())).await? else {
+    let Some((manifest, layers)) = signatures::signatures_of(from, subject).await? else {
         return Ok(false);
     };
-    let manifest = from.manifest(&ours.digest).await?;
-    let Parts::Image { config, mut layers } = manifest.parts(&from.place())? else {
-        let reason = "signatures must be in a manifest, not an index".to_owned();
-        let (place, digest) = (from.place(), ours.digest);
-        return Err(StoreError::BadManifest { place, digest, reason });
-    };
-    layers.push(config);
-    copy_blobs(from, layers, to, options, report).await?;
-    let annotations = signatures::signature_annotations();
-    to.put_manifest(&manifest, Placement::Tag { tag: &tag, annotations: &annotations }).await?;
+    let theirs = signatures::signatures_of(to, subject).await?;
+    let theirs = theirs.map(|(_, layers)| layers).unwrap_or_default();
+    let mut blobs = layers.clone();
+    if let Parts::Image { config, .. } = manifest.parts(&from.place())? {
+        blobs.push(config);
+    }
+    copy_blobs(from, blobs, to, options, report).await?;
+    if signatures::covers(&layers, &theirs) {
+        signatures::put_signatures(to, subject, &manifest).await?;
+    } else {
+        signatures::add_signatures(to, subject, &layers).await?;
+    }
     Ok(true)
 }

@@ -17,6 +17,7 @@ mod copy;
 mod error;
 pub mod layout;
 mod manifest;
+pub mod registry;
 mod repository;
 pub mod signatures;
 

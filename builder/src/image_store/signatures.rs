@@ -1,9 +1,27 @@
 //! Where signatures live beside an image: cosign's tag scheme, which podman, skopeo and rpm-ostree
 //! read.
+//!
+//! All signatures of one *subject* (an index or a manifest) are the layers of one manifest, whose
+//! tag follows from the subject's digest. Adding one means writing that manifest anew, with the
+//! layers of others kept.
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
 use treelay_recipes::Digest;
+
+use super::error::{Result, StoreError};
+use super::manifest::{Descriptor, MANIFEST_LIMIT, Manifest, Parts, media};
+use super::{BlobSource, ImageRef, ImageStore, Placement};
+
+/// Annotation of a layer that holds the signature itself, in base64 (cosign's specification of
+/// signatures).
+pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+
+/// The time cosign writes where there is none: Go's zero time.
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
+
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// The tag under which the signatures of `subject` are found: `sha256-<hex>.sig`.
 pub fn signature_tag(subject: &Digest) -> String {
@@ -21,4 +39,178 @@ pub fn is_attachment_tag(tag: &str) -> bool {
     let Some(rest) = tag.strip_prefix("sha256-") else { return false };
     let (hex, kind) = rest.split_once('.').unwrap_or((rest, ""));
     Digest::from_hex(hex).is_ok() && matches!(kind, "" | "sig" | "att" | "sbom")
+}
+
+/// The manifest that holds the signatures of `subject`, and its layers; `None` when there is none.
+///
+/// # Errors
+/// [`StoreError::BadManifest`] when there is something else in its place.
+pub async fn signatures_of(
+    store: &dyn ImageStore,
+    subject: &Digest,
+) -> Result<Option<(Manifest, Vec<Descriptor>)>> {
+    let tag = ImageRef::Tag(signature_tag(subject));
+    let Some(found) = store.resolve(&tag).await? else { return Ok(None) };
+    let manifest = store.manifest(&found.digest).await?;
+    match manifest.parts(&store.place())? {
+        Parts::Image { layers, .. } => Ok(Some((manifest, layers))),
+        Parts::Index(_) => {
+            let reason = "signatures must be in a manifest, not in an index".to_owned();
+            let (place, digest) = (store.place(), found.digest);
+            Err(StoreError::BadManifest { place, digest, reason })
+        }
+    }
+}
+
+/// Enters a manifest of signatures as it is, in the place of what was there.
+///
+/// # Errors
+/// What [`ImageStore::put_manifest`] meets.
+pub async fn put_signatures(
+    store: &dyn ImageStore,
+    subject: &Digest,
+    manifest: &Manifest,
+) -> Result<Descriptor> {
+    let (tag, annotations) = (signature_tag(subject), signature_annotations());
+    let placement = Placement::Tag { tag: &tag, annotations: &annotations };
+    store.put_manifest(manifest, placement).await
+}
+
+/// Adds signatures to those of `subject`. `layers` are simplesigning layers with their
+/// [`SIGNATURE`] annotation, whose blobs are in the store already. Signatures that are there, by
+/// whomever, are kept; one that is there already is not added again.
+///
+/// # Errors
+/// What reading and writing meets; [`StoreError::BadManifest`] when what is there is not a manifest
+/// of signatures.
+pub async fn add_signatures(
+    store: &dyn ImageStore,
+    subject: &Digest,
+    layers: &[Descriptor],
+) -> Result<Descriptor> {
+    let there = signatures_of(store, subject).await?;
+    let mut new: Vec<&Descriptor> = Vec::new();
+    for layer in layers {
+        let known = there.iter().flat_map(|(_, old)| old).chain(new.iter().copied());
+        if !known.into_iter().any(|other| same(other, layer)) {
+            new.push(layer);
+        }
+    }
+    let (mut manifest, mut config) = match &there {
+        Some((manifest, _)) if new.is_empty() => return Ok(manifest.descriptor()),
+        Some((manifest, _)) => read(store, manifest).await?,
+        None => empty(),
+    };
+    for layer in new {
+        // Only an object can be indexed by name; `read` checked that these are.
+        push(&mut manifest["layers"], json!(layer));
+        push(&mut config["rootfs"]["diff_ids"], json!(layer.digest));
+        push(&mut config["history"], json!({ "created": NO_TIME }));
+    }
+    let config = BlobSource::from_bytes(config.to_string());
+    store.put_blob(&config).await?;
+    manifest["config"] = json!(Descriptor::new(CONFIG, *config.digest(), config.size()));
+    let manifest = Manifest::new(media::MANIFEST, manifest.to_string().into_bytes());
+    put_signatures(store, subject, &manifest).await
+}
+
+/// Whether every signature among `some` is among `all`.
+pub(super) fn covers(all: &[Descriptor], some: &[Descriptor]) -> bool {
+    some.iter().all(|layer| all.iter().any(|other| same(other, layer)))
+}
+
+fn same(a: &Descriptor, b: &Descriptor) -> bool {
+    a.digest == b.digest && a.annotations.get(SIGNATURE) == b.annotations.get(SIGNATURE)
+}
+
+fn push(list: &mut Value, item: Value) {
+    match list {
+        Value::Array(items) => items.push(item),
+        other => *other = json!([item]),
+    }
+}
+
+/// Manifest and config without a signature, as cosign writes them.
+fn empty() -> (Value, Value) {
+    let manifest = json!({ "schemaVersion": 2, "mediaType": media::MANIFEST });
+    let rootfs = json!({ "type": "layers" });
+    let config = json!({
+        "architecture": "", "os": "", "created": NO_TIME, "config": {}, "rootfs": rootfs,
+    });
+    (manifest, config)
+}
+
+/// Manifest and config that are there.
+async fn read(store: &dyn ImageStore, manifest: &Manifest) -> Result<(Value, Value)> {
+    let bad = |reason: &str| StoreError::BadManifest {
+        place: store.place(),
+        digest: manifest.digest(),
+        reason: reason.to_owned(),
+    };
+    let Parts::Image { config, .. } = manifest.parts(&store.place())? else {
+        return Err(bad("signatures must be in a manifest, not in an index"));
+    };
+    let bytes = store.blob(&config.digest, config.size).await?.read_all(MANIFEST_LIMIT).await?;
+    let config: Value =
+        serde_json::from_slice(&bytes).map_err(|_| bad("its config is not JSON"))?;
+    let manifest: Value =
+        serde_json::from_slice(manifest.bytes()).map_err(|_| bad("it is not JSON"))?;
+    let rootfs_fits = config.get("rootfs").is_none_or(|r| r.is_object() || r.is_null());
+    if !config.is_object() || !manifest.is_object() || !rootfs_fits {
+        return Err(bad("its config is not that of signatures"));
+    }
+    Ok((manifest, config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image_store::layout::Layout;
+
+    async fn layer(store: &dyn ImageStore, payload: &str, signature: &str) -> Descriptor {
+        let blob = BlobSource::from_bytes(payload.to_owned());
+        store.put_blob(&blob).await.unwrap();
+        let kind = "application/vnd.dev.cosign.simplesigning.v1+json";
+        let mut layer = Descriptor::new(kind, *blob.digest(), blob.size());
+        layer.annotations.insert(SIGNATURE.to_owned(), signature.to_owned());
+        layer
+    }
+
+    #[tokio::test]
+    async fn signatures_of_others_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Layout::create(dir.path()).unwrap();
+        let subject = Digest::of("subject");
+        let one = layer(&store, "payload", "s1").await;
+        let two = layer(&store, "payload", "s2").await;
+        let first = add_signatures(&store, &subject, &[one.clone(), one.clone()]).await.unwrap();
+        let again = add_signatures(&store, &subject, &[one.clone()]).await.unwrap();
+        assert_eq!(first, again);
+        add_signatures(&store, &subject, &[two.clone(), one.clone()]).await.unwrap();
+        store.commit().await.unwrap();
+
+        let (manifest, layers) = signatures_of(&store, &subject).await.unwrap().unwrap();
+        assert_eq!(layers, [one.clone(), two]);
+        let Parts::Image { config, .. } = manifest.parts("").unwrap() else { panic!("an index") };
+        let config = store.blob(&config.digest, config.size).await.unwrap();
+        let config: Value = serde_json::from_slice(&config.read_all(9999).await.unwrap()).unwrap();
+        assert_eq!(config["rootfs"]["diff_ids"], json!([one.digest, one.digest]));
+        let index: Value =
+            serde_json::from_slice(&std::fs::read(dir.path().join("index.json")).unwrap()).unwrap();
+        let annotations = &index["manifests"][0]["annotations"];
+        assert_eq!(annotations["kind"], "dev.cosignproject.cosign/sigs");
+        assert_eq!(annotations["org.opencontainers.image.ref.name"], signature_tag(&subject));
+    }
+
+    #[test]
+    fn attachment_tags() {
+        let hex = Digest::of("x").hex();
+        for kind in ["", ".sig", ".att", ".sbom"] {
+            assert!(is_attachment_tag(&format!("sha256-{hex}{kind}")), "{kind}");
+        }
+        for other in ["latest", "sha256-12.sig", &format!("sha256-{hex}.x"), &format!("{hex}.sig")]
+        {
+            assert!(!is_attachment_tag(other), "{other}");
+        }
+    }
 }

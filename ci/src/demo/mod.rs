@@ -27,7 +27,7 @@ pub fn run() -> Result<()> {
     // The consumers of the last lines, too: podman, skopeo and ostree.
     setup::packages(Tier::Real)?;
     test::build_treelay()?;
-    fresh_folder()?;
+    let store_kept = fresh_folder()?;
 
     eprintln!("\n== key, lock, build, verify (everything is in {FOLDER})");
     show(shown(treelay()?.args(["key", "generate", "--out", &in_demo("demo")])))?;
@@ -54,7 +54,8 @@ pub fn run() -> Result<()> {
         show(shown(treelay()?.args(["verify", destination, "--key", &key])))?;
     }
     println!();
-    report::summary(&made, &[("lock", &lock), ("build", &first), ("build again", &again)])?;
+    let name = if store_kept { "build, its store kept from before" } else { "build" };
+    report::summary(&made, &[("lock", &lock), (name, &first), ("build again", &again)])?;
     report::next(&made, &tag)
 }
 
@@ -63,7 +64,8 @@ fn in_demo(name: &str) -> String {
 }
 
 /// Empties the demo's folder, but for the store: what was fetched once need not come again.
-fn fresh_folder() -> Result<()> {
+/// True if there is a store.
+fn fresh_folder() -> Result<bool> {
     let folder = workspace().join(FOLDER);
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
@@ -82,7 +84,7 @@ fn fresh_folder() -> Result<()> {
     let recipe = workspace().join("recipes/catalog/go-sdk.yaml");
     let copy = folder.join("go-sdk.yaml");
     fs::copy(&recipe, &copy).with_context(|| format!("copying {}", recipe.display()))?;
-    Ok(())
+    Ok(folder.join("store").exists())
 }
 
 /// treelay as the build before has left it, beside this very program.

@@ -74,11 +74,11 @@ pub fn summary(made: &Value, runs: &[(&str, &Measured)]) -> Result<()> {
     }
     println!("== sizes on disk");
     for part in ["image", "repo", "store"] {
-        println!("  {:<12} {:>9}", in_demo(part), mib(disk(&workspace().join(in_demo(part)))?));
+        println!("  {:<18} {:>11}", in_demo(part), mib(disk(&workspace().join(in_demo(part)))?));
     }
     println!("== cost");
     for (name, run) in runs {
-        println!("  {name:<12} {:>7.2} s, at most {} of memory", run.seconds, mib(run.peak));
+        println!("  {name}: {:.2} s, at most {} of memory", run.seconds, mib(run.peak));
         phases(&run.stdout);
     }
     Ok(())
@@ -151,6 +151,9 @@ fn mib(bytes: u64) -> String {
 fn disk(folder: &Path) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let (mut seen, mut sum) = (std::collections::HashSet::new(), 0);
+    if !folder.exists() {
+        return Ok(0);
+    }
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
         let entries =

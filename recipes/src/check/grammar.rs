@@ -341,3 +341,6 @@ pub(crate) fn collection_id(text: &str) -> Verdict {
         "is not a reversed domain name such as org.example.Tools",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,15 +165,14 @@ impl Found<'_> {
     }
 
     fn add(&mut self, span: Range<usize>, message: String) -> &mut Problem {
-        let start = self.text.floor_char_boundary(span.start);
-        let before = &self.text[..start];
+        let before = self.text.get(..span.start).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let at = At {
             line: before.matches('\n').count() as u32 + 1,
             column: before[line_start..].chars().count() as u32 + 1,
         };
-        let end = self.text.floor_char_boundary(span.end.max(start));
-        let width = self.text[start..end].lines().next().map_or(1, |line| line.chars().count());
+        let inside = self.text.get(span).and_then(|inside| inside.lines().next());
+        let width = inside.map_or(1, |line| line.chars().count());
         self.problems.add(at, width.max(1) as u32, message)
     }
 }

@@ -25,7 +25,7 @@ fn buildah_makes_a_layout_that_umoci_unpacks() {
     env.buildah(["add", "--quiet", &container]).arg(&file).arg("/etc/hello").ok();
     let layout = format!("{}:made", env.path("layout").display());
     env.buildah(["commit", "--quiet", &container, &format!("oci:{layout}")]).ok();
-    env.umoci(["raw", "unpack", "--image", &layout]).arg(env.path("tree")).ok();
+    env.umoci_unpack(&layout, &env.path("tree")).ok();
     assert_eq!(env.read("tree/etc/hello"), "hello\n");
 }
 

@@ -1,0 +1,191 @@
+//! What the values of a recipe can be wrong in.
+
+use super::brief;
+
+#[test]
+fn values_are_checked() {
+    let table: &[(&str, &[&str])] = &[
+        (
+            "name: Go SDK\n",
+            &[
+                "4:7 [Go SDK] the name `Go SDK` must be lowercase letters, digits, `-`, `_` and `.`, \
+               a letter or digit first | ",
+            ],
+        ),
+        (
+            "version: 1.0+x\n",
+            &[
+                "4:10 [1.0+x] the version `1.0+x` must be letters, digits, `_`, `.` and `-`, not `.` \
+               or `-` first, since it is a tag too | ",
+            ],
+        ),
+        (
+            "layers:\n- {name: a, files: [{path: /a, dir: true}]}\n\
+             - {name: a, files: [{path: /b, dir: true}]}\n",
+            &["6:10 [a] two layers are called `a` | the first is on line 5"],
+        ),
+        (
+            "layers:\n- {name: a b, arch: [ppc64le], files: [{path: /a, dir: true}]}\n",
+            &["5:22 [ppc64le] layer `a b` is for ppc64le, the recipe is not \
+               | expected amd64 or arm64"],
+        ),
+        (
+            "layers:\n- {name: a b, files: [{path: /a, dir: true}]}\n",
+            &["5:10 [a b] the layer name `a b` must be letters, digits, `-`, `_`, `.` and `+`, \
+               a letter or digit first | "],
+        ),
+        (
+            "inputs: {G: {archive: {path: a, sha256: sha256:00}}}\n",
+            &[
+                "5:10 [G] the input name `G` must be lowercase letters, digits, `-` and `_`, \
+                 a letter or digit first | ",
+                "5:41 [sha256:00] the sha256 `sha256:00` must stand without `sha256:` in front | ",
+            ],
+        ),
+        (
+            "inputs:\n  go: {go-toolchain: {version: go1.27, sources: [dir, archive]}}\n",
+            &[
+                "6:32 [go1.27] the Go version `go1.27` must stand without `go` in front | ",
+                "6:50 [dir] the source `dir` of input `go` has no place \
+                 | expected `dir:` beside `sources`",
+                "6:55 [archive] the source `archive` of input `go` has no place \
+                 | expected `archive:` beside `sources`",
+            ],
+        ),
+        (
+            "inputs:\n  go:\n    go-toolchain:\n      version: 1.27.x\n      sources: [pypi]\n      \
+             dir: sdk\n      archive: {amd64: {sha256: 0, urls: [http://a/b, ftp://c]}}\n",
+            &[
+                "8:16 [1.27.x] the Go version `1.27.x` is not a Go version such as 1.27.3 or \
+                 1.27rc1 | ",
+                "10:7 [dir] `dir` is given, but is no source of input `go` \
+                 | expected `dir` among its `sources`",
+                "11:7 [archive] `archive` is given, but is no source of input `go` \
+                 | expected `archive` among its `sources`",
+                "11:7 [archive] the archive of input `go` has not every arch \
+                 | expected one for arm64",
+                "11:33 [0] the sha256 `0` is not 64 lowercase hex digits | ",
+                "11:43 [http://a/b] the URL `http://a/b` is plain http to another machine; use \
+                 https | ",
+                "11:55 [ftp://c] the URL `ftp://c` is not an https URL | ",
+            ],
+        ),
+        (
+            "layers:\n- {name: a, go-toolchain: {input: gp, prefix: usr, link: /}}\n\
+             inputs: {go: {go-toolchain: {version: 1.27.3, sources: [pypi]}}}\n",
+            &[
+                "5:35 [gp] there is no input `gp` | did you mean `go`?",
+                "5:47 [usr] the prefix `usr` is not absolute | ",
+                "5:58 [/] the folder `/` is the root itself | ",
+            ],
+        ),
+        (
+            "layers:\n- {name: a, go-toolchain: {input: go, prefix: /usr}}\n",
+            &["5:35 [go] there is no input `go` | expected an input that `inputs` names"],
+        ),
+        (
+            "layers:\n- name: a\n  files:\n  - {path: /a, link: b, mode: 0777}\n  \
+             - {path: /a, content: x, mode: 0999}\n  - {path: /b, dir: false}\n  \
+             - {path: /c/../d, source: \"\", mode: 17777}\n  \
+             - {path: /e, content: x, xattrs: {comment: x}}\n",
+            &[
+                "7:31 [0777] a symbolic link has no mode | leave `mode` out",
+                "8:12 [/a] `/a` is there twice | the first is on line 7",
+                "8:34 [0999] the mode `0999` is not octal such as 0644 | ",
+                "9:12 [/b] `/b` has `dir: false` | expected `dir: true`, or what else it is",
+                "10:12 [/c/../d] the path `/c/../d` must not contain `..` | ",
+                "10:29 [\"\"] the source `` is empty | ",
+                "10:39 [17777] the mode `17777` is more than 7777 | ",
+                "11:37 [comment] the attribute name `comment` must start with user., security., \
+                 trusted. or system. | ",
+            ],
+        ),
+        (
+            "layers:\n- {name: a, directory: {source: a, prefix: a/b, mode: rw, exclude: [/x]}}\n",
+            &[
+                "5:44 [a/b] the prefix `a/b` is not absolute | ",
+                "5:55 [rw] the mode `rw` is not octal such as 0644 | ",
+                "5:69 [/x] the pattern `/x` must not start with `/`: it is below the source | ",
+            ],
+        ),
+        (
+            "image: {base: docker://x, reference: tools/go}\n",
+            &[
+                "5:15 [docker://x] the base `docker://x` is not supported yet | expected scratch",
+                "5:38 [tools/go] the reference `tools/go` must start with the registry's host, \
+                 such as registry.example/ | ",
+            ],
+        ),
+        (
+            "image:\n  config: {user: a b, ports: [99999, 80/sctp], stop-signal: SIGTREM}\n",
+            &[
+                "6:18 [a b] the user `a b` is not `user`, `uid`, `user:group` or `uid:gid` | ",
+                "6:31 [99999] the port `99999` is not a port such as 8080, 8080/tcp or 53/udp | ",
+                "6:38 [80/sctp] the port `80/sctp` is not a port such as 8080, 8080/tcp or 53/udp | ",
+                "6:61 [SIGTREM] the signal `SIGTREM` is not a signal such as SIGTERM \
+                 | did you mean `SIGTERM`?",
+            ],
+        ),
+        (
+            "image: {config: {env: {1A: x}, workdir: a, volumes: [b/], labels: {\"a b\": c}}}\n",
+            &[
+                "5:24 [1A] the variable name `1A` must be letters, digits and `_`, not a digit \
+                 first | ",
+                "5:41 [a] the directory `a` is not absolute | ",
+                "5:54 [b/] the volume `b/` is not absolute | ",
+                "5:68 [\"a b\"] the key `a b` has white space in it | ",
+            ],
+        ),
+        (
+            "ostree: {ref: a/b, collection: org}\n",
+            &[
+                "5:15 [a/b] the ref is the same for every arch of the recipe \
+                 | expected `{{ arch.uname }}` in it",
+                "5:32 [org] the collection id `org` is not a reversed domain name such as \
+                 org.example.Tools | ",
+            ],
+        ),
+        (
+            "ostree:\n  ref: a//{{ arch }}\n",
+            &[
+                "6:8 [a//{{ arch }}] the ref `a//amd64` is not a ref: letters, digits, `-`, `.` and \
+               `_` between single `/` | ",
+            ],
+        ),
+        (
+            "summary: \"{{ arch\"\n",
+            &["5:10 [\"{{ arch\"] `{{` without `}}` \
+               | expected `}}`; a literal `{{` is written `{{ \"{{\" }}`"],
+        ),
+        (
+            "inputs: {data: {archive: {path: \"{{ input.data.version }}\", sha256: 0}}}\n\
+             summary: \"{{ input.data.version }}\"\n",
+            &[
+                "5:33 [\"{{ input.data.version }}\"] unknown template name `input.data.version` \
+                 | `data` has no version",
+                "5:69 [0] the sha256 `0` is not 64 lowercase hex digits | ",
+                "6:10 [\"{{ input.data.version }}\"] unknown template name `input.data.version` \
+                 | `data` has no version",
+            ],
+        ),
+        (
+            "inputs: {go: {go-toolchain: {version: 1.27.3, sources: [pypi]}}}\n\
+             summary: \"{{ input.og.version }} {{ arch }}\"\n\
+             image: {reference: \"r.example/{{ arch }}\"}\n",
+            &[
+                "6:10 [\"{{ input.og.version }} {{ arch }}\"] unknown template name \
+                 `input.og.version` | did you mean `input.go.version`?",
+                "7:20 [\"r.example/{{ arch }}\"] `arch` has no meaning here \
+                 | this text is the same for every arch",
+            ],
+        ),
+        (
+            "version: \"{{ version }}\"\n",
+            &["4:10 [\"{{ version }}\"] `version` has no meaning here \
+               | the version cannot name itself"],
+        ),
+    ];
+    for (more, expected) in table {
+        assert_eq!(brief(more), *expected, "{more}");
+    }
+}
