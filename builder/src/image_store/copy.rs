@@ -74,7 +74,11 @@ pub async fn copy(
     options: &CopyOptions,
 ) -> Result<CopyReport> {
     let Some(found) = from.resolve(image).await? else {
-        return Err(StoreError::NotFound { place: from.place(), what: image.to_string() });
+        let what = match image {
+            ImageRef::Default if from.repository().is_some() => "tag latest".to_owned(),
+            other => other.to_string(),
+        };
+        return Err(StoreError::NotFound { place: from.place(), what });
     };
     let root = from.manifest(&found.digest).await?;
     let mut report = CopyReport::default();

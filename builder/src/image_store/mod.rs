@@ -51,7 +51,7 @@ pub enum ImageRef {
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Default => f.write_str("the only image"),
+            Self::Default => f.write_str("image"),
             Self::Tag(tag) => write!(f, "tag {tag}"),
             Self::Digest(digest) => digest.fmt(f),
         }

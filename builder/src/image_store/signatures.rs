@@ -184,7 +184,7 @@ mod tests {
         let one = layer(&store, "payload", "s1").await;
         let two = layer(&store, "payload", "s2").await;
         let first = add_signatures(&store, &subject, &[one.clone(), one.clone()]).await.unwrap();
-        let again = add_signatures(&store, &subject, &[one.clone()]).await.unwrap();
+        let again = add_signatures(&store, &subject, std::slice::from_ref(&one)).await.unwrap();
         assert_eq!(first, again);
         add_signatures(&store, &subject, &[two.clone(), one.clone()]).await.unwrap();
         store.commit().await.unwrap();

@@ -343,11 +343,11 @@ impl Content {
         body: Vec<u8>,
     ) -> Reply {
         if method == "POST" {
-            if let (Some(mount), Some(from)) = (request.query("mount"), request.query("from")) {
-                if let Some(blob) = self.blobs.get(&(from, mount.clone())).cloned() {
-                    self.blobs.insert((repository.to_owned(), mount), blob);
-                    return reply(201);
-                }
+            if let (Some(mount), Some(from)) = (request.query("mount"), request.query("from"))
+                && let Some(blob) = self.blobs.get(&(from, mount.clone())).cloned()
+            {
+                self.blobs.insert((repository.to_owned(), mount), blob);
+                return reply(201);
             }
             let session = self.uploads.len();
             self.uploads.insert(session, Vec::new());

@@ -54,16 +54,16 @@ impl Disk {
         std::fs::create_dir_all(path).map_err(StoreError::io(doing()))?;
         let dir =
             Dir::open_ambient_dir(path, ambient_authority()).map_err(StoreError::io(doing()))?;
-        if !dir.exists(MARKER) {
-            if let Some(other) = foreign_entry(&dir).map_err(StoreError::io(doing()))? {
-                let reason = format!(
-                    "it has no file oci-layout and is not empty (it holds {other:?}); \
-                     name an empty or a new directory"
-                );
-                return Err(refuse(path, reason));
-            }
-            replace_file(&dir, MARKER, MARKER_TEXT.as_bytes()).map_err(StoreError::io(doing()))?;
+        if !dir.exists(MARKER)
+            && let Some(other) = foreign_entry(&dir).map_err(StoreError::io(doing()))?
+        {
+            let reason = format!(
+                "it has no file oci-layout and is not empty (it holds {other:?}); \
+                 name an empty or a new directory"
+            );
+            return Err(refuse(path, reason));
         }
+        ensure_marker(&dir).map_err(StoreError::io(doing()))?;
         check_marker(path, &dir)?;
         dir.create_dir_all("blobs/sha256").map_err(StoreError::io(doing()))?;
         Self::from_dir(path, dir)
@@ -256,6 +256,18 @@ impl Disk {
 
 fn refuse(path: &Path, reason: impl Into<String>) -> StoreError {
     StoreError::NotALayout { path: path.to_owned(), reason: reason.into() }
+}
+
+/// Writes the marker where it is missing or empty. Never replaced: the lock is on this very file,
+/// and another process may be holding it.
+fn ensure_marker(dir: &Dir) -> io::Result<()> {
+    // A layout that may only be read is opened by `open`.
+    let mut file = dir.open_with(MARKER, OpenOptions::new().read(true).write(true).create(true))?;
+    if file.metadata()?.len() == 0 {
+        file.write_all(MARKER_TEXT.as_bytes())?;
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 fn check_marker(path: &Path, dir: &Dir) -> Result<()> {

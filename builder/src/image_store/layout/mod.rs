@@ -206,8 +206,12 @@ impl Inner {
         for (tag, entry) in &pending {
             index.replace(tag, entry);
         }
-        if index != before || written || !self.disk.has_index()? {
+        // Blobs that an interrupted run left, and this one took over, may not be on the disk yet.
+        let changed = index != before || !self.disk.has_index()?;
+        if written || changed {
             self.disk.sync()?;
+        }
+        if changed {
             self.disk.write_index(&index)?;
         }
         let mut state = self.state();

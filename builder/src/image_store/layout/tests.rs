@@ -77,13 +77,14 @@ async fn the_only_image_or_a_question() {
     assert!(error.ends_with(": 1.0, 2.0"), "{error}");
 }
 
-#[tokio::test]
-async fn two_writers_lose_no_tag() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_at_once_lose_no_tag() {
     let dir = tempfile::tempdir().unwrap();
     let mut tasks = Vec::new();
     for n in 0..8 {
-        let layout = Layout::create(dir.path()).unwrap();
+        let path = dir.path().join("new");
         tasks.push(tokio::spawn(async move {
+            let layout = Layout::create(&path).unwrap();
             put_image(&layout, &n.to_string(), &format!("t{n}")).await;
             layout.commit().await.unwrap();
         }));
@@ -91,7 +92,8 @@ async fn two_writers_lose_no_tag() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(Layout::open(dir.path()).unwrap().tags().await.unwrap().len(), 8);
+    let layout = Layout::open(&dir.path().join("new")).unwrap();
+    assert_eq!(layout.tags().await.unwrap().len(), 8);
 }
 
 #[tokio::test]
