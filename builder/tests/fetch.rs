@@ -146,6 +146,23 @@ async fn a_content_that_changed_meanwhile_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn parts_that_do_not_fit_are_fetched_anew_before_anyone_is_called_a_liar() {
+    let (old, new) = (vec![0; 300_000], body(300_000));
+    let date = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT";
+    let server = Server::start(vec![
+        Answer::ok(&old).header(date).cut(100_000),
+        Answer::range(&new),
+        Answer::ok(&new).header(date),
+    ])
+    .await;
+    let (result, sink) = fetch(&wanted(&[server.url("/x")], &new)).await;
+    let fetched = result.unwrap();
+    assert_eq!(sink.0.lock().unwrap().blobs[&fetched.digest], new);
+    assert!(matches!(&fetched.attempts[0].tries[..], [Outcome::Cut { .. }, Outcome::Nonsense(_)]));
+    assert!(!fetched.attempts[0].lied());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_strong_validator_nothing_is_continued() {
     let content = body(300_000);
     let server = Server::start(vec![

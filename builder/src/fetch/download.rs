@@ -44,6 +44,8 @@ struct State {
     pump: Option<Pump>,
     /// A strong ETag or a Last-Modified: what If-Range may be given (RFC 9110, 13.1.5).
     validator: Option<String>,
+    /// Whether what was pumped comes from more than one answer.
+    joined: bool,
 }
 
 /// Bytes from `remote`, complete and verified, handed to the sink.
@@ -59,10 +61,20 @@ pub(super) async fn download(
     let mut tries = Vec::new();
     loop {
         match one_try(fetcher, remote, wanted, sink, watch, &mut state).await {
-            Ok(pumped) => match check(wanted, pumped).await {
+            Ok(pumped) => match keep(wanted, pumped).await {
                 Ok((digest, size)) => return Ok((digest, size, tries)),
-                Err(Stop::All(error)) => return Err(Failed::All(error)),
-                Err(Stop::Place(outcome) | Stop::Again(outcome, _)) => tries.push(outcome),
+                Err(NotKept::Failed(error)) => return Err(Failed::All(error)),
+                // The server said that its content was still the same, and may have been wrong
+                // about that (Last-Modified has whole seconds) without lying about the content.
+                Err(NotKept::Wrong(_))
+                    if state.joined && tries.len() + 1 < limits.tries as usize =>
+                {
+                    state = State::default();
+                    let said = "what it continued with did not fit what came before".to_owned();
+                    tries.push(Outcome::Nonsense(said));
+                    continue;
+                }
+                Err(NotKept::Wrong(outcome)) => tries.push(outcome),
             },
             Err(Stop::All(error)) => return Err(Failed::All(error)),
             Err(Stop::Place(outcome)) => tries.push(outcome),
@@ -81,11 +93,16 @@ pub(super) async fn download(
     }
 }
 
+/// Why what arrived is not in the sink.
+pub(super) enum NotKept {
+    /// It is not what was wanted.
+    Wrong(Outcome),
+    /// The sink failed.
+    Failed(FetchError),
+}
+
 /// Holds what arrived against what was wanted, and keeps it or hands it back.
-pub(super) async fn keep(
-    wanted: &Wanted,
-    pumped: Pumped,
-) -> Result<(Digest, u64), Result<Outcome, FetchError>> {
+pub(super) async fn keep(wanted: &Wanted, pumped: Pumped) -> Result<(Digest, u64), NotKept> {
     let (digest, size) = (pumped.digest, pumped.size);
     let outcome = match (wanted.digest, wanted.size) {
         (Some(expected), _) if expected != digest => {
@@ -98,20 +115,13 @@ pub(super) async fn keep(
     };
     if let Some(outcome) = outcome {
         pumped.reject().await;
-        return Err(Ok(outcome));
+        return Err(NotKept::Wrong(outcome));
     }
-    pumped
-        .keep()
-        .await
-        .map_err(|source| Err(FetchError::Keeping { what: wanted.what.clone(), source }))?;
+    let kept = pumped.keep().await;
+    kept.map_err(|source| {
+        NotKept::Failed(FetchError::Keeping { what: wanted.what.clone(), source })
+    })?;
     Ok((digest, size))
-}
-
-async fn check(wanted: &Wanted, pumped: Pumped) -> Result<(Digest, u64), Stop> {
-    keep(wanted, pumped).await.map_err(|failed| match failed {
-        Ok(outcome) => Stop::Place(outcome),
-        Err(error) => Stop::All(error),
-    })
 }
 
 async fn one_try(
@@ -149,9 +159,12 @@ async fn one_try(
         return Err(Stop::Place(Outcome::WrongSize { expected, actual }));
     }
     if offset == 0 {
-        state.validator = validator(response.headers());
+        // Without a digest to tell, only a validator that cannot be wrong will do.
+        let validator = validator(response.headers());
+        state.validator = validator.filter(|v| wanted.digest.is_some() || v.starts_with('"'));
         // Dropping the old pump drops what it wrote.
         state.pump = None;
+        state.joined = false;
     }
     let pump = match &mut state.pump {
         Some(pump) => pump,
@@ -205,6 +218,7 @@ fn accept(response: &Response, offset: u64, state: &mut State) -> Result<u64, St
         206 if offset > 0 => {
             let start = text(CONTENT_RANGE).and_then(range_start);
             if start == Some(offset) {
+                state.joined = true;
                 return Ok(offset);
             }
             state.pump = None;

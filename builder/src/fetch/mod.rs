@@ -44,7 +44,7 @@ pub use place::{Place, Remote};
 pub use retry::Limits;
 pub use sink::{BlobSink, BlobWriter};
 
-use download::Failed;
+use download::{Failed, NotKept};
 use http::{Http, Proxies};
 use pip::PipSettings;
 use place::Trust;
@@ -343,10 +343,10 @@ async fn local(
     let pumped = pump.finish().await.map_err(keeping)?;
     match download::keep(wanted, pumped).await {
         Ok((digest, size)) => Ok((digest, size, Vec::new())),
-        Err(Ok(outcome)) => {
+        Err(NotKept::Wrong(outcome)) => {
             let place = path.display().to_string();
             Err(Failed::Place(Attempt { place, tries: vec![outcome] }))
         }
-        Err(Err(error)) => Err(Failed::All(error)),
+        Err(NotKept::Failed(error)) => Err(Failed::All(error)),
     }
 }

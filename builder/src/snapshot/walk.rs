@@ -210,7 +210,6 @@ impl<'a> Worker<'a> {
         if !unknown.is_empty() {
             jobs.push(Job::Hash { dir: dir.clone(), files: unknown });
         }
-        drop(listing);
         self.names = names;
         self.queue.push(jobs);
         Ok(())

