@@ -19,6 +19,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -35,8 +36,9 @@ pub struct Snapshot {
     pub work: Work,
     path: PathBuf,
     root: cap_std::fs::Dir,
-    /// Entries of `tree` that are files, by number, sorted by digest: 4 bytes a file.
-    by_digest: Vec<u32>,
+    /// Entries of `tree` that are files, by number, sorted by digest: 4 bytes a file. Made when
+    /// first asked for, since a build that has nothing to do opens nothing.
+    by_digest: OnceLock<Vec<u32>>,
 }
 
 /// How much work a snapshot was.
@@ -181,13 +183,8 @@ pub fn snapshot_file(path: &Path, cache: &dyn StatCache) -> Result<FileSnapshot,
 
 impl Snapshot {
     fn new(path: PathBuf, root: OwnedFd, tree: Tree, work: Work) -> Self {
-        // A tree of more than 2^32 entries would need a terabyte of memory first.
-        let files = (0..tree.entries().len() as u32)
-            .filter(|at| tree.entries()[*at as usize].file().is_some());
-        let mut by_digest: Vec<u32> = files.collect();
-        by_digest.sort_unstable_by_key(|at| tree.entries()[*at as usize].file().map(|f| *f.0));
         let root = cap_std::fs::Dir::from_std_file(root.into());
-        Self { tree, work, path, root, by_digest }
+        Self { tree, work, path, root, by_digest: OnceLock::new() }
     }
 
     /// The folder.
@@ -197,10 +194,17 @@ impl Snapshot {
 
     /// A file with this content.
     pub fn find(&self, digest: &Digest) -> Option<&Entry> {
-        let entry = |at: &u32| &self.tree.entries()[*at as usize];
-        let key = |at: &u32| entry(at).file().map(|file| *file.0);
-        let found = self.by_digest.binary_search_by_key(&Some(*digest), key).ok()?;
-        Some(entry(&self.by_digest[found]))
+        let entries = self.tree.entries();
+        let key = |at: &u32| entries[*at as usize].file().map(|file| *file.0);
+        let sorted = self.by_digest.get_or_init(|| {
+            // A tree of more than 2^32 entries would need a terabyte of memory first.
+            let mut files: Vec<u32> = (0..entries.len() as u32).collect();
+            files.retain(|at| key(at).is_some());
+            files.sort_unstable_by_key(key);
+            files
+        });
+        let found = sorted.binary_search_by_key(&Some(*digest), key).ok()?;
+        Some(&entries[sorted[found] as usize])
     }
 }
 
