@@ -98,7 +98,9 @@ impl Look<'_> {
                     // A later source may do; whether it must is the lock's to find out.
                     let user = format!("input {name:?}");
                     match self.snapshot(&mut sources, dir, &user) {
-                        Err(SourcesError::Snapshot { source: SnapshotError::NotThere(_), .. }) => {}
+                        Err(SourcesError::Snapshot {
+                            source: SnapshotError::NotThere(_), ..
+                        }) => {}
                         other => other?,
                     }
                 }

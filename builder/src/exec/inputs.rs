@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use treelay_layers::go::{self, GoDistribution};
 use treelay_layers::{Tree, archive};
-use treelay_recipes::recipe::{GoToolchainInput, Input, Recipe, Source};
 use treelay_recipes::lock::{LockedFile, LockedInput};
+use treelay_recipes::recipe::{GoToolchainInput, Input, Recipe, Source};
 use treelay_recipes::{Arch, Digest};
 
 use super::{ExecError, Watched, Workshop};
@@ -47,7 +47,11 @@ impl Workshop<'_> {
             .ok_or_else(|| ExecError::DirGone { what: what.clone(), dir: locked.from.clone() })?;
         let identity = found.distribution.identity();
         if identity != locked.identity {
-            return Err(ExecError::OtherIdentity { what, expected: locked.identity, found: identity });
+            return Err(ExecError::OtherIdentity {
+                what,
+                expected: locked.identity,
+                found: identity,
+            });
         }
         let tree = found.distribution.into_tree();
         self.keep_tree(&tree)?;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use treelay_layers::Tree;
 use treelay_layers::encode::Codec;
 use treelay_layers::kinds::{self, Given, Item};
-use treelay_layers::Tree;
 use treelay_recipes::recipe::Recipe;
 use treelay_recipes::{Arch, Digest, Lock};
 
@@ -96,11 +96,8 @@ impl Workshop<'_> {
         sources: &Sources,
         layers: &mut Layers,
     ) -> Result<BuiltLayer, ExecError> {
-        let failed = |source| ExecError::Layer {
-            layer: planned.name.clone(),
-            arch: planned.arch,
-            source,
-        };
+        let failed =
+            |source| ExecError::Layer { layer: planned.name.clone(), arch: planned.arch, source };
         let mut inputs = Vec::new();
         for need in &planned.needs {
             if let PlannedNeed::Input { name, .. } = need
@@ -119,11 +116,9 @@ impl Workshop<'_> {
         for (need, planned) in needs.iter().zip(&planned.needs) {
             items.extend(match (need, planned) {
                 (_, PlannedNeed::Input { .. }) => inputs.next().map(Item::Tree),
-                (_, PlannedNeed::LocalFile { digest, size, executable, .. }) => Some(Item::File {
-                    digest: *digest,
-                    size: *size,
-                    executable: *executable,
-                }),
+                (_, PlannedNeed::LocalFile { digest, size, executable, .. }) => {
+                    Some(Item::File { digest: *digest, size: *size, executable: *executable })
+                }
                 (kinds::Need::LocalDir { path, exclude }, PlannedNeed::LocalDir { .. }) => {
                     sources.dir(path, exclude).map(|dir| Item::Tree(&dir.tree))
                 }

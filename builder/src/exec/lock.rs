@@ -1,8 +1,8 @@
 //! Making and refreshing locks.
 
 use futures_util::future::try_join_all;
-use treelay_recipes::recipe::{GoToolchainInput, Input, Recipe, Source};
 use treelay_recipes::lock::{InputKind, LockedInput};
+use treelay_recipes::recipe::{GoToolchainInput, Input, Recipe, Source};
 use treelay_recipes::{Arch, Lock};
 
 use super::inputs::describe;
@@ -42,9 +42,7 @@ pub async fn relock(
                     (Some(keep), _) if !workshop.dir_changed(keep, input, sources) => {
                         Ok(keep.clone())
                     }
-                    (_, Input::GoToolchain(go)) => {
-                        workshop.lock_go(go, name, *arch, sources).await
-                    }
+                    (_, Input::GoToolchain(go)) => workshop.lock_go(go, name, *arch, sources).await,
                     (_, Input::Archive(_)) => Err(ExecError::NoSource {
                         what: describe(name, *arch),
                         tried: vec!["no layer kind takes an input of the kind archive yet".into()],

@@ -92,7 +92,9 @@ pub enum ExecError {
         tried: Vec<String>,
     },
     /// An input's content is not what the lock says.
-    #[error("{what} is not what the lock says: expected {expected}, found {found}; if that is meant, run `treelay lock --update`")]
+    #[error(
+        "{what} is not what the lock says: expected {expected}, found {found}; if that is meant, run `treelay lock --update`"
+    )]
     OtherIdentity {
         /// The input and arch.
         what: String,

@@ -1,6 +1,6 @@
 //! Content objects: which are known, and how the others are made, several at a time.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -188,7 +188,7 @@ impl Worker<'_> {
         match self.staging {
             Some(staging) => {
                 let packed = self.packer.pack(&job.meta, &self.buffer).doing(writing)?;
-                stage(staging, packed, object).doing(writing)?;
+                staging.write(object, packed).doing(writing)?;
             }
             None => {
                 let FileMeta { uid, gid, mode, xattrs, .. } = &job.meta;
@@ -209,7 +209,7 @@ impl Worker<'_> {
         let FileMeta { uid, gid, symlink, xattrs, .. } = &job.meta;
         match self.staging {
             Some(staging) => {
-                stage(staging, &filez::pack_link(&job.meta), object).doing(|| writing(job))?;
+                staging.write(object, &filez::pack_link(&job.meta)).doing(|| writing(job))?;
             }
             None => {
                 self.repo
@@ -262,12 +262,6 @@ impl Worker<'_> {
             .has_object(ObjectType::File, &object.hex(), NONE)
             .doing(|| format!("looking for object {}", object.hex()))
     }
-}
-
-fn stage(staging: &Staging, bytes: &[u8], object: Digest) -> io::Result<()> {
-    let mut draft = staging.draft()?;
-    draft.file.write_all(bytes)?;
-    staging.keep(draft, object)
 }
 
 fn writing(job: &Job<'_>) -> String {

@@ -1,10 +1,11 @@
 //! Where content objects of an archive repository lie until they are durable.
 //!
-//! `tmp/treelay-<n>` in the repository, flat, with a lock that its writer holds. One that nobody holds
-//! is left from a run that was killed, and is removed by the next.
+//! `tmp/treelay-<n>` in the repository, with a lock that its writer holds. One that nobody holds is
+//! left from a run that was killed, and is removed by the next. In it are 16 directories, by the
+//! first digit of the checksum: threads that write to one directory wait for each other.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +21,7 @@ pub(super) struct Staging {
     tmp: Dir,
     name: String,
     dir: Dir,
+    shards: Vec<Dir>,
     objects: Mutex<BTreeSet<Digest>>,
     next: AtomicU64,
     /// Held until it is closed.
@@ -53,27 +55,40 @@ impl Staging {
             // Between these calls another run may have taken it for one that was left.
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && tmp.exists(&name) {
                 let (objects, next) = (Mutex::default(), AtomicU64::new(0));
-                return Ok(Self { tmp, name, dir, objects, next, _lock: lock });
+                let shards = (0..16).map(|digit| {
+                    let shard = format!("{digit:x}");
+                    dir.create_dir(&shard)?;
+                    dir.open_dir(&shard)
+                });
+                let shards = shards.collect::<io::Result<_>>()?;
+                return Ok(Self { tmp, name, dir, shards, objects, next, _lock: lock });
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// A new file, as readable for others as libostree makes its objects, whatever the umask.
+    /// A new file, for an object whose checksum is not known yet.
     pub(super) fn draft(&self) -> io::Result<Draft> {
         let name = format!("draft-{}", self.next.fetch_add(1, Ordering::Relaxed));
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o644);
-        let file = self.dir.open_with(&name, &options)?;
-        file.set_permissions(cap_std::fs::Permissions::from_mode(0o644))?;
-        Ok(Draft { file, name })
+        Ok(Draft { file: create(&self.dir, &name)?, name })
     }
 
     /// Names a complete file.
     pub(super) fn keep(&self, draft: Draft, object: Digest) -> io::Result<()> {
-        self.dir.rename(&draft.name, &self.dir, object.hex())?;
+        self.dir.rename(&draft.name, self.shard(&object), object.hex())?;
         self.lock().insert(object);
         Ok(())
+    }
+
+    /// Writes a whole object.
+    pub(super) fn write(&self, object: Digest, bytes: &[u8]) -> io::Result<()> {
+        create(self.shard(&object), &object.hex())?.write_all(bytes)?;
+        self.lock().insert(object);
+        Ok(())
+    }
+
+    fn shard(&self, object: &Digest) -> &Dir {
+        &self.shards[usize::from(object.as_bytes()[0] >> 4)]
     }
 
     /// Forgets a file.
@@ -95,7 +110,7 @@ impl Staging {
                 Some((of, dir)) if of == first => dir,
                 _ => open_or_make(&objects, &hex[..2])?,
             };
-            self.dir.rename(&hex, &dir, format!("{}.filez", &hex[2..]))?;
+            self.shard(&object).rename(&hex, &dir, format!("{}.filez", &hex[2..]))?;
             there = Some((first, dir));
         }
         Ok(())
@@ -112,6 +127,16 @@ impl Drop for Staging {
         // What cannot be removed now is removed by the next run.
         let _ = self.tmp.remove_dir_all(&self.name);
     }
+}
+
+/// A new file, as readable for others as libostree makes its objects, whatever the umask. One that a
+/// failure left half written is begun again.
+fn create(dir: &Dir, name: &str) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o644);
+    let file = dir.open_with(name, &options)?;
+    file.set_permissions(cap_std::fs::Permissions::from_mode(0o644))?;
+    Ok(file)
 }
 
 fn open_or_make(objects: &Dir, name: &str) -> io::Result<Dir> {

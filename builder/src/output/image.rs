@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 
+use oci_spec::OciSpecError;
 use oci_spec::image::{
     ConfigBuilder, DescriptorBuilder, HistoryBuilder, ImageConfigurationBuilder, ImageIndexBuilder,
     ImageManifestBuilder, MediaType, PlatformBuilder, RootFsBuilder, Sha256Digest,
 };
-use oci_spec::OciSpecError;
 use serde::Serialize;
 use treelay_recipes::{Arch, Digest};
 
@@ -59,7 +59,11 @@ type Result<T> = std::result::Result<T, AssembleError>;
 pub fn assemble(plan: &Plan, image: &PlannedImage, layers: &[ImageLayer]) -> Result<Assembled> {
     let config = canonical(&configuration(plan, image, layers)?)?;
     let descriptor = |media_type: MediaType, digest: &Digest, size: u64| {
-        DescriptorBuilder::default().media_type(media_type).digest(sha256(digest)?).size(size).build()
+        DescriptorBuilder::default()
+            .media_type(media_type)
+            .digest(sha256(digest)?)
+            .size(size)
+            .build()
     };
     let mut descriptors = Vec::new();
     for layer in layers {
@@ -84,8 +88,7 @@ pub fn assemble(plan: &Plan, image: &PlannedImage, layers: &[ImageLayer]) -> Res
 pub fn index(plan: &Plan, images: &[Assembled]) -> Result<Manifest> {
     let mut manifests = Vec::new();
     for image in images {
-        let mut platform =
-            PlatformBuilder::default().architecture(image.arch.oci()).os("linux");
+        let mut platform = PlatformBuilder::default().architecture(image.arch.oci()).os("linux");
         if let Some(variant) = image.arch.variant() {
             platform = platform.variant(variant);
         }

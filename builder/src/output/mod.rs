@@ -4,7 +4,5 @@ pub mod image;
 pub mod oci;
 pub mod ostree;
 
-
-
 pub use oci::{BuiltImage, ImageArtifact};
 pub use ostree::CommitArtifact;

@@ -3,9 +3,7 @@
 use treelay_recipes::{Arch, Digest};
 
 use crate::exec::{ExecError, Layers, Workshop};
-use crate::ostree_repo::{
-    CommitOutcome, CommitSpec, OstreeError, Repository, etc_to_usr_etc,
-};
+use crate::ostree_repo::{CommitOutcome, CommitSpec, OstreeError, Repository, etc_to_usr_etc};
 use crate::plan::Plan;
 use crate::sources::{Everything, Sources};
 use crate::store::ObjectIndex;

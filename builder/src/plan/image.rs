@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use treelay_layers::encode::Codec;
-use treelay_recipes::recipe::{Compression, Recipe, Text};
 use treelay_recipes::Arch;
+use treelay_recipes::recipe::{Compression, Recipe, Text};
 
 /// What all arches of an image have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -107,9 +107,7 @@ fn with_protocol(port: &Text) -> String {
     if port.contains('/') { port.value.clone() } else { format!("{port}/tcp") }
 }
 
-pub(super) fn strings(
-    map: &BTreeMap<String, Text>,
-) -> impl Iterator<Item = (String, String)> + '_ {
+pub(super) fn strings(map: &BTreeMap<String, Text>) -> impl Iterator<Item = (String, String)> + '_ {
     map.iter().map(|(key, text)| (key.clone(), text.value.clone()))
 }
 

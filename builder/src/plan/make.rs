@@ -7,8 +7,8 @@ use treelay_layers::kinds::{self, KindError, Need};
 use treelay_recipes::recipe::{LayerKind, Recipe, RecipeError};
 use treelay_recipes::{Arch, Digest, Lock, Scope};
 
-use super::{ImageSettings, Plan, PlannedCommit, PlannedImage, PlannedInput, PlannedLayer};
 use super::PlannedNeed;
+use super::{ImageSettings, Plan, PlannedCommit, PlannedImage, PlannedInput, PlannedLayer};
 use crate::sources::Sources;
 
 /// Why there is no plan.

@@ -166,6 +166,31 @@ fn nothing_is_seen_of_a_run_that_fails() {
 }
 
 #[test]
+fn what_a_killed_run_left_is_removed() {
+    let (tree, contents) = tree(SAMPLE);
+    let fixture = Fixture::with_mode("archive");
+    let tmp = fixture.path().join("tmp");
+    let left = tmp.join("treelay-1-0");
+    std::fs::create_dir_all(left.join("a")).unwrap();
+    std::fs::write(left.join("lock"), "").unwrap();
+    std::fs::write(left.join("a/half"), "half").unwrap();
+    std::fs::create_dir(tmp.join("staging-another-boot-xyz")).unwrap();
+    fixture.commit(&tree, &contents, &spec(REF)).unwrap();
+    assert!(!left.exists());
+
+    // One that is in use is left alone.
+    let repository = Repository::open_or_create(&fixture.path()).unwrap();
+    let mut other = repository.begin(1);
+    let mut changed = spec("other");
+    changed.metadata.clear();
+    other.write_commit(&tree, &contents, &(), &changed, &|_| {}).unwrap();
+    let (changed, contents) = crate::fixture::tree(&SAMPLE.replace("=hello", "=hello again"));
+    fixture.commit(&changed, &contents, &spec(REF)).unwrap();
+    assert_eq!(other.finish().unwrap().refs, ["other"]);
+    fixture.ostree(&["fsck", "--quiet"]);
+}
+
+#[test]
 fn several_commits_become_visible_together() {
     let (tree, contents) = tree(SAMPLE);
     let fixture = Fixture::new();
