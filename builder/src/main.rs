@@ -1,1 +1,7 @@
-fn main() {}
+//! The `treelay` binary: see `treelay::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    treelay::cli::main()
+}

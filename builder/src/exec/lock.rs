@@ -57,6 +57,21 @@ pub async fn relock(
 }
 
 impl Workshop<'_> {
+    /// The first input whose directory holds something else than what `lock` says.
+    pub fn changed_dir(
+        &self,
+        lock: &Lock,
+        expanded: &Expanded,
+        sources: &Sources,
+    ) -> Option<String> {
+        expanded.iter().find_map(|(arch, recipe)| {
+            recipe.inputs.iter().find_map(|(name, input)| {
+                let locked = lock.input(name, *arch)?;
+                self.dir_changed(locked, input, sources).then(|| describe(name, *arch))
+            })
+        })
+    }
+
     /// Whether a distribution in a directory is another one than when it was locked.
     fn dir_changed(&self, locked: &LockedInput, input: &Input, sources: &Sources) -> bool {
         let Input::GoToolchain(GoToolchainInput { dir: Some(dir), .. }) = input else {

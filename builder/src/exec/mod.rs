@@ -2,6 +2,7 @@
 //!
 //! Everything here asks the store first and does only what it does not have.
 
+pub mod credential_helper;
 mod inputs;
 mod layers;
 mod lock;

@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde::Deserialize;
 
-use super::helper;
+use crate::exec::credential_helper as helper;
 use crate::image_store::error::{Result, StoreError};
 use crate::image_store::repository::Repository;
 

@@ -13,7 +13,6 @@ mod challenge;
 mod download;
 mod failure;
 mod feed;
-mod helper;
 mod http;
 mod logins;
 mod upload;

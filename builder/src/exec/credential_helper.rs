@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::logins::LoginKind;
+use crate::image_store::registry::LoginKind;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -16,7 +16,7 @@ struct Answer {
 
 /// Runs `docker-credential-HELPER get`, which reads the server's name and answers in JSON
 /// (docker/docker-credential-helpers, "Development").
-pub(super) fn ask(helper: &str, server: &str) -> Result<Option<LoginKind>, String> {
+pub fn ask(helper: &str, server: &str) -> Result<Option<LoginKind>, String> {
     if helper.contains('/') {
         return Err("its name must not contain a slash".to_owned());
     }

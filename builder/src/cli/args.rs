@@ -1,0 +1,258 @@
+//! The command line as it is written. What it means is each command's own affair.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use treelay_recipes::Arch;
+
+use crate::dest::Dest;
+
+/// Toolchain layers for image-based Linux: one recipe, a signed OCI image and signed OSTree
+/// commits.
+#[derive(Debug, Parser)]
+#[command(name = "treelay", version, about, max_term_width = 100)]
+#[command(after_help = PLACES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say nothing but results and errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Where expensive products are kept [default: TREELAY_STORE, else treelay in the user's cache
+    /// directory].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Threads [default: as many as there are processors].
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+}
+
+const PLACES: &str = "Places: oci:DIR[:TAG], docker://HOST/REPO[:TAG|@DIGEST], ostree:REPO[:REF], \
+                      tree:DIR.\nExit status: 0 done; 1 it failed or was refused; 2 the command \
+                      line or the recipe is wrong.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build a recipe, and write it to every place given.
+    Build(BuildArgs),
+    /// Resolve and pin every input of a recipe in the lock file beside it.
+    Lock(LockArgs),
+    /// Show what a build would do, and what of it is there already.
+    Plan(PlanArgs),
+    /// Sign an image or the commits of a repository that exist.
+    Sign(SignArgs),
+    /// Check signatures and every digest of an image or commit.
+    Verify(VerifyArgs),
+    /// Copy an image between layouts and registries, with its signatures.
+    Copy(CopyArgs),
+    /// Show arches, layers, sizes, metadata and signatures.
+    Inspect(InspectArgs),
+    /// Make keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Print the JSON Schema of recipes, for editors.
+    Schema,
+    /// Print a completion script.
+    Completions {
+        /// The shell it is for.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// Which recipe, and how its inputs are had.
+#[derive(Debug, Args)]
+pub struct RecipeArgs {
+    /// The recipe.
+    #[arg(value_name = "RECIPE.yaml")]
+    pub recipe: PathBuf,
+    /// Build only for these of the recipe's arches.
+    #[arg(long, value_delimiter = ',', value_name = "ARCH,…")]
+    pub arch: Vec<Arch>,
+    /// Refuse to make or change the lock.
+    #[arg(long)]
+    pub locked: bool,
+    /// Open no connection to fetch anything.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// What signs.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Sign with this key; its password is COSIGN_PASSWORD, or is asked for on a terminal.
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    /// Sign commits with this key of the user's GnuPG keyring.
+    #[arg(long, value_name = "ID")]
+    pub gpg_key: Vec<String>,
+    /// The name that image signatures carry [default: the registry's own name; for a layout the
+    /// recipe's image.reference].
+    #[arg(long, value_name = "REPO:TAG")]
+    pub sign_as: Option<String>,
+}
+
+/// How registries are reached.
+#[derive(Debug, Args)]
+pub struct RegistryArgs {
+    /// Use plain http for every registry, not only on this machine.
+    #[arg(long)]
+    pub plain_http: bool,
+}
+
+/// `treelay build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub recipe: RecipeArgs,
+    /// Where to write; may be given several times. Without it everything is built and kept in the
+    /// store alone.
+    #[arg(long, short, value_name = "DEST")]
+    pub output: Vec<Dest>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keys: KeyArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryArgs,
+    /// How processes are shut in. No layer kind of this version starts one.
+    #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
+    pub sandbox: Sandbox,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How processes are shut in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sandbox {
+    /// As well as the machine can.
+    Auto,
+    /// Not at all.
+    Off,
+}
+
+/// `treelay lock`.
+#[derive(Debug, Args)]
+pub struct LockArgs {
+    /// The recipe.
+    #[arg(value_name = "RECIPE.yaml")]
+    pub recipe: PathBuf,
+    /// Find these inputs anew; all of them when none is named.
+    #[arg(long, value_name = "INPUT", num_args = 0..)]
+    pub update: Option<Vec<String>>,
+    /// Change nothing; fail where the lock is missing or does not fit the recipe.
+    #[arg(long, conflicts_with = "update")]
+    pub check: bool,
+    /// Open no connection.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `treelay plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub recipe: RecipeArgs,
+    /// Print the plan as canonical JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `treelay sign`.
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// What to sign: an image, or one ref or all refs of an OSTree repository.
+    pub dest: Dest,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keys: KeyArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `treelay verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// What to verify.
+    pub dest: Dest,
+    /// Accept signatures by this public key.
+    #[arg(long, value_name = "PUB")]
+    pub key: Vec<PathBuf>,
+    /// Accept GPG signatures of commits by the keys of this keyring.
+    #[arg(long, value_name = "FILE")]
+    pub gpg_keyring: Option<PathBuf>,
+    /// The repository, or repository:tag, that image signatures must name [default: the
+    /// registry's own name; none for a layout].
+    #[arg(long, value_name = "REPO[:TAG]")]
+    pub signed_as: Option<String>,
+    /// Read the layers of images in registries too, not only manifests and configs. Layouts and
+    /// repositories are always read whole.
+    #[arg(long)]
+    pub blobs: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `treelay copy`.
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// From where.
+    pub src: Dest,
+    /// To where.
+    pub dest: Dest,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keys: KeyArgs,
+    /// Leave signatures behind.
+    #[arg(long)]
+    pub no_signatures: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `treelay inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// What to look at.
+    pub dest: Dest,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `treelay key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key pair: PREFIX.key, encrypted in cosign's format, and PREFIX.pub.
+    Generate {
+        /// Where: PREFIX.key and PREFIX.pub, which must not exist.
+        #[arg(long, value_name = "PREFIX")]
+        out: PathBuf,
+        /// ecdsa-p256 signs everything that hosts check today; ed25519 signs OSTree commits for
+        /// every ostree that was built with libsodium or OpenSSL.
+        #[arg(long = "type", value_name = "KIND", default_value = "ecdsa-p256")]
+        kind: treelay_signing::KeyKind,
+    },
+}

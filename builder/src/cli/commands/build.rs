@@ -1,0 +1,213 @@
+//! `treelay build`: the main path.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use treelay_signing::SecretKey;
+
+use crate::cli::args::{BuildArgs, KeyArgs};
+use crate::cli::failure::Doing as _;
+use crate::cli::places::images;
+use crate::cli::report::{BuildReport, Phases};
+use crate::cli::workspace::{LockPolicy, Workspace};
+use crate::cli::{Failure, Result, Session, passwords};
+use crate::dest::{Access, Dest};
+use crate::exec::Layers;
+use crate::image_store::{ImageRef, is_tag};
+use crate::ostree_repo::Repository;
+use crate::output::{BuiltImage, ostree as commits};
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::sign;
+use crate::tree_dir;
+
+pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
+    let started = Instant::now();
+    let mut phases = Phases::start();
+    let workspace = Workspace::open(session, &args.recipe.recipe, args.recipe.offline)?;
+    check_outputs(&args, &workspace)?;
+    let keys = passwords::secret_keys(session, &args.keys.key)?;
+    phases.end("read");
+
+    let policy = if args.recipe.locked { LockPolicy::Locked } else { LockPolicy::Make };
+    let (lock, changes) = workspace.lock(&policy, &session.reporter).await?;
+    for change in changes {
+        session.reporter.say(&format!("locked {change}"));
+    }
+    phases.end("lock");
+
+    let plan = workspace.plan(session, &lock, &args.recipe.arch)?;
+    let workshop = workspace.workshop(&session.reporter);
+    let layers =
+        workshop.make_layers(&plan, &workspace.expanded, &lock, &workspace.sources).await?;
+    phases.end("layers");
+
+    let mut build = Build {
+        session,
+        workspace: &workspace,
+        plan: &plan,
+        layers: &layers,
+        keys: &keys,
+        args: &args,
+        report: BuildReport::new(&workspace.recipe, &args.recipe.recipe, &plan),
+    };
+    let wants_image = |dest: &&Dest| matches!(dest, Dest::Oci { .. } | Dest::Docker { .. });
+    if args.output.is_empty() || args.output.iter().any(|dest| wants_image(&dest)) {
+        let blobs = workshop.encode_layers(&layers, plan.codec(), &workspace.sources)?;
+        let image = BuiltImage::new(&plan, &layers, &blobs)?;
+        build.report.image(&plan, &image, &layers, &blobs);
+        phases.end("encode");
+        for dest in args.output.iter().filter(wants_image) {
+            build.write_image(dest, &image).await?;
+        }
+        phases.end("images");
+    }
+    for dest in &args.output {
+        match dest {
+            Dest::Ostree { repo, reference } => {
+                build.write_commits(dest, repo.clone(), reference.as_deref())?;
+                phases.end("commits");
+            }
+            Dest::Tree { dir } => {
+                build.write_tree(dest, dir.clone())?;
+                phases.end("tree");
+            }
+            _ => {}
+        }
+    }
+    let report = build.report.finish(phases, started.elapsed());
+    if args.json { session.print_json(&report) } else { session.print(&report.text()) }
+}
+
+/// Refuses what could only fail after the work is done.
+fn check_outputs(args: &BuildArgs, workspace: &Workspace) -> Result<()> {
+    let arches =
+        if args.recipe.arch.is_empty() { &workspace.recipe.arch } else { &args.recipe.arch };
+    for dest in &args.output {
+        match dest {
+            Dest::Tree { .. } if arches.len() > 1 => {
+                return Err(Failure::usage_message(format!(
+                    "{dest} is the tree of one arch, and the recipe has {}",
+                    arches.len()
+                ))
+                .hinted("choose one with --arch"));
+            }
+            Dest::Docker { image: ImageRef::Digest(_), .. } => {
+                return Err(Failure::usage_message(format!(
+                    "{dest} names a digest, which is only known after the build"
+                ))
+                .hinted("give a tag"));
+            }
+            Dest::Oci { .. } if !args.keys.key.is_empty() => {
+                sign_as(&args.keys, workspace, "the version")?;
+            }
+            _ => {}
+        }
+    }
+    let commits = args.output.iter().any(|dest| matches!(dest, Dest::Ostree { .. }));
+    if !args.keys.gpg_key.is_empty() && !commits {
+        return Err(Failure::usage_message("--gpg-key signs commits, and no output is ostree:REPO"));
+    }
+    Ok(())
+}
+
+/// The name that signatures of an image in a layout carry.
+fn sign_as(keys: &KeyArgs, workspace: &Workspace, tag: &str) -> Result<String> {
+    let reference = workspace.recipe.image.reference.as_ref().map(|text| text.value.clone());
+    let Some(name) = keys.sign_as.clone().or(reference) else {
+        return Err(Failure::usage_message("nothing says what name the signature should carry")
+            .hinted("give --sign-as REPO:TAG, or set image.reference in the recipe"));
+    };
+    Ok(with_tag(&name, tag))
+}
+
+/// A name with a tag: its own, or else this one.
+fn with_tag(name: &str, tag: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    if last.contains(':') { name.to_owned() } else { format!("{name}:{tag}") }
+}
+
+struct Build<'a> {
+    session: &'a Session,
+    workspace: &'a Workspace,
+    plan: &'a Plan,
+    layers: &'a Layers,
+    keys: &'a [SecretKey],
+    args: &'a BuildArgs,
+    report: BuildReport,
+}
+
+impl Build<'_> {
+    async fn write_image(&mut self, dest: &Dest, image: &BuiltImage) -> Result<()> {
+        let registries = self.session.around.registries(self.args.registry.plain_http);
+        let place = images(self.session, &registries, dest, Access::Write)?;
+        let tag = match &place.image {
+            ImageRef::Tag(tag) => tag.clone(),
+            _ => self.plan.version.clone(),
+        };
+        if matches!(dest, Dest::Docker { .. }) && !is_tag(&tag) {
+            return Err(Failure::usage_message(format!("{tag:?} cannot be a tag of a registry")));
+        }
+        let progress: Arc<dyn Progress> = self.session.reporter.clone();
+        let written = image
+            .write(&self.workspace.store, &*place.store, &tag, &progress)
+            .await
+            .doing(|| format!("writing {dest}"))?;
+        if !self.keys.is_empty() {
+            let name = match (&self.args.keys.sign_as, dest) {
+                (None, Dest::Docker { repository, .. }) => format!("{repository}:{tag}"),
+                _ => with_tag(&sign_as(&self.args.keys, self.workspace, &tag)?, &tag),
+            };
+            let signed = sign::attach(&*place.store, &written.index.digest, &name, self.keys)
+                .await
+                .doing(|| format!("signing {dest}"))?;
+            self.report.signed(&signed);
+        }
+        place.store.commit().await.doing(|| format!("writing {dest}"))?;
+        self.report.wrote(dest, &tag, &written);
+        Ok(())
+    }
+
+    fn write_commits(&mut self, dest: &Dest, repo: PathBuf, refname: Option<&str>) -> Result<()> {
+        let path = self.session.around.current_dir.join(repo);
+        let opening = || format!("opening {dest}");
+        let repository = Repository::open_or_create(&path).doing(opening)?;
+        let workshop = self.workspace.workshop(&self.session.reporter);
+        let sources = &self.workspace.sources;
+        let written =
+            commits::write(&repository, refname, &workshop, self.plan, self.layers, sources)
+                .doing(|| format!("writing {dest}"))?;
+        let signing = || format!("signing the commits of {dest}");
+        for commit in &written {
+            let checksum = commit.checksum();
+            let signatures =
+                repository.sign_commit(&checksum, self.keys).doing(signing)?;
+            self.report.signed_commit(&checksum, &signatures);
+            for id in &self.args.keys.gpg_key {
+                repository.gpg_sign(&checksum, id, None).doing(signing)?;
+                self.report.gpg_signed_commit(&checksum, id);
+            }
+        }
+        self.report.committed(dest, &repository, &written);
+        Ok(())
+    }
+
+    fn write_tree(&mut self, dest: &Dest, dir: PathBuf) -> Result<()> {
+        let arch = self.plan.arches[0];
+        let tree = self.layers.merged(arch)?;
+        let contents = crate::sources::Everything {
+            sources: &self.workspace.sources,
+            store: &self.workspace.store,
+        };
+        let path = self.session.around.current_dir.join(dir);
+        let written = tree_dir::write_tree(&path, &tree, &contents)
+            .doing(|| format!("writing {dest}"))?;
+        for attribute in &written.attributes_left_out {
+            self.session.reporter.say(&format!("could not set the attribute {attribute}"));
+        }
+        self.report.tree(dest, arch, written.files, written.bytes);
+        Ok(())
+    }
+}
+

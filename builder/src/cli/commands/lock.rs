@@ -1,0 +1,37 @@
+//! `treelay lock`.
+
+use crate::cli::args::LockArgs;
+use crate::cli::failure::Doing as _;
+use crate::cli::workspace::{LockPolicy, Workspace};
+use crate::cli::{Failure, Result, Session};
+
+pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
+    let workspace = Workspace::open(session, &args.recipe, args.offline)?;
+    let policy = match (args.check, args.update) {
+        (true, _) => LockPolicy::Locked,
+        (false, None) => LockPolicy::Make,
+        (false, Some(names)) => LockPolicy::Update(names),
+    };
+    if let LockPolicy::Update(names) = &policy
+        && let Some(unknown) = names.iter().find(|name| !workspace.recipe.inputs.contains_key(*name))
+    {
+        let known: Vec<_> = workspace.recipe.inputs.keys().map(String::as_str).collect();
+        return Err(Failure::usage_message(format!(
+            "the recipe has no input {unknown:?}: it has {}",
+            known.join(", ")
+        )));
+    }
+    let (lock, changes) = workspace
+        .lock(&policy, &session.reporter)
+        .await
+        .doing(|| format!("locking {}", args.recipe.display()))?;
+    let file = workspace.lock_file.display();
+    match (args.check, changes.is_empty()) {
+        (true, _) => session.print(&format!("{file} fits the recipe\n")),
+        (false, true) => session.print(&format!(
+            "{file} is up to date: {} inputs\n",
+            lock.inputs().len()
+        )),
+        (false, false) => session.print(&format!("{file}\n  {}\n", changes.join("\n  "))),
+    }
+}

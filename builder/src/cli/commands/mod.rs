@@ -1,0 +1,34 @@
+//! One file for each command.
+
+mod build;
+mod copy;
+mod inspect;
+mod key;
+mod lock;
+mod plan;
+mod sign;
+mod texts;
+mod verify;
+
+use super::args::Command;
+use super::{Result, Session};
+
+/// Does what was asked.
+///
+/// # Errors
+/// Why it was not done.
+pub async fn run(session: &Session, command: Command) -> Result<()> {
+    match command {
+        Command::Build(args) => build::run(session, args).await,
+        Command::Lock(args) => lock::run(session, args).await,
+        Command::Plan(args) => plan::run(session, args).await,
+        Command::Sign(args) => sign::run(session, args).await,
+        Command::Verify(args) => verify::run(session, args).await,
+        Command::Copy(args) => copy::run(session, args).await,
+        Command::Inspect(args) => inspect::run(session, args).await,
+        Command::Key(args) => key::run(session, args),
+        Command::Schema => texts::schema(session),
+        Command::Completions { shell } => texts::completions(session, shell),
+        Command::Man => texts::man(session),
+    }
+}

@@ -1,0 +1,118 @@
+//! The command line.
+//!
+//! [`args`] is what is written, [`commands`] is what it means. Environment, clock, current
+//! directory and terminal are read here once ([`Surroundings`]) and passed down as values. Results
+//! go to standard output, everything else to standard error.
+
+pub mod args;
+mod commands;
+mod failure;
+mod passwords;
+mod places;
+mod report;
+mod reporter;
+mod surroundings;
+mod workspace;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use crate::store::Store;
+use args::Cli;
+pub use failure::{Failure, Result};
+pub use reporter::Reporter;
+pub use surroundings::Surroundings;
+
+/// What every command is given.
+pub struct Session {
+    /// What the process is surrounded by.
+    pub around: Surroundings,
+    /// Tells how long work goes.
+    pub reporter: Arc<Reporter>,
+    /// Threads.
+    pub jobs: usize,
+    store: Option<PathBuf>,
+}
+
+impl Session {
+    /// The store.
+    ///
+    /// # Errors
+    /// Where there is no place for it, or it cannot be used.
+    pub fn store(&self) -> Result<Arc<Store>> {
+        let Some(path) = self.around.store(self.store.as_deref()) else {
+            return Err(Failure::usage_message("there is no place for the store")
+                .hinted("give --store DIR, or set TREELAY_STORE or HOME"));
+        };
+        let store = Store::open(&path)?;
+        store.sweep(self.around.now);
+        Ok(Arc::new(store))
+    }
+
+    /// Prints a result.
+    ///
+    /// # Errors
+    /// A standard output that is full or gone.
+    pub fn print(&self, text: &str) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match written {
+            // Who closes the pipe has seen enough: `treelay man | head`.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Prints a result as JSON, one object on one line.
+    ///
+    /// # Errors
+    /// As [`Session::print`].
+    pub fn print_json(&self, value: &impl serde::Serialize) -> Result<()> {
+        let text = serde_json::to_string(value)?;
+        self.print(&(text + "\n"))
+    }
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let around = Surroundings::read();
+    let filter = around.var("TREELAY_LOG").unwrap_or("off").to_owned();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let parsed = Cli::command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors: clap says which stream and status are theirs.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let session = Session {
+        reporter: Arc::new(Reporter::new(cli.quiet, around.terminal)),
+        jobs: cli.jobs.map_or(around.processors, usize::from),
+        store: cli.store.clone(),
+        around,
+    };
+    match run(&session, cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // A standard error that is gone takes no more lines.
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+fn run(session: &Session, command: args::Command) -> Result<()> {
+    let threads = session.jobs.clamp(1, 16);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?;
+    runtime.block_on(commands::run(session, command))
+}

@@ -1,0 +1,42 @@
+//! Places that the command line names, opened.
+
+use super::failure::Doing as _;
+use super::{Failure, Result, Session};
+use crate::dest::{Access, Dest};
+use crate::image_store::registry::RegistryClient;
+use crate::image_store::{ImageRef, SharedStore};
+
+/// A place of images, and which of them is meant.
+pub struct Images {
+    /// The place.
+    pub store: SharedStore,
+    /// Which image.
+    pub image: ImageRef,
+    /// What hosts pull it by, where the place says so: `host/repo:tag`.
+    pub reference: Option<String>,
+}
+
+/// Opens a place of images. Writing makes a layout where nothing is.
+///
+/// # Errors
+/// A place of another kind, or one that cannot be opened.
+pub fn images(
+    session: &Session,
+    registries: &RegistryClient,
+    dest: &Dest,
+    access: Access,
+) -> Result<Images> {
+    let place = dest.under(&session.around.current_dir);
+    let opened = place.open_images(access, registries).doing(|| format!("opening {dest}"))?;
+    let (Some(store), Some(image)) = (opened, dest.image()) else {
+        return Err(Failure::usage_message(format!(
+            "{dest} holds no images: expected oci:DIR[:TAG] or docker://HOST/REPO[:TAG]"
+        )));
+    };
+    let reference = match (dest, &image) {
+        (Dest::Docker { repository, .. }, ImageRef::Tag(tag)) => Some(format!("{repository}:{tag}")),
+        (Dest::Docker { repository, .. }, _) => Some(repository.to_string()),
+        _ => None,
+    };
+    Ok(Images { store, image, reference })
+}

@@ -1,0 +1,202 @@
+//! What the commands that read a recipe have in common: recipe, store, sources, lock, plan.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use treelay_recipes::{Arch, Lock, Recipe};
+
+use super::failure::{Doing as _, Failure, Result};
+use super::{Reporter, Session};
+use crate::exec::{Workshop, relock};
+use crate::fetch::Fetcher;
+use crate::plan::{self, Expanded, Plan};
+use crate::sources::{Look, Sources};
+use crate::store::Store;
+
+/// A recipe with all that is known of it before anything is done.
+pub struct Workspace {
+    /// As its author wrote it.
+    pub recipe: Recipe,
+    /// As it is on each of its arches.
+    pub expanded: Expanded,
+    /// The folder its paths are relative to.
+    pub folder: PathBuf,
+    /// The lock's file.
+    pub lock_file: PathBuf,
+    /// The store.
+    pub store: Arc<Store>,
+    /// What local sources are.
+    pub sources: Sources,
+    /// Fetches.
+    pub fetcher: Fetcher,
+    /// Threads.
+    pub jobs: usize,
+}
+
+/// How the lock may be treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockPolicy {
+    /// Made where it is missing, renewed where it does not fit.
+    Make,
+    /// Taken as it is, or refused.
+    Locked,
+    /// Renewed for these inputs; for all when empty.
+    Update(Vec<String>),
+}
+
+impl Workspace {
+    /// Reads the recipe and looks at its local sources.
+    ///
+    /// # Errors
+    /// A recipe that is wrong, a store that cannot be used, a source that cannot be read.
+    pub fn open(session: &Session, recipe: &Path, offline: bool) -> Result<Self> {
+        let file = session.around.current_dir.join(recipe);
+        let text = std::fs::read_to_string(&file)
+            .doing(|| format!("reading the recipe {}", recipe.display()))
+            .map_err(|failure| Failure::usage_message(plain(&failure)))?;
+        let parsed = Recipe::parse(&text, &recipe.display().to_string()).map_err(Failure::usage)?;
+        let expanded = plan::expand(&parsed, &parsed.input_versions()).map_err(Failure::usage)?;
+        let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+        let store = session.store()?;
+        let look =
+            Look { folder: &folder, store: &store, jobs: session.jobs, now: session.around.now };
+        let sources = look.at(&expanded)?;
+        let fetcher = Fetcher::new(session.around.fetch_options(offline));
+        Ok(Self {
+            recipe: parsed,
+            expanded,
+            lock_file: file.with_extension("lock"),
+            folder,
+            store,
+            sources,
+            fetcher,
+            jobs: session.jobs,
+        })
+    }
+
+    /// What execution works with.
+    pub fn workshop<'a>(&'a self, observer: &'a Reporter) -> Workshop<'a> {
+        Workshop {
+            store: &self.store,
+            fetcher: &self.fetcher,
+            folder: &self.folder,
+            jobs: self.jobs,
+            observer,
+        }
+    }
+
+    /// The lock as it is in its file, if there is one.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood.
+    pub fn read_lock(&self) -> Result<Option<Lock>> {
+        let name = self.lock_file.display().to_string();
+        match std::fs::read_to_string(&self.lock_file) {
+            Ok(text) => Ok(Some(Lock::parse(&text, &name).map_err(Failure::usage)?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).doing(|| format!("reading the lock {name}")),
+        }
+    }
+
+    /// The lock that a build uses, written beside the recipe where it is new; and what changed.
+    ///
+    /// # Errors
+    /// With [`LockPolicy::Locked`], a lock that is missing or does not fit; else an input that
+    /// cannot be had.
+    pub async fn lock(
+        &self,
+        policy: &LockPolicy,
+        reporter: &Reporter,
+    ) -> Result<(Lock, Vec<String>)> {
+        let old = self.read_lock()?;
+        let workshop = self.workshop(reporter);
+        let name = self.lock_file.display();
+        if *policy == LockPolicy::Locked {
+            let Some(lock) = old else {
+                return Err(Failure::message(format!("there is no lock {name}"))
+                    .hinted("make it with `treelay lock`, and keep it with the recipe"));
+            };
+            lock.fits(&self.recipe)
+                .doing(|| format!("the lock {name} does not fit the recipe"))
+                .map_err(|failure| failure.hinted("renew it with `treelay lock`"))?;
+            if let Some(changed) = workshop.changed_dir(&lock, &self.expanded, &self.sources) {
+                return Err(Failure::message(format!(
+                    "{changed} is not what the lock {name} says: its directory has changed"
+                ))
+                .hinted("if that is meant, run `treelay lock`"));
+            }
+            return Ok((lock, Vec::new()));
+        }
+        let update = |input: &str| match policy {
+            LockPolicy::Update(names) => names.is_empty() || names.iter().any(|name| name == input),
+            _ => false,
+        };
+        let locked = relock(
+            &workshop,
+            &self.recipe,
+            &self.expanded,
+            old.as_ref(),
+            &update,
+            &self.sources,
+        )
+        .await?;
+        if old.as_ref() != Some(&locked.lock) {
+            write_atomically(&self.lock_file, locked.lock.to_text().as_bytes())
+                .doing(|| format!("writing the lock {name}"))?;
+        }
+        Ok((locked.lock, locked.changes))
+    }
+
+    /// The plan for `arches`, or for all of the recipe's.
+    ///
+    /// # Errors
+    /// An arch that the recipe does not have; see [`plan::PlanError`].
+    pub fn plan(&self, session: &Session, lock: &Lock, arches: &[Arch]) -> Result<Plan> {
+        let mut recipe = self.recipe.clone();
+        if let Some(other) = arches.iter().find(|arch| !recipe.arch.contains(arch)) {
+            let has: Vec<_> = recipe.arch.iter().map(|arch| arch.go()).collect();
+            return Err(Failure::usage_message(format!(
+                "the recipe is not for {other}: it is for {}",
+                has.join(", ")
+            )));
+        }
+        if !arches.is_empty() {
+            recipe.arch.retain(|arch| arches.contains(arch));
+        }
+        let epoch = session
+            .around
+            .var("SOURCE_DATE_EPOCH")
+            .map(|text| {
+                text.parse::<u32>().map(u64::from).map_err(|_| {
+                    Failure::usage_message(format!(
+                        "SOURCE_DATE_EPOCH is {text:?}: expected seconds since 1970"
+                    ))
+                })
+            })
+            .transpose()?;
+        plan::make(&recipe, &self.expanded, lock, &self.sources, epoch).map_err(Failure::usage)
+    }
+}
+
+/// The text of a failure without its leading `error: `.
+fn plain(failure: &Failure) -> String {
+    let text = failure.to_string();
+    text.strip_prefix("error: ").unwrap_or(&text).to_owned()
+}
+
+/// Writes a file that is there whole or not at all.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".treelay-")
+        // As any file that an editor makes; the umask takes its part.
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
