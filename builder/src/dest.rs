@@ -1,11 +1,11 @@
 //! Places as users write them on the command line, in the names of containers-transports(5).
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use treelay_recipes::Digest;
+use treelay_recipes::{Arch, Digest};
 
 use crate::image_store::layout::Layout;
 use crate::image_store::registry::RegistryClient;
@@ -85,6 +85,18 @@ impl Dest {
         })
     }
 
+    /// The same place with its path seen from `folder`.
+    pub fn under(&self, folder: &Path) -> Self {
+        let mut place = self.clone();
+        if let Self::Oci { dir: path, .. }
+        | Self::Ostree { repo: path, .. }
+        | Self::Tree { dir: path } = &mut place
+        {
+            *path = folder.join(&*path);
+        }
+        place
+    }
+
     /// Which image of the place is meant; `None` for places that hold no images.
     pub fn image(&self) -> Option<ImageRef> {
         match self {
@@ -94,6 +106,17 @@ impl Dest {
             Self::Ostree { .. } | Self::Tree { .. } => None,
         }
     }
+}
+
+/// A ref with its `{{ arch.uname }}` and `{{ arch }}` replaced.
+pub fn for_arch(refname: &str, arch: Arch) -> String {
+    [("arch.uname", arch.uname()), ("arch", arch.go())].into_iter().fold(
+        refname.to_owned(),
+        |text, (name, value)| {
+            text.replace(&format!("{{{{ {name} }}}}"), value)
+                .replace(&format!("{{{{{name}}}}}"), value)
+        },
+    )
 }
 
 impl FromStr for Dest {

@@ -14,6 +14,7 @@ pub mod ostree_repo;
 pub mod output;
 pub mod plan;
 pub mod progress;
+pub mod sign;
 pub mod snapshot;
 pub mod sources;
 pub mod store;

@@ -110,9 +110,7 @@ pub fn main() -> ExitCode {
 
 fn run(session: &Session, command: args::Command) -> Result<()> {
     let threads = session.jobs.clamp(1, 16);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(commands::run(session, command))
 }

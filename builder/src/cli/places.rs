@@ -34,7 +34,9 @@ pub fn images(
         )));
     };
     let reference = match (dest, &image) {
-        (Dest::Docker { repository, .. }, ImageRef::Tag(tag)) => Some(format!("{repository}:{tag}")),
+        (Dest::Docker { repository, .. }, ImageRef::Tag(tag)) => {
+            Some(format!("{repository}:{tag}"))
+        }
         (Dest::Docker { repository, .. }, _) => Some(repository.to_string()),
         _ => None,
     };

@@ -15,7 +15,7 @@ use crate::exec::Layers;
 use crate::ostree_repo::Repository;
 use crate::output::{BuiltImage, CommitArtifact, ImageArtifact};
 use crate::plan::Plan;
-use crate::sign::Attached;
+use crate::sign::AttachReport;
 use crate::store::LayerBlob;
 
 /// Seconds of each phase, in order.
@@ -54,7 +54,13 @@ pub struct BuildReport {
     commits: Vec<Commit>,
     signatures: Vec<SignatureLine>,
     outputs: Vec<Output>,
-    phases: BTreeMap<&'static str, f64>,
+    phases: Vec<Phase>,
+    seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Phase {
+    name: &'static str,
     seconds: f64,
 }
 
@@ -122,7 +128,7 @@ impl BuildReport {
             commits: Vec::new(),
             signatures: Vec::new(),
             outputs: Vec::new(),
-            phases: BTreeMap::new(),
+            phases: Vec::new(),
             seconds: 0.0,
         }
     }
@@ -175,13 +181,15 @@ impl BuildReport {
     }
 
     /// An image was signed.
-    pub fn signed(&mut self, signed: &Attached) {
-        for one in &signed.signatures {
-            self.add_signature(
-                one.subject.to_string(),
-                one.scheme.to_owned(),
-                Some(one.key.clone()),
-            );
+    pub fn signed(&mut self, signed: &AttachReport) {
+        for subject in &signed.subjects {
+            for key in &subject.keys {
+                self.add_signature(
+                    subject.digest.to_string(),
+                    key.scheme.to_owned(),
+                    Some(key.key.clone()),
+                );
+            }
         }
     }
 
@@ -211,10 +219,9 @@ impl BuildReport {
             let outcome = &commit.outcome;
             let how = match outcome.written {
                 None => "unchanged".to_owned(),
-                Some(written) => format!(
-                    "new, {} objects made, {} were there",
-                    written.made, written.reused
-                ),
+                Some(written) => {
+                    format!("new, {} objects made, {} were there", written.made, written.reused)
+                }
             };
             // Writing to a String cannot fail.
             let _ = write!(text, "\n  {} is {}; {how}", outcome.refname, outcome.checksum.hex());
@@ -237,7 +244,8 @@ impl BuildReport {
 
     /// All is done.
     pub fn finish(mut self, phases: Phases, all: Duration) -> Self {
-        self.phases = phases.done.into_iter().collect();
+        let phase = |(name, seconds)| Phase { name, seconds };
+        self.phases = phases.done.into_iter().map(phase).collect();
         self.seconds = all.as_secs_f64();
         self
     }
@@ -245,7 +253,9 @@ impl BuildReport {
     /// For people.
     pub fn text(&self) -> String {
         let mut text = format!("{} {}\n", self.name, self.version);
-        let mut line = |words: String| drop(writeln!(text, "{words}"));
+        let mut line = |words: String| {
+            let _ = writeln!(text, "{words}");
+        };
         let mut seen = BTreeSet::new();
         for image in &self.images {
             line(format!("{:8} {}", image.arch.go(), image.digest));

@@ -131,15 +131,9 @@ impl Workspace {
             LockPolicy::Update(names) => names.is_empty() || names.iter().any(|name| name == input),
             _ => false,
         };
-        let locked = relock(
-            &workshop,
-            &self.recipe,
-            &self.expanded,
-            old.as_ref(),
-            &update,
-            &self.sources,
-        )
-        .await?;
+        let locked =
+            relock(&workshop, &self.recipe, &self.expanded, old.as_ref(), &update, &self.sources)
+                .await?;
         if old.as_ref() != Some(&locked.lock) {
             write_atomically(&self.lock_file, locked.lock.to_text().as_bytes())
                 .doing(|| format!("writing the lock {name}"))?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ostree::ObjectType;
 use ostree::glib::Variant;
+use serde::Serialize;
 use treelay_recipes::Digest;
 
 use super::error::{Doing, Result};
@@ -11,7 +12,7 @@ use super::sign::{GPG_KEY, dictionary, signatures};
 use super::{NONE, Repository, objects, parse, run};
 
 /// A commit, as [`Repository::inspect`] reads it. Nothing of it is verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CommitInfo {
     /// Its checksum.
     pub checksum: Digest,

@@ -42,7 +42,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use ostree::gio::Cancellable;
 use ostree::{Repo, RepoMode};
-use treelay_recipes::Digest;
+use treelay_recipes::{Arch, Digest};
 
 pub use commit::{CommitOutcome, CommitSpec, Written};
 pub use content::ObjectMemory;
@@ -154,6 +154,28 @@ impl Repository {
             n => format!("; it has {n} others"),
         };
         Err(OstreeError::NoSuchCommit { name: name.to_owned(), path: self.path.clone(), has })
+    }
+
+    /// The commits that `name` means: of one ref or checksum; of every arch that has one, where the
+    /// name holds `{{ arch.uname }}` or `{{ arch }}`; of all refs, where none is given.
+    ///
+    /// # Errors
+    /// [`OstreeError::NoSuchCommit`] where there is none.
+    pub fn named(&self, name: Option<&str>) -> Result<Vec<(String, Digest)>> {
+        let refs = self.refs()?;
+        let found: Vec<_> = match name {
+            Some(name) if name.contains("{{") => {
+                let wanted = Arch::ALL.map(|arch| crate::dest::for_arch(name, arch));
+                refs.into_iter().filter(|(name, _)| wanted.contains(name)).collect()
+            }
+            Some(name) => vec![(name.to_owned(), self.resolve(name)?)],
+            None => refs.into_iter().collect(),
+        };
+        if found.is_empty() {
+            let (name, path) = (name.unwrap_or("any").to_owned(), self.path.clone());
+            return Err(OstreeError::NoSuchCommit { name, path, has: String::new() });
+        }
+        Ok(found)
     }
 
     fn has(&self, kind: ostree::ObjectType, checksum: &Digest) -> Result<bool> {

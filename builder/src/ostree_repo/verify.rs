@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ostree::glib::Variant;
 use ostree::{ObjectType, RepoCommitState};
+use serde::Serialize;
 use treelay_recipes::Digest;
 use treelay_signing::{PublicKey, Signature, Subject, Verdict, schemes};
 
@@ -23,7 +24,7 @@ pub struct Trust<'a> {
 }
 
 /// What was found out about a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CommitReport {
     /// Its checksum.
     pub checksum: Digest,
@@ -49,7 +50,7 @@ impl CommitReport {
 }
 
 /// One signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CommitSignature {
     /// `ostree.sign.ed25519`, `ostree.sign.spki` or `gpg`.
     pub scheme: String,
@@ -60,7 +61,8 @@ pub struct CommitSignature {
 }
 
 /// What a signature is worth, to who trusts the given keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SignatureVerdict {
     /// One of the keys made it, over this commit.
     Good,
@@ -71,7 +73,7 @@ pub enum SignatureVerdict {
 }
 
 /// An object that is not what its name says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// Its checksum and type, as in `ab12….dirtree`.
     pub object: String,
@@ -79,6 +81,17 @@ pub struct Damage {
     pub path: String,
     /// What is wrong with it.
     pub reason: String,
+}
+
+impl fmt::Display for CommitSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key.as_deref().unwrap_or("unknown key");
+        match &self.verdict {
+            SignatureVerdict::Good => write!(f, "good: {} by {key}", self.scheme),
+            SignatureVerdict::Unknown(why) => write!(f, "unknown: {} by {key}: {why}", self.scheme),
+            SignatureVerdict::Bad(why) => write!(f, "bad: {} by {key}: {why}", self.scheme),
+        }
+    }
 }
 
 impl fmt::Display for Damage {

@@ -2,6 +2,7 @@
 
 use treelay_recipes::{Arch, Digest};
 
+use crate::dest::for_arch;
 use crate::exec::{ExecError, Layers, Workshop};
 use crate::ostree_repo::{CommitOutcome, CommitSpec, OstreeError, Repository, etc_to_usr_etc};
 use crate::plan::Plan;
@@ -86,11 +87,7 @@ pub fn write(
 }
 
 fn expand(refname: &str, arch: Arch, several: bool) -> Result<String, CommitError> {
-    let mut text = refname.to_owned();
-    for (name, value) in [("arch.uname", arch.uname()), ("arch", arch.go())] {
-        text = text.replace(&format!("{{{{ {name} }}}}"), value);
-        text = text.replace(&format!("{{{{{name}}}}}"), value);
-    }
+    let text = for_arch(refname, arch);
     if several && text == refname {
         return Err(CommitError::OneRef(refname.to_owned()));
     }

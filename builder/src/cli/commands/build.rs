@@ -107,7 +107,9 @@ fn check_outputs(args: &BuildArgs, workspace: &Workspace) -> Result<()> {
     }
     let commits = args.output.iter().any(|dest| matches!(dest, Dest::Ostree { .. }));
     if !args.keys.gpg_key.is_empty() && !commits {
-        return Err(Failure::usage_message("--gpg-key signs commits, and no output is ostree:REPO"));
+        return Err(Failure::usage_message(
+            "--gpg-key signs commits, and no output is ostree:REPO",
+        ));
     }
     Ok(())
 }
@@ -181,8 +183,7 @@ impl Build<'_> {
         let signing = || format!("signing the commits of {dest}");
         for commit in &written {
             let checksum = commit.checksum();
-            let signatures =
-                repository.sign_commit(&checksum, self.keys).doing(signing)?;
+            let signatures = repository.sign_commit(&checksum, self.keys).doing(signing)?;
             self.report.signed_commit(&checksum, &signatures);
             for id in &self.args.keys.gpg_key {
                 repository.gpg_sign(&checksum, id, None).doing(signing)?;
@@ -201,8 +202,8 @@ impl Build<'_> {
             store: &self.workspace.store,
         };
         let path = self.session.around.current_dir.join(dir);
-        let written = tree_dir::write_tree(&path, &tree, &contents)
-            .doing(|| format!("writing {dest}"))?;
+        let written =
+            tree_dir::write_tree(&path, &tree, &contents).doing(|| format!("writing {dest}"))?;
         for attribute in &written.attributes_left_out {
             self.session.reporter.say(&format!("could not set the attribute {attribute}"));
         }
@@ -210,4 +211,3 @@ impl Build<'_> {
         Ok(())
     }
 }
-

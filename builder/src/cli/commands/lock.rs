@@ -1,7 +1,6 @@
 //! `treelay lock`.
 
 use crate::cli::args::LockArgs;
-use crate::cli::failure::Doing as _;
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Failure, Result, Session};
 
@@ -13,7 +12,8 @@ pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
         (false, Some(names)) => LockPolicy::Update(names),
     };
     if let LockPolicy::Update(names) = &policy
-        && let Some(unknown) = names.iter().find(|name| !workspace.recipe.inputs.contains_key(*name))
+        && let Some(unknown) =
+            names.iter().find(|name| !workspace.recipe.inputs.contains_key(*name))
     {
         let known: Vec<_> = workspace.recipe.inputs.keys().map(String::as_str).collect();
         return Err(Failure::usage_message(format!(
@@ -21,17 +21,13 @@ pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
             known.join(", ")
         )));
     }
-    let (lock, changes) = workspace
-        .lock(&policy, &session.reporter)
-        .await
-        .doing(|| format!("locking {}", args.recipe.display()))?;
+    let (lock, changes) = workspace.lock(&policy, &session.reporter).await?;
     let file = workspace.lock_file.display();
     match (args.check, changes.is_empty()) {
         (true, _) => session.print(&format!("{file} fits the recipe\n")),
-        (false, true) => session.print(&format!(
-            "{file} is up to date: {} inputs\n",
-            lock.inputs().len()
-        )),
+        (false, true) => {
+            session.print(&format!("{file} is up to date: {} inputs\n", lock.inputs().len()))
+        }
         (false, false) => session.print(&format!("{file}\n  {}\n", changes.join("\n  "))),
     }
 }

@@ -25,11 +25,14 @@ pub async fn run(session: &Session, args: PlanArgs) -> Result<()> {
 fn text(plan: &Plan, store: &Store) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let mut line = |words: String| drop(writeln!(text, "{words}"));
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
     line(format!("plan {} of {} {}", plan.digest(), plan.name, plan.version));
     line(format!("epoch {} ({})", plan.epoch, rfc3339(plan.epoch)));
     for input in &plan.inputs {
-        let there = if store.has_tree(&input.identity) { "unpacked in the store" } else { "to fetch" };
+        let there =
+            if store.has_tree(&input.identity) { "unpacked in the store" } else { "to fetch" };
         let size = input.size.map(|size| format!(", {}", HumanBytes(size))).unwrap_or_default();
         line(format!("input {} for {}: {}{size}; {there}", input.name, input.arch, input.from));
     }

@@ -1,0 +1,146 @@
+//! `treelay copy`.
+
+use serde_json::json;
+use treelay_recipes::Digest;
+use treelay_signing::schemes::simplesigning::{self, Payload};
+
+use crate::cli::args::CopyArgs;
+use crate::cli::failure::Doing as _;
+use crate::cli::places::{Images, images};
+use crate::cli::{Failure, Result, Session, passwords};
+use crate::dest::Access;
+use crate::image_store::signatures::signatures_of;
+use crate::image_store::{CopyOptions, ImageRef, copy};
+use crate::image_store::{ImageStore, StoreError};
+use crate::sign;
+
+pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
+    let registries = session.around.registries(args.registry.plain_http);
+    let keys = passwords::secret_keys(session, &args.keys.key)?;
+    let from = images(session, &registries, &args.src, Access::Read)?;
+    let to = images(session, &registries, &args.dest, Access::Write)?;
+    let tag = destination_tag(&args, &from, &to).await?;
+    let options = CopyOptions {
+        signatures: !args.no_signatures,
+        progress: session.reporter.clone(),
+        ..CopyOptions::default()
+    };
+    let copying = || format!("copying {} to {}", args.src, args.dest);
+    let copied = copy(&*from.store, &from.image, &*to.store, tag.as_deref(), &options)
+        .await
+        .doing(copying)?;
+    let Some(image) = &copied.image else {
+        return Err(Failure::message(format!("{} has no such image", args.src)));
+    };
+
+    let name = reference_of(&args, &to, tag.as_deref());
+    if let Some(name) = name.filter(|_| !keys.is_empty()) {
+        sign::attach(&*to.store, &image.digest, &name, &keys)
+            .await
+            .doing(|| format!("signing {}", args.dest))?;
+        to.store.commit().await.doing(copying)?;
+    } else if let Some(reference) = &to.reference
+        && !copied.signed.is_empty()
+    {
+        let named = names(&*to.store, &image.digest).await.doing(copying)?;
+        let repository = reference.rsplit_once(':').map_or(reference.as_str(), |(name, tag)| {
+            if tag.contains('/') { reference } else { name }
+        });
+        for other in named.iter().filter(|name| !is_name_of(name, repository)) {
+            session.reporter.say(&format!(
+                "warning: a signature names {other:?}; hosts that expect {repository:?} refuse it \
+                 unless their policy remaps it; sign the copy with --key"
+            ));
+        }
+    }
+    let (moved, bytes) = copied.moved;
+    if args.json {
+        return session.print_json(&json!({
+            "digest": image.digest,
+            "manifests": copied.children,
+            "signed": copied.signed,
+            "blobs": { "moved": moved, "bytes": bytes, "reused": copied.reused },
+        }));
+    }
+    session.print(&format!(
+        "{}\n{} blobs copied ({}), {} were there; {} of {} manifests have signatures\n",
+        image.digest,
+        moved,
+        indicatif::HumanBytes(bytes),
+        copied.reused,
+        copied.signed.len(),
+        copied.children.len() + 1
+    ))
+}
+
+/// The tag in the destination: the one given, else the source's own.
+async fn destination_tag(args: &CopyArgs, from: &Images, to: &Images) -> Result<Option<String>> {
+    if let ImageRef::Tag(tag) = &to.image {
+        return Ok(Some(tag.clone()));
+    }
+    if let ImageRef::Digest(digest) = &to.image {
+        let source = from.store.resolve(&from.image).await?;
+        return match source {
+            Some(found) if found.digest == *digest => Ok(None),
+            Some(found) => Err(Failure::usage_message(format!(
+                "{} names {digest}, and {} is {}",
+                args.dest, args.src, found.digest
+            ))),
+            None => Err(Failure::message(format!("{} has no such image", args.src))),
+        };
+    }
+    match &from.image {
+        ImageRef::Tag(tag) => Ok(Some(tag.clone())),
+        _ => {
+            // The only image of a layout has a tag of its own.
+            let Some(found) = from.store.resolve(&from.image).await? else {
+                return Err(Failure::message(format!("{} has no such image", args.src)));
+            };
+            for tag in from.store.tags().await? {
+                let same = from.store.resolve(&ImageRef::Tag(tag.clone())).await?;
+                if same.is_some_and(|same| same.digest == found.digest) {
+                    return Ok(Some(tag));
+                }
+            }
+            Err(Failure::usage_message(format!("{} does not say which tag is meant", args.dest)))
+        }
+    }
+}
+
+fn reference_of(args: &CopyArgs, to: &Images, tag: Option<&str>) -> Option<String> {
+    args.keys.sign_as.clone().or_else(|| {
+        let reference = to.reference.clone()?;
+        let has_tag = reference.rsplit('/').next().is_some_and(|last| last.contains(':'));
+        match tag {
+            Some(tag) if !has_tag => Some(format!("{reference}:{tag}")),
+            _ => Some(reference),
+        }
+    })
+}
+
+/// Whether a signed name is `repository`, with or without a tag.
+fn is_name_of(name: &str, repository: &str) -> bool {
+    name.strip_prefix(repository)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
+}
+
+/// The names that the signatures of an image carry, as far as they can be read.
+async fn names(
+    store: &dyn ImageStore,
+    image: &Digest,
+) -> std::result::Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    let (_, layers) = match signatures_of(store, image).await? {
+        Some(found) => found,
+        None => return Ok(names),
+    };
+    for layer in layers {
+        let payload = store.blob(&layer.digest, layer.size).await?;
+        let payload = payload.read_all(simplesigning::MAX_PAYLOAD as u64).await?;
+        if let Ok(payload) = Payload::parse(&payload) {
+            names.push(payload.reference().to_owned());
+        }
+    }
+    names.dedup();
+    Ok(names)
+}

@@ -1,0 +1,236 @@
+//! `treelay inspect`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use indicatif::HumanBytes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use treelay_recipes::Digest;
+
+use crate::cli::args::InspectArgs;
+use crate::cli::failure::Doing as _;
+use crate::cli::places::images;
+use crate::cli::{Failure, Result, Session};
+use crate::dest::{Access, Dest};
+use crate::image_store::signatures::signature_tag;
+use crate::image_store::{Descriptor, ImageRef, ImageStore, Parts};
+use crate::ostree_repo::{CommitInfo, Repository};
+use crate::plan::rfc3339;
+
+/// Configs are small; a longer one is somebody's mistake or attack.
+const CONFIG_LIMIT: u64 = 4 << 20;
+
+pub async fn run(session: &Session, args: InspectArgs) -> Result<()> {
+    let inspecting = || format!("inspecting {}", args.dest);
+    if let Dest::Ostree { repo, reference } = args.dest.under(&session.around.current_dir) {
+        let repository = Repository::open(&repo).doing(|| format!("opening {}", args.dest))?;
+        let mut commits = BTreeMap::new();
+        for (name, _) in repository.named(reference.as_deref()).doing(inspecting)? {
+            let info = repository.inspect(&name).doing(inspecting)?;
+            commits.insert(name, info);
+        }
+        if args.json {
+            return session.print_json(&json!({ "mode": repository.mode(), "commits": commits }));
+        }
+        let text: String = commits.iter().map(|(name, info)| commit_text(name, info)).collect();
+        return session.print(&text);
+    }
+    let registries = session.around.registries(args.registry.plain_http);
+    let place = images(session, &registries, &args.dest, Access::Read)?;
+    let Some(found) = place.store.resolve(&place.image).await.doing(inspecting)? else {
+        return Err(Failure::message(format!("{} has no such image", args.dest)));
+    };
+    let image = Image::read(&*place.store, &found).await?;
+    if args.json { session.print_json(&image) } else { session.print(&image.text()) }
+}
+
+#[derive(Debug, Serialize)]
+struct Image {
+    digest: Digest,
+    media_type: String,
+    images: Vec<PlatformImage>,
+    /// Layers that several platforms have are counted once.
+    size: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct PlatformImage {
+    platform: String,
+    digest: Digest,
+    created: Option<String>,
+    /// What of the config says how it runs.
+    config: serde_json::Value,
+    layers: Vec<Layer>,
+    signatures: usize,
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Layer {
+    digest: Digest,
+    media_type: String,
+    size: u64,
+    diff_id: Option<String>,
+    created_by: Option<String>,
+    shared: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Config {
+    architecture: String,
+    os: String,
+    variant: Option<String>,
+    created: Option<String>,
+    #[serde(default)]
+    config: serde_json::Value,
+    rootfs: RootFs,
+    #[serde(default)]
+    history: Vec<History>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RootFs {
+    #[serde(default)]
+    diff_ids: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct History {
+    created_by: Option<String>,
+    #[serde(default)]
+    empty_layer: bool,
+}
+
+#[derive(Deserialize)]
+struct Annotated {
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Image {
+    async fn read(store: &dyn ImageStore, found: &Descriptor) -> Result<Self> {
+        let root = store.manifest(&found.digest).await?;
+        let children = match root.parts(&store.place())? {
+            Parts::Index(children) => children,
+            Parts::Image { .. } => vec![root.descriptor()],
+        };
+        let mut images = Vec::new();
+        for child in &children {
+            images.push(PlatformImage::read(store, child).await?);
+        }
+        let mut seen: BTreeMap<Digest, (usize, u64)> = BTreeMap::new();
+        for layer in images.iter().flat_map(|image| &image.layers) {
+            seen.entry(layer.digest).or_insert((0, layer.size)).0 += 1;
+        }
+        for layer in images.iter_mut().flat_map(|image| &mut image.layers) {
+            layer.shared = seen.get(&layer.digest).is_some_and(|(times, _)| *times > 1);
+        }
+        Ok(Self {
+            digest: found.digest,
+            media_type: root.media_type().to_owned(),
+            images,
+            size: seen.values().map(|(_, size)| size).sum(),
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{} {}\n", self.digest, self.media_type);
+        // Writing to a String cannot fail.
+        let mut line = |words: String| {
+            let _ = writeln!(text, "{words}");
+        };
+        for image in &self.images {
+            let signed = match image.signatures {
+                0 => "not signed".to_owned(),
+                1 => "1 signature".to_owned(),
+                n => format!("{n} signatures"),
+            };
+            let created = image.created.as_deref().unwrap_or("no date");
+            line(format!("{} {}, {created}, {signed}", image.platform, image.digest));
+            for layer in &image.layers {
+                let by = layer.created_by.as_deref().unwrap_or(&layer.media_type);
+                let shared = if layer.shared { ", shared" } else { "" };
+                let size = HumanBytes(layer.size).to_string();
+                line(format!("  {} {size:>11}  {by}{shared}", layer.digest.short()));
+            }
+        }
+        if let Some(image) = self.images.first() {
+            for (key, value) in &image.annotations {
+                line(format!("{key}: {value}"));
+            }
+        }
+        line(format!("{} in all", HumanBytes(self.size)));
+        text
+    }
+}
+
+impl PlatformImage {
+    async fn read(store: &dyn ImageStore, child: &Descriptor) -> Result<Self> {
+        let manifest = store.manifest(&child.digest).await?;
+        let Parts::Image { config, layers } = manifest.parts(&store.place())? else {
+            return Err(Failure::message(format!("{} is an index inside an index", child.digest)));
+        };
+        let bytes = store.blob(&config.digest, config.size).await?.read_all(CONFIG_LIMIT).await?;
+        let config: Config = serde_json::from_slice(&bytes)
+            .doing(|| format!("reading the config {}", config.digest))?;
+        let annotated: Annotated = serde_json::from_slice(manifest.bytes())
+            .doing(|| format!("reading the manifest {}", child.digest))?;
+        let mut history = config.history.into_iter().filter(|step| !step.empty_layer);
+        let mut diff_ids = config.rootfs.diff_ids.into_iter();
+        let layers = layers
+            .into_iter()
+            .map(|layer| Layer {
+                digest: layer.digest,
+                media_type: layer.media_type,
+                size: layer.size,
+                diff_id: diff_ids.next(),
+                created_by: history.next().and_then(|step| step.created_by),
+                shared: false,
+            })
+            .collect();
+        let variant = config.variant.map(|variant| format!("/{variant}")).unwrap_or_default();
+        Ok(Self {
+            platform: format!("{}/{}{variant}", config.os, config.architecture),
+            digest: child.digest,
+            created: config.created,
+            config: config.config,
+            layers,
+            signatures: signatures(store, &child.digest).await?,
+            annotations: annotated.annotations.unwrap_or_default(),
+        })
+    }
+}
+
+/// How many signatures of the `.sig` form a manifest has.
+async fn signatures(store: &dyn ImageStore, subject: &Digest) -> Result<usize> {
+    let tag = ImageRef::Tag(signature_tag(subject));
+    let Some(found) = store.resolve(&tag).await? else { return Ok(0) };
+    match store.manifest(&found.digest).await?.parts(&store.place())? {
+        Parts::Image { layers, .. } => Ok(layers.len()),
+        Parts::Index(_) => Ok(0),
+    }
+}
+
+fn commit_text(name: &str, info: &CommitInfo) -> String {
+    let mut text = format!("{name} {}\n", info.checksum.hex());
+    let mut line = |words: String| {
+        let _ = writeln!(text, "  {words}");
+    };
+    line(format!("{}, {}", info.subject, rfc3339(info.time)));
+    line(format!("{} files, {} directories, {}", info.files, info.dirs, HumanBytes(info.bytes)));
+    line(format!("content {}", info.content_checksum.hex()));
+    if let Some(parent) = &info.parent {
+        line(format!("parent {}", parent.hex()));
+    }
+    for (key, value) in &info.metadata {
+        line(format!("{key}: {value}"));
+    }
+    for (scheme, count) in &info.signatures {
+        line(format!("signed: {count} of {scheme}"));
+    }
+    if info.signatures.is_empty() {
+        line("not signed".to_owned());
+    }
+    text
+}

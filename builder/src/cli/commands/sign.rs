@@ -1,0 +1,75 @@
+//! `treelay sign`.
+
+use serde_json::json;
+
+use crate::cli::args::SignArgs;
+use crate::cli::failure::Doing as _;
+use crate::cli::places::images;
+use crate::cli::{Failure, Result, Session, passwords};
+use crate::dest::{Access, Dest};
+use crate::ostree_repo::Repository;
+use crate::sign;
+
+pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
+    if args.keys.key.is_empty() && args.keys.gpg_key.is_empty() {
+        return Err(Failure::usage_message("nothing to sign with").hinted("give --key FILE"));
+    }
+    let keys = passwords::secret_keys(session, &args.keys.key)?;
+    let signing = || format!("signing {}", args.dest);
+    let mut lines = Vec::new();
+    if let Dest::Ostree { repo, reference } = args.dest.under(&session.around.current_dir) {
+        let repository = Repository::open(&repo).doing(|| format!("opening {}", args.dest))?;
+        for (name, commit) in repository.named(reference.as_deref()).doing(signing)? {
+            let made = repository.sign_commit(&commit, &keys).doing(signing)?;
+            for signature in &made {
+                lines.push((name.clone(), commit.hex(), signature.scheme.to_owned()));
+            }
+            for id in &args.keys.gpg_key {
+                if repository.gpg_sign(&commit, id, None).doing(signing)? {
+                    lines.push((name.clone(), commit.hex(), "ostree.gpgsigs".to_owned()));
+                }
+            }
+        }
+    } else {
+        if !args.keys.gpg_key.is_empty() {
+            return Err(Failure::usage_message("--gpg-key signs commits, not images"));
+        }
+        let registries = session.around.registries(args.registry.plain_http);
+        let place = images(session, &registries, &args.dest, Access::Read)?;
+        let Some(name) = args.keys.sign_as.clone().or(place.reference.clone()) else {
+            return Err(Failure::usage_message("a layout does not say what name it is pulled by")
+                .hinted("give --sign-as REPO:TAG"));
+        };
+        let found = place.store.resolve(&place.image).await.doing(signing)?;
+        let Some(found) = found else {
+            return Err(Failure::message(format!("{} has no such image", args.dest)));
+        };
+        let signed =
+            sign::attach(&*place.store, &found.digest, &name, &keys).await.doing(signing)?;
+        place.store.commit().await.doing(signing)?;
+        for subject in &signed.subjects {
+            for key in subject.keys.iter().filter(|key| key.added) {
+                lines.push((
+                    subject.name.clone(),
+                    subject.digest.to_string(),
+                    key.scheme.to_owned(),
+                ));
+            }
+        }
+    }
+    if args.json {
+        let list: Vec<_> = lines
+            .iter()
+            .map(|(name, subject, scheme)| json!({ "name": name, "subject": subject, "scheme": scheme }))
+            .collect();
+        return session.print_json(&json!({ "signatures": list }));
+    }
+    if lines.is_empty() {
+        return session.print("everything carries these signatures already\n");
+    }
+    let text: String = lines
+        .iter()
+        .map(|(name, subject, scheme)| format!("{subject} {name} {scheme}\n"))
+        .collect();
+    session.print(&text)
+}
