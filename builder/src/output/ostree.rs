@@ -36,7 +36,8 @@ pub enum CommitError {
 }
 
 /// Makes the commit of every arch. `refname` is the destination's, where it names one; its
-/// `{{ arch.uname }}` and `{{ arch }}` are replaced.
+/// `{{ arch.uname }}` and `{{ arch }}` are replaced. `sign` is called with each commit, new or not,
+/// before its ref moves.
 ///
 /// # Errors
 /// [`CommitError`]; then no ref has moved.
@@ -47,6 +48,7 @@ pub fn write(
     plan: &Plan,
     layers: &Layers,
     sources: &Sources,
+    sign: &mut dyn FnMut(&Digest) -> Result<(), OstreeError>,
 ) -> Result<Vec<CommitArtifact>, CommitError> {
     let memory = ObjectIndex::new(workshop.store);
     let contents = Everything { sources, store: workshop.store };
@@ -79,7 +81,10 @@ pub fn write(
         };
         let outcome = run.write_commit(&tree, &contents, &memory, &spec, &progress);
         workshop.observer.end(&task);
-        commits.push(CommitArtifact { arch, outcome: outcome? });
+        let outcome = outcome?;
+        // Before the refs move: a commit and its signatures become visible together.
+        sign(&outcome.checksum)?;
+        commits.push(CommitArtifact { arch, outcome });
     }
     run.finish()?;
     memory.save().map_err(CommitError::Memory)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use treelay_recipes::Digest;
 use treelay_signing::SecretKey;
 
 use crate::cli::args::{BuildArgs, KeyArgs};
@@ -177,19 +178,26 @@ impl Build<'_> {
         let repository = Repository::open_or_create(&path).doing(opening)?;
         let workshop = self.workspace.workshop(&self.session.reporter);
         let sources = &self.workspace.sources;
-        let written =
-            commits::write(&repository, refname, &workshop, self.plan, self.layers, sources)
-                .doing(|| format!("writing {dest}"))?;
-        let signing = || format!("signing the commits of {dest}");
-        for commit in &written {
-            let checksum = commit.checksum();
-            let signatures = repository.sign_commit(&checksum, self.keys).doing(signing)?;
-            self.report.signed_commit(&checksum, &signatures);
-            for id in &self.args.keys.gpg_key {
-                repository.gpg_sign(&checksum, id, None).doing(signing)?;
-                self.report.gpg_signed_commit(&checksum, id);
+        let (keys, gpg_keys) = (self.keys, &self.args.keys.gpg_key);
+        let report = &mut self.report;
+        let mut sign = |commit: &Digest| {
+            report.signed_commit(commit, &repository.sign_commit(commit, keys)?);
+            for id in gpg_keys {
+                repository.gpg_sign(commit, id, None)?;
+                report.gpg_signed_commit(commit, id);
             }
-        }
+            Ok(())
+        };
+        let written = commits::write(
+            &repository,
+            refname,
+            &workshop,
+            self.plan,
+            self.layers,
+            sources,
+            &mut sign,
+        )
+        .doing(|| format!("writing {dest}"))?;
         self.report.committed(dest, &repository, &written);
         Ok(())
     }
