@@ -119,8 +119,10 @@ pub(super) fn covers(all: &[Descriptor], some: &[Descriptor]) -> bool {
     some.iter().all(|layer| all.iter().any(|other| same(other, layer)))
 }
 
+/// All that a reader looks at: one that differs in its media type or size is not read as the other.
 fn same(a: &Descriptor, b: &Descriptor) -> bool {
-    a.digest == b.digest && a.annotations.get(SIGNATURE) == b.annotations.get(SIGNATURE)
+    let read = |layer: &Descriptor| (layer.digest, layer.size, layer.media_type.clone());
+    read(a) == read(b) && a.annotations.get(SIGNATURE) == b.annotations.get(SIGNATURE)
 }
 
 fn push(list: &mut Value, item: Value) {

@@ -1,0 +1,334 @@
+//! The signatures of one subject, judged.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::{StreamExt, stream};
+use treelay_recipes::Digest;
+use treelay_signing::schemes::{
+    Scheme,
+    simplesigning::{self, MAX_PAYLOAD, Payload, SimpleSigning},
+};
+use treelay_signing::{PublicKey, Reason, Signature, Subject, Verdict};
+
+use super::problem::with_causes;
+use super::report::{Judgement, Refusal, SignatureReport};
+use crate::image_store::{
+    Descriptor, ImageRef, ImageStore, Parts, Repository, StoreError, media, signatures,
+};
+
+/// Payloads that are read at once.
+const AT_ONCE: usize = 8;
+
+/// Whom to trust.
+#[derive(Clone, Copy)]
+pub(super) struct Trust<'a> {
+    /// One of them must have signed.
+    pub(super) keys: &'a [PublicKey],
+    /// The name that must have been signed.
+    pub(super) reference: Option<&'a str>,
+}
+
+/// The manifest that holds the signatures of a subject.
+pub(super) struct Holder {
+    /// As the tag names it.
+    pub(super) descriptor: Descriptor,
+    /// Its length in bytes.
+    pub(super) size: u64,
+    /// Its config, then its layers.
+    pub(super) blobs: Vec<Descriptor>,
+}
+
+/// What came of it: the signatures, and the reason when none is good.
+pub(super) struct Judged {
+    pub(super) signatures: Vec<SignatureReport>,
+    pub(super) refusal: Option<Refusal>,
+    pub(super) holder: Option<Holder>,
+}
+
+/// Judges the signatures of `subject`. One good signature is enough, whatever stands beside it.
+pub(super) async fn judge(store: &dyn ImageStore, subject: &Digest, trust: Trust<'_>) -> Judged {
+    let tag = signatures::signature_tag(subject);
+    let refused = |refusal| Judged { signatures: Vec::new(), refusal: Some(refusal), holder: None };
+    let found = match store.resolve(&ImageRef::Tag(tag.clone())).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return refused(Refusal::NoSignature { place: store.place(), tag }),
+        Err(error) => return refused(unreadable(tag, &error)),
+    };
+    let holder = match read_holder(store, found).await {
+        Ok(holder) => holder,
+        Err(Broken::Store(error)) => return refused(unreadable(tag, &error)),
+        Err(Broken::Form(reason)) => return refused(Refusal::Malformed { tag, reason }),
+    };
+    let layers = &holder.blobs[1..];
+    let read = payloads(store, layers).await;
+    let findings: Vec<Finding> = layers
+        .iter()
+        .map(|layer| judge_layer(subject, layer, read.get(&layer.digest), trust))
+        .collect();
+    let refusal = refusal(&tag, &findings, trust.keys);
+    let signatures = findings.into_iter().map(|finding| finding.report).collect();
+    Judged { signatures, refusal, holder: Some(holder) }
+}
+
+/// The signature in one layer, without a verdict.
+///
+/// # Errors
+/// What keeps it from having the form of one.
+pub(super) fn signature_in(
+    subject: &Digest,
+    layer: &Descriptor,
+    payload: Vec<u8>,
+) -> Result<Signature, String> {
+    let name = simplesigning::SIGNATURE_ANNOTATION;
+    let text = layer
+        .annotations
+        .get(name)
+        .ok_or_else(|| format!("layer {} has no annotation {name}", layer.digest))?;
+    let bytes = BASE64
+        .decode(text)
+        .map_err(|error| format!("annotation {name} of layer {}: {error}", layer.digest))?;
+    Ok(Signature {
+        scheme: simplesigning::NAME,
+        subject: subject.to_string(),
+        bytes,
+        payload: Some(payload),
+        key: None,
+    })
+}
+
+/// Payloads by their digest; an error as its text.
+type Payloads = HashMap<Digest, Result<Vec<u8>, String>>;
+
+/// Reads each payload once. What is not of the form, or longer than any payload, is not read.
+async fn payloads(store: &dyn ImageStore, layers: &[Descriptor]) -> Payloads {
+    let mut wanted: Vec<&Descriptor> =
+        layers.iter().filter(|layer| layer.media_type == simplesigning::MEDIA_TYPE).collect();
+    // Two layers of one digest and two sizes: each is tried, and the right one stays.
+    wanted.sort_by_key(|layer| (layer.digest, layer.size));
+    wanted.dedup_by_key(|layer| (layer.digest, layer.size));
+    let mut reads = stream::iter(wanted.into_iter().map(|layer| async move {
+        let read = async {
+            store.blob(&layer.digest, layer.size).await?.read_all(MAX_PAYLOAD as u64).await
+        };
+        let read: Result<Vec<u8>, StoreError> = read.await;
+        (layer.digest, read.map_err(|error| with_causes(&error)))
+    }))
+    .buffered(AT_ONCE);
+    let mut payloads = Payloads::new();
+    while let Some((digest, read)) = reads.next().await {
+        if read.is_ok() || !payloads.contains_key(&digest) {
+            payloads.insert(digest, read);
+        }
+    }
+    payloads
+}
+
+enum Broken {
+    Store(StoreError),
+    Form(String),
+}
+
+async fn read_holder(store: &dyn ImageStore, found: Descriptor) -> Result<Holder, Broken> {
+    let form = |error: StoreError| match error {
+        StoreError::BadManifest { .. } | StoreError::TooLarge { .. } => {
+            Broken::Form(with_causes(&error))
+        }
+        other => Broken::Store(other),
+    };
+    let manifest = store.manifest(&found.digest).await.map_err(form)?;
+    // containers/image takes no other type, docker/docker_client.go, getSigstoreAttachmentManifest.
+    if manifest.media_type() != media::MANIFEST {
+        let reason = format!("its media type is {:?}", manifest.media_type());
+        return Err(Broken::Form(reason));
+    }
+    match manifest.parts(&store.place()).map_err(form)? {
+        Parts::Image { layers, .. } if layers.is_empty() => {
+            Err(Broken::Form("it holds none".to_owned()))
+        }
+        Parts::Image { config, layers } => {
+            let size = manifest.bytes().len() as u64;
+            let blobs = std::iter::once(config).chain(layers).collect();
+            Ok(Holder { descriptor: found, size, blobs })
+        }
+        Parts::Index(_) => Err(Broken::Form("it is an index".to_owned())),
+    }
+}
+
+/// A signature's report, with what decides the refusal.
+struct Finding {
+    report: SignatureReport,
+    class: Class,
+}
+
+/// In the order of what is most worth telling.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Good,
+    OtherReference,
+    OtherImage,
+    Malformed,
+    OtherKeys,
+    /// Not even the form that signatures of the given keys have: by a key of another kind, or junk.
+    OtherForm,
+}
+
+fn judge_layer(
+    subject: &Digest,
+    layer: &Descriptor,
+    payload: Option<&Result<Vec<u8>, String>>,
+    trust: Trust<'_>,
+) -> Finding {
+    let bad = |reason: String| finding(layer, Judgement::Bad, Some(reason), Class::Malformed);
+    if layer.media_type != simplesigning::MEDIA_TYPE {
+        return bad(format!("layer {} has the media type {:?}", layer.digest, layer.media_type));
+    }
+    let payload = match payload {
+        Some(Ok(payload)) => payload,
+        Some(Err(reason)) => return bad(format!("reading the signed payload: {reason}")),
+        None => return bad("the signed payload was not read".to_owned()),
+    };
+    let signature = match signature_in(subject, layer, payload.clone()) {
+        Ok(signature) => signature,
+        Err(reason) => return bad(reason),
+    };
+    let tried = trust.keys.iter().map(|key| judge_by(subject, layer, &signature, key, trust));
+    // Keys that did not make it say nothing about it.
+    tried.min_by_key(|finding| finding.class).unwrap_or_else(|| bad("no key".to_owned()))
+}
+
+fn judge_by(
+    subject: &Digest,
+    layer: &Descriptor,
+    signature: &Signature,
+    key: &PublicKey,
+    trust: Trust<'_>,
+) -> Finding {
+    let digest = subject.to_string();
+    let image = Subject::Image { digest: &digest, reference: None };
+    let (verdict, class, reason) = match SimpleSigning.verify(&image, signature, key) {
+        Verdict::Good => (Judgement::Good, Class::Good, None),
+        Verdict::Unknown(reason) => (Judgement::Unknown, Class::OtherKeys, Some(reason)),
+        Verdict::Bad(reason @ Reason::OtherSubject { .. }) => {
+            (Judgement::Bad, Class::OtherImage, Some(reason))
+        }
+        Verdict::Bad(reason @ Reason::Malformed { .. }) => {
+            (Judgement::Bad, Class::OtherForm, Some(reason))
+        }
+        Verdict::Bad(reason) => (Judgement::Bad, Class::Malformed, Some(reason)),
+    };
+    let mut finding = finding(layer, verdict, reason.map(|reason| reason.to_string()), class);
+    if !matches!(class, Class::Good | Class::OtherImage) {
+        return finding;
+    }
+    finding.report.key = Some(key.fingerprint());
+    // The key signed it, so it may be read.
+    let payload = signature.payload.as_deref().unwrap_or_default();
+    let signed = match Payload::parse(payload) {
+        Ok(payload) => payload.reference().to_owned(),
+        Err(error) => {
+            let reason = Some(error.to_string());
+            return self::finding(layer, Judgement::Bad, reason, Class::Malformed);
+        }
+    };
+    if let Some(expected) = trust.reference
+        && class == Class::Good
+        && !names(expected, &signed)
+    {
+        let (expected, found) = (expected.to_owned(), signed.clone());
+        finding.report.reason = Some(Reason::OtherReference { expected, found }.to_string());
+        finding.report.verdict = Judgement::Bad;
+        finding.class = Class::OtherReference;
+    }
+    finding.report.reference = Some(signed);
+    finding
+}
+
+fn finding(
+    layer: &Descriptor,
+    verdict: Judgement,
+    reason: Option<String>,
+    class: Class,
+) -> Finding {
+    let report = SignatureReport {
+        scheme: simplesigning::NAME,
+        payload: layer.digest,
+        key: None,
+        reference: None,
+        verdict,
+        reason,
+    };
+    Finding { report, class }
+}
+
+fn refusal(tag: &str, findings: &[Finding], keys: &[PublicKey]) -> Option<Refusal> {
+    let best = findings.iter().min_by_key(|finding| finding.class)?;
+    let tag = tag.to_owned();
+    let reason = best.report.reason.clone().unwrap_or_default();
+    match best.class {
+        Class::Good => None,
+        Class::OtherReference => Some(Refusal::OtherReference { tag, reason }),
+        Class::OtherImage => Some(Refusal::OtherImage { tag, reason }),
+        Class::Malformed | Class::OtherForm => Some(Refusal::Malformed { tag, reason }),
+        Class::OtherKeys => {
+            let keys = keys.iter().map(PublicKey::fingerprint).collect();
+            Some(Refusal::OtherKeys { tag, signatures: findings.len(), keys })
+        }
+    }
+}
+
+fn unreadable(tag: String, error: &StoreError) -> Refusal {
+    Refusal::Unreadable { what: format!("its signatures ({tag})"), reason: with_causes(error) }
+}
+
+/// Whether a signature under the name `signed` will do for `expected`: with a tag or digest, exactly
+/// this name; without, any name in this repository (containers-policy.json(5): `matchExact`,
+/// `matchRepository`).
+fn names(expected: &str, signed: &str) -> bool {
+    let (repository, rest) = split(expected);
+    let (signed_repository, signed_rest) = split(signed);
+    let same = |a: &str, b: &str| match (a.parse::<Repository>(), b.parse::<Repository>()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    };
+    same(repository, signed_repository) && (rest.is_empty() || rest == signed_rest)
+}
+
+/// `HOST[:PORT]/NAME` and what follows: `:TAG`, `@DIGEST`, both or nothing.
+fn split(reference: &str) -> (&str, &str) {
+    let name_end = reference.find('@').unwrap_or(reference.len());
+    let name = &reference[..name_end];
+    let end = match name.rfind(':') {
+        Some(colon) if !name[colon..].contains('/') => colon,
+        _ => name_end,
+    };
+    reference.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_tag_means_that_name() {
+        for (expected, signed, will_do) in [
+            ("h.example/a:1", "h.example/a:1", true),
+            ("h.example/a:1", "h.example/a:2", false),
+            ("h.example/a:1", "h.example/a", false),
+            ("h.example/a", "h.example/a:1", true),
+            ("h.example/a", "h.example/a", true),
+            ("h.example/a", "h.example/a/b:1", false),
+            ("h.example/a", "h.example/ab", false),
+            ("h.example:5000/a", "h.example:5000/a:1", true),
+            ("h.example/a", "h.example:5000/a", false),
+            ("docker.io/library/alpine:3", "alpine:3", true),
+            ("h.example/a@sha256:00", "h.example/a@sha256:00", true),
+            ("h.example/a@sha256:00", "h.example/a:1", false),
+            ("h.example/a", "h.example/a:1@sha256:00", true),
+            ("NOT A NAME", "NOT A NAME", true),
+        ] {
+            assert_eq!(names(expected, signed), will_do, "{expected} {signed}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What was found out about an image and its signatures.
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use treelay_recipes::Digest;
+
+use super::problem::Problem;
+use crate::image_store::Platform;
+
+/// What was found out about an image.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ImageReport {
+    /// Whether there is no reason to refuse it.
+    pub good: bool,
+    /// The store, as in `oci:DIR`.
+    pub place: String,
+    /// The index or manifest that was verified: what the tag named when it was resolved.
+    pub image: Digest,
+    /// The index and every manifest below it, each once.
+    pub subjects: Vec<SubjectReport>,
+    /// What is damaged or does not fit; only looked for when asked.
+    pub problems: Vec<Problem>,
+    /// What some readers stumble over; no reason to refuse.
+    pub warnings: Vec<Problem>,
+}
+
+impl ImageReport {
+    pub(super) fn new(place: String, image: Digest, subjects: Vec<SubjectReport>) -> Self {
+        let good = !subjects.is_empty() && subjects.iter().all(SubjectReport::is_good);
+        Self { good, place, image, subjects, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, problems: Vec<Problem>, warnings: Vec<Problem>) {
+        self.good &= problems.is_empty();
+        self.problems.extend(problems);
+        self.warnings.extend(warnings);
+    }
+
+    /// Whether there is no reason to refuse it.
+    pub fn is_good(&self) -> bool {
+        self.good
+    }
+
+    /// Why it is refused, a sentence each; empty when it is good.
+    pub fn reasons(&self) -> Vec<String> {
+        let refused = self.subjects.iter().filter_map(|subject| {
+            let refusal = subject.refusal.as_ref()?;
+            Some(format!("{} ({}): {refusal}", subject.name, subject.digest))
+        });
+        refused.chain(self.problems.iter().map(Problem::to_string)).collect()
+    }
+}
+
+/// What was found out about one subject.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SubjectReport {
+    /// What people call it: `index`, `linux/arm64/v8`.
+    pub name: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// The platform, by the index.
+    pub platform: Option<Platform>,
+    /// Its signatures, in the order in which they are stored.
+    pub signatures: Vec<SignatureReport>,
+    /// Why it is refused; `None` when one of its signatures is good.
+    pub refusal: Option<Refusal>,
+}
+
+impl SubjectReport {
+    /// Whether one of its signatures is good.
+    pub fn is_good(&self) -> bool {
+        self.refusal.is_none()
+            && self.signatures.iter().any(|signature| signature.verdict == Judgement::Good)
+    }
+}
+
+/// One signature.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SignatureReport {
+    /// Name of the scheme: `simplesigning`.
+    pub scheme: &'static str,
+    /// Digest of the signed payload.
+    pub payload: Digest,
+    /// Fingerprint of the key that made it, where it is one of those that were given.
+    pub key: Option<String>,
+    /// The name of the image that was signed. Only told when one of the given keys signed it.
+    pub reference: Option<String>,
+    /// What it is worth.
+    pub verdict: Judgement,
+    /// Why it is not good.
+    pub reason: Option<String>,
+}
+
+/// What a signature is worth to somebody who trusts the given keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Judgement {
+    /// One of the keys made it, over this subject, under an acceptable name.
+    Good,
+    /// Made by none of the keys, as far as can be told.
+    Unknown,
+    /// Cannot be right, or one of the keys made it over something else.
+    Bad,
+}
+
+/// Why a subject is refused.
+///
+/// Serialised as an object of `kind` (a fixed word) and `message`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nobody signed it.
+    #[error("it is not signed: {place} has no tag {tag}")]
+    NoSignature {
+        /// The store.
+        place: String,
+        /// The tag that was looked for.
+        tag: String,
+    },
+    /// Others signed it.
+    #[error("{}", other_keys(.tag, *.signatures, .keys))]
+    OtherKeys {
+        /// The tag of the signatures.
+        tag: String,
+        /// How many there are.
+        signatures: usize,
+        /// Fingerprints of the keys that were tried.
+        keys: Vec<String>,
+    },
+    /// One of the keys signed, but another image: a signature was moved here.
+    #[error("its signature in {tag} is {reason}")]
+    OtherImage {
+        /// The tag of the signatures.
+        tag: String,
+        /// What it is for.
+        reason: String,
+    },
+    /// One of the keys signed the image, but under another name.
+    #[error("its signature in {tag} is {reason}; sign it again under the name it has now")]
+    OtherReference {
+        /// The tag of the signatures.
+        tag: String,
+        /// The two names.
+        reason: String,
+    },
+    /// There are signatures that have not the form of one, and none that is good.
+    #[error("no signature in {tag} can be used: {reason}")]
+    Malformed {
+        /// The tag of the signatures.
+        tag: String,
+        /// What is wrong with the first such one.
+        reason: String,
+    },
+    /// The subject or its signatures cannot be read.
+    #[error("reading {what}: {reason}")]
+    Unreadable {
+        /// What cannot be read.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Refusal {
+    /// One word for scripts.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoSignature { .. } => "no-signature",
+            Self::OtherKeys { .. } => "other-keys",
+            Self::OtherImage { .. } => "other-image",
+            Self::OtherReference { .. } => "other-reference",
+            Self::Malformed { .. } => "malformed",
+            Self::Unreadable { .. } => "unreadable",
+        }
+    }
+}
+
+impl Serialize for Refusal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Refusal", 2)?;
+        fields.serialize_field("kind", self.kind())?;
+        fields.serialize_field("message", &self.to_string())?;
+        fields.end()
+    }
+}
+
+fn other_keys(tag: &str, signatures: usize, keys: &[String]) -> String {
+    let count = match signatures {
+        1 => format!("its one signature ({tag}) was not made"),
+        n => format!("none of its {n} signatures ({tag}) was made"),
+    };
+    let by = match keys {
+        [key] => format!("by key {key}"),
+        keys => format!("by one of the keys {}", keys.join(", ")),
+    };
+    format!("{count} {by}, or was changed afterwards")
+}
