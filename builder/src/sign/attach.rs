@@ -188,3 +188,42 @@ fn has_signed(
             .is_ok_and(|signature| SimpleSigning.verify(&image, &signature, key.public()).is_good())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use treelay_signing::keys::SecretKeyFile;
+
+    use super::*;
+
+    #[test]
+    fn what_cosign_signed_with_the_key_is_not_signed_again() {
+        let payload = include_bytes!("../../../signing/fixtures/image.payload");
+        let by_cosign = include_str!("../../../signing/fixtures/cosign-2.5-p256.sig").trim();
+        let file = include_bytes!("../../../signing/fixtures/cosign-2.5-p256.key");
+        let SecretKeyFile::Sealed(sealed) = SecretKeyFile::parse(file).unwrap() else {
+            panic!("not sealed");
+        };
+        let key = sealed.open(b"treelay").unwrap();
+        let other = SecretKey::generate(treelay_signing::KeyKind::EcdsaP256).unwrap();
+        let digest = "sha256:db270f0acb4e573c5f49cb758c2c0ee280c09d19fd7000552fa73a0ab3af9683";
+        let reference = Some("127.0.0.1:5077/demo/img");
+        let image = Subject::Image { digest, reference };
+        let ours = SimpleSigning.sign(&image, &key).unwrap();
+        assert_eq!(ours.payload.as_deref(), Some(&payload[..]));
+        let ours = layer(&ours);
+        let mut theirs = ours.clone();
+        let annotation = simplesigning::SIGNATURE_ANNOTATION.to_owned();
+        theirs.annotations.insert(annotation, by_cosign.to_owned());
+        assert_ne!(theirs, ours, "they use random numbers");
+
+        let subject: Digest = digest.parse().unwrap();
+        let signed = |known: &[Descriptor], key: &SecretKey| {
+            has_signed(&subject, known, &ours, payload, key)
+        };
+        assert!(signed(std::slice::from_ref(&theirs), &key));
+        assert!(!signed(std::slice::from_ref(&theirs), &other));
+        let other_size = Descriptor { size: theirs.size + 1, ..theirs.clone() };
+        let other_type = Descriptor { media_type: "application/json".into(), ..theirs };
+        assert!(!signed(&[other_size, other_type], &key));
+    }
+}

@@ -1,6 +1,6 @@
 //! The signatures of one subject, judged.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -61,12 +61,7 @@ pub(super) async fn judge(store: &dyn ImageStore, subject: &Digest, trust: Trust
         Err(Broken::Store(error)) => return refused(unreadable(tag, &error)),
         Err(Broken::Form(reason)) => return refused(Refusal::Malformed { tag, reason }),
     };
-    let layers = &holder.blobs[1..];
-    let read = payloads(store, layers).await;
-    let findings: Vec<Finding> = layers
-        .iter()
-        .map(|layer| judge_layer(subject, layer, read.get(&layer.digest), trust))
-        .collect();
+    let findings = judge_layers(store, subject, &holder.blobs[1..], trust).await;
     let refusal = refusal(&tag, &findings, trust.keys);
     let signatures = findings.into_iter().map(|finding| finding.report).collect();
     Judged { signatures, refusal, holder: Some(holder) }
@@ -98,31 +93,50 @@ pub(super) fn signature_in(
     })
 }
 
-/// Payloads by their digest; an error as its text.
-type Payloads = HashMap<Digest, Result<Vec<u8>, String>>;
-
-/// Reads each payload once. What is not of the form, or longer than any payload, is not read.
-async fn payloads(store: &dyn ImageStore, layers: &[Descriptor]) -> Payloads {
-    let mut wanted: Vec<&Descriptor> =
-        layers.iter().filter(|layer| layer.media_type == simplesigning::MEDIA_TYPE).collect();
-    // Two layers of one digest and two sizes: each is tried, and the right one stays.
-    wanted.sort_by_key(|layer| (layer.digest, layer.size));
-    wanted.dedup_by_key(|layer| (layer.digest, layer.size));
-    let mut reads = stream::iter(wanted.into_iter().map(|layer| async move {
-        let read = async {
-            store.blob(&layer.digest, layer.size).await?.read_all(MAX_PAYLOAD as u64).await
-        };
-        let read: Result<Vec<u8>, StoreError> = read.await;
-        (layer.digest, read.map_err(|error| with_causes(&error)))
-    }))
-    .buffered(AT_ONCE);
-    let mut payloads = Payloads::new();
-    while let Some((digest, read)) = reads.next().await {
-        if read.is_ok() || !payloads.contains_key(&digest) {
-            payloads.insert(digest, read);
+/// A finding for each layer, in order. Each payload is read once and dropped when the layers that
+/// share it are judged, so that many long ones need no more memory than a few.
+async fn judge_layers(
+    store: &dyn ImageStore,
+    subject: &Digest,
+    layers: &[Descriptor],
+    trust: Trust<'_>,
+) -> Vec<Finding> {
+    let mut sharing: BTreeMap<(Digest, u64), Vec<usize>> = BTreeMap::new();
+    let mut findings = BTreeMap::new();
+    for (n, layer) in layers.iter().enumerate() {
+        if layer.media_type == simplesigning::MEDIA_TYPE {
+            sharing.entry((layer.digest, layer.size)).or_default().push(n);
+        } else {
+            let reason =
+                format!("layer {} has the media type {:?}", layer.digest, layer.media_type);
+            findings.insert(n, malformed(layer, reason));
         }
     }
-    payloads
+    let mut reads = stream::iter(sharing.into_iter().map(|((digest, size), places)| async move {
+        (places, read_payload(store, &digest, size).await)
+    }))
+    .buffer_unordered(AT_ONCE);
+    while let Some((places, payload)) = reads.next().await {
+        for n in places {
+            let finding = match &payload {
+                Ok(payload) => judge_layer(subject, &layers[n], payload, trust),
+                Err(error) => {
+                    let error = with_causes(error);
+                    malformed(&layers[n], format!("reading the signed payload: {error}"))
+                }
+            };
+            findings.insert(n, finding);
+        }
+    }
+    findings.into_values().collect()
+}
+
+async fn read_payload(
+    store: &dyn ImageStore,
+    digest: &Digest,
+    size: u64,
+) -> Result<Vec<u8>, StoreError> {
+    store.blob(digest, size).await?.read_all(MAX_PAYLOAD as u64).await
 }
 
 enum Broken {
@@ -174,28 +188,19 @@ enum Class {
     OtherForm,
 }
 
-fn judge_layer(
-    subject: &Digest,
-    layer: &Descriptor,
-    payload: Option<&Result<Vec<u8>, String>>,
-    trust: Trust<'_>,
-) -> Finding {
-    let bad = |reason: String| finding(layer, Judgement::Bad, Some(reason), Class::Malformed);
-    if layer.media_type != simplesigning::MEDIA_TYPE {
-        return bad(format!("layer {} has the media type {:?}", layer.digest, layer.media_type));
-    }
-    let payload = match payload {
-        Some(Ok(payload)) => payload,
-        Some(Err(reason)) => return bad(format!("reading the signed payload: {reason}")),
-        None => return bad("the signed payload was not read".to_owned()),
-    };
-    let signature = match signature_in(subject, layer, payload.clone()) {
+fn judge_layer(subject: &Digest, layer: &Descriptor, payload: &[u8], trust: Trust<'_>) -> Finding {
+    let signature = match signature_in(subject, layer, payload.to_vec()) {
         Ok(signature) => signature,
-        Err(reason) => return bad(reason),
+        Err(reason) => return malformed(layer, reason),
     };
     let tried = trust.keys.iter().map(|key| judge_by(subject, layer, &signature, key, trust));
     // Keys that did not make it say nothing about it.
-    tried.min_by_key(|finding| finding.class).unwrap_or_else(|| bad("no key".to_owned()))
+    let best = tried.min_by_key(|finding| finding.class);
+    best.unwrap_or_else(|| malformed(layer, "there is no key to verify it with".to_owned()))
+}
+
+fn malformed(layer: &Descriptor, reason: String) -> Finding {
+    finding(layer, Judgement::Bad, Some(reason), Class::Malformed)
 }
 
 fn judge_by(
@@ -227,10 +232,7 @@ fn judge_by(
     let payload = signature.payload.as_deref().unwrap_or_default();
     let signed = match Payload::parse(payload) {
         Ok(payload) => payload.reference().to_owned(),
-        Err(error) => {
-            let reason = Some(error.to_string());
-            return self::finding(layer, Judgement::Bad, reason, Class::Malformed);
-        }
+        Err(error) => return malformed(layer, error.to_string()),
     };
     if let Some(expected) = trust.reference
         && class == Class::Good

@@ -7,8 +7,8 @@
 //! tagged `sha256-<hex>.sig` after the subject ([`signatures`](crate::image_store::signatures)); a
 //! layer's blob is the signed *payload*.
 //!
-//! *Phases.* [`walk`] reads all manifests of an image, once. [`attach()`] signs each subject.
-//! [`verify_image`] judges the signatures of each ([`judge`]), and [`validate()`] recomputes every
+//! *Phases.* `walk` reads all manifests of an image, once. [`attach()`] signs each subject.
+//! [`verify_image`] judges the signatures of each (`judge`), and [`validate()`] recomputes every
 //! digest, size and diffID below. A tag is resolved once; from then on only digests count.
 //!
 //! Signatures alone prove the manifests, and through their digests what a host will pull;
@@ -16,7 +16,7 @@
 //!
 //! Absent on purpose: committing (a build commits image and signatures together), trust (which keys
 //! are good is the caller's), and the second form of signatures, bundles as referrers, whose place
-//! is beside [`judge`] and in [`attach()`].
+//! is beside `judge` and in [`attach()`].
 
 mod attach;
 mod error;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::{Value, json};
 use treelay::image_store::layout::Layout;
 use treelay::image_store::{
-    Descriptor, ImageRef, ImageStore, Manifest, StoreError, media, signatures,
+    Descriptor, ImageRef, ImageStore, Manifest, Placement, StoreError, media, signatures,
 };
 use treelay::sign::{
     Judgement, Refusal, SignatureError, SubjectReport, VerifyOptions, attach, verify_image,
@@ -125,7 +125,7 @@ async fn a_signature_of_another_image_is_refused() {
     let (of_index, _) = signatures::signatures_of(&store, &image.index).await.unwrap().unwrap();
     signatures::put_signatures(&store, &image.arm64, &of_index).await.unwrap();
     store.commit().await.unwrap();
-    let report = image.verify(&[public.clone()]).await;
+    let report = image.verify(std::slice::from_ref(&public)).await;
     assert!(!report.is_good());
     let subject = &report.subjects[2];
     assert!(matches!(refusal(subject), Refusal::OtherImage { .. }), "{:?}", subject.refusal);
@@ -213,7 +213,10 @@ async fn junk_does_not_hide_a_good_signature_nor_become_one() {
         let verdicts = report.subjects[0].signatures.iter().map(|s| s.verdict);
         let verdicts: Vec<Judgement> = verdicts.collect();
         assert_eq!(verdicts.len(), layers.len());
-        assert_eq!(verdicts.iter().filter(|v| **v == Judgement::Good).count(), usize::from(with_good));
+        assert_eq!(
+            verdicts.iter().filter(|v| **v == Judgement::Good).count(),
+            usize::from(with_good)
+        );
     }
     // A payload that is gone, or of another size than named: damage, which only a full check minds.
     junk.push(Descriptor::new(MEDIA_TYPE, Digest::of("gone"), 4));
@@ -237,7 +240,8 @@ async fn what_is_no_manifest_of_signatures() {
     let (manifest, layers) =
         signatures::signatures_of(&store, &image.index).await.unwrap().unwrap();
     let refused = async || {
-        let report = image.verify_with(&[public.clone()], &VerifyOptions::default()).await;
+        let report =
+            image.verify_with(std::slice::from_ref(&public), &VerifyOptions::default()).await;
         assert!(!report.is_good());
         refusal(&report.subjects[0]).clone()
     };
@@ -307,4 +311,29 @@ async fn a_manifest_alone_is_an_image_too() {
     let absent = verify_image(&store, &ImageRef::Tag("2.0".into()), &keys, &options).await;
     assert!(matches!(absent, Err(SignatureError::Store(StoreError::NotFound { .. }))));
     assert_eq!(report.image, image.index);
+}
+
+#[tokio::test]
+async fn indexes_in_indexes_are_followed_so_far() {
+    let image = Image::new().await;
+    let ((secret, public), store) = (key(), image.store());
+    let keys = [secret];
+    let options = VerifyOptions { check_blobs: true, ..VerifyOptions::default() };
+    let mut outer = store.manifest(&image.index).await.unwrap().descriptor();
+    for depth in 1..=5 {
+        let json = json!({"schemaVersion": 2, "mediaType": media::INDEX, "manifests": [outer]});
+        let manifest = Manifest::new(media::INDEX, json.to_string().into_bytes());
+        outer = store.put_manifest(&manifest, Placement::Child).await.unwrap();
+        let signed = attach(&store, &outer.digest, REFERENCE, &keys).await;
+        let by_digest = ImageRef::Digest(outer.digest);
+        let report = verify_image(&store, &by_digest, std::slice::from_ref(&public), &options)
+            .await
+            .unwrap();
+        // Four indexes, and then manifests.
+        assert_eq!(signed.is_ok(), depth <= 3, "{depth}");
+        assert_eq!(report.is_good(), depth <= 3, "{depth}: {:?}", report.reasons());
+        if let Ok(signed) = signed {
+            assert_eq!(signed.subjects.len(), 3 + depth);
+        }
+    }
 }
