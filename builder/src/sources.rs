@@ -5,14 +5,15 @@
 //! again when they are encoded; whoever reads them hashes them again.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use treelay_layers::kinds::{self, Globs, KindError, Need};
 use treelay_layers::{Contents, Tree};
+use treelay_recipes::Digest;
 use treelay_recipes::recipe::{Input, Source, Text};
-use treelay_recipes::{Arch, Digest};
 
 use crate::plan::Expanded;
 use crate::snapshot::{
@@ -154,10 +155,11 @@ impl Look<'_> {
 
     fn snapshot(&self, seen: &mut Sources, path: &Text, user: &str) -> Result<(), SourcesError> {
         let place = self.folder.join(&path.value);
-        if !seen.snapshots.contains_key(&place) {
-            let snapshot = snapshot_dir(&place, &self.cache(&place), self.jobs)
+        if let Entry::Vacant(vacant) = seen.snapshots.entry(place) {
+            let cache = self.cache(vacant.key());
+            let snapshot = snapshot_dir(vacant.key(), &cache, self.jobs)
                 .map_err(|source| failed(path, user, source))?;
-            seen.snapshots.insert(place, snapshot);
+            vacant.insert(snapshot);
         }
         Ok(())
     }
@@ -228,9 +230,4 @@ impl Contents for Everything<'_> {
             other => other,
         }
     }
-}
-
-/// The arches of a recipe that was expanded.
-pub fn arches(recipes: &Expanded) -> impl Iterator<Item = Arch> + '_ {
-    recipes.keys().copied()
 }

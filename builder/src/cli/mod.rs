@@ -1,6 +1,6 @@
 //! The command line.
 //!
-//! [`args`] is what is written, [`commands`] is what it means. Environment, clock, current
+//! [`args`] is what is written, `commands` is what it means. Environment, clock, current
 //! directory and terminal are read here once ([`Surroundings`]) and passed down as values. Results
 //! go to standard output, everything else to standard error.
 

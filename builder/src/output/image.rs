@@ -185,8 +185,26 @@ fn sha256(digest: &Digest) -> std::result::Result<Sha256Digest, OciSpecError> {
 /// Where the value cannot be JSON.
 pub fn canonical<T: Serialize>(value: &T) -> std::result::Result<Vec<u8>, serde_json::Error> {
     let mut bytes = Vec::new();
-    let formatter = olpc_cjson::CanonicalFormatter::new();
+    let formatter = canon_json::CanonicalFormatter::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
     value.serialize(&mut serializer)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_json_is_json_whatever_a_text_holds() {
+        let map = std::collections::BTreeMap::from([
+            ("b", "line\nfeed\ttab \u{1} \"quoted\" \\"),
+            ("a", "u\u{308} stays as it is written"),
+        ]);
+        let bytes = canonical(&map).unwrap();
+        let back: std::collections::BTreeMap<&str, String> =
+            serde_json::from_slice(&bytes).unwrap();
+        assert!(map.iter().all(|(key, value)| back[key] == *value), "{back:?}");
+        assert!(bytes.starts_with(b"{\"a\":"));
+    }
 }

@@ -1,7 +1,7 @@
 //! From a tree to the bytes of a layer.
 //!
-//! *Terms.* The layer's tar stream is cut into *frames* ([`frames`]); a *codec* compresses each
-//! by itself and joins them to one *blob* ([`codec`]). The SHA-256 of the tar stream is the
+//! *Terms.* The layer's tar stream is cut into *frames* (`frames`); a *codec* compresses each
+//! by itself and joins them to one *blob* (`codec`). The SHA-256 of the tar stream is the
 //! *diffID*, that of the blob its *digest*.
 //!
 //! *Phases.* One thread reads: it writes headers, reads contents, hashes them again (a content that

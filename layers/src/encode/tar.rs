@@ -174,22 +174,28 @@ mod tests {
     use crate::tree::{Owner, TreePath};
     use treelay_recipes::Digest;
 
-    fn parse(entry: &Entry) -> (String, Option<String>, u64, u64, Vec<(String, Vec<u8>)>) {
+    /// What a reader sees of an entry.
+    struct Seen {
+        name: String,
+        link: Option<String>,
+        pax: Vec<(String, Vec<u8>)>,
+    }
+
+    fn parse(entry: &Entry) -> Seen {
         let mut bytes = Vec::new();
         write_header(&mut bytes, entry);
         bytes.extend_from_slice(&END);
         let mut archive = tar::Archive::new(&bytes[..]);
         let mut member = archive.entries().unwrap().next().unwrap().unwrap();
-        let pax = member.pax_extensions().unwrap().map(|all| {
-            all.map(|one| one.unwrap())
-                .map(|one| (one.key().unwrap().to_owned(), one.value_bytes().to_vec()))
-                .collect()
-        });
-        let name = String::from_utf8(member.path_bytes().to_vec()).unwrap();
-        let link = member.link_name_bytes().map(|link| String::from_utf8(link.to_vec()).unwrap());
         assert_eq!(member.header().mtime().unwrap(), 0);
-        let uid = member.header().uid().unwrap();
-        (name, link, uid, member.header().size().unwrap(), pax.unwrap_or_default())
+        let mut pax = Vec::new();
+        for one in member.pax_extensions().unwrap().into_iter().flatten() {
+            let one = one.unwrap();
+            pax.push((one.key().unwrap().to_owned(), one.value_bytes().to_vec()));
+        }
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let link = member.link_name_bytes().map(|link| text(&link));
+        Seen { name: text(&member.path_bytes()), link, pax }
     }
 
     #[test]
@@ -197,10 +203,10 @@ mod tests {
         for depth in [1, 30, 48, 49, 50, 51, 76, 77, 78, 120, 127, 128, 129, 300] {
             for name in [vec!["a"; depth].join("/"), "b".repeat(depth.min(255))] {
                 let entry = Entry::dir(TreePath::new(&name).unwrap(), 0o755);
-                assert_eq!(parse(&entry).0, format!("{name}/"));
+                assert_eq!(parse(&entry).name, format!("{name}/"));
                 let link = Entry::symlink(TreePath::new(&name).unwrap(), &name);
                 let parsed = parse(&link);
-                assert_eq!((parsed.0, parsed.1), (name.clone(), Some(name)));
+                assert_eq!((parsed.name, parsed.link), (name.clone(), Some(name)));
             }
         }
     }
@@ -211,7 +217,7 @@ mod tests {
         let mut entry = Entry::new_file(path, 0o644, Digest::of(""), 9 << 30)
             .with_xattrs(vec![("user.a".into(), b"\0=\xff".to_vec())]);
         entry.owner = Owner { uid: 3_000_000, gid: 5 };
-        let (name, _, _, _, pax) = parse(&entry);
+        let Seen { name, pax, .. } = parse(&entry);
         assert_eq!(name, "usr/über");
         let expected: Vec<(String, Vec<u8>)> = vec![
             ("path".into(), "usr/über".into()),

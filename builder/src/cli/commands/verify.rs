@@ -113,7 +113,8 @@ fn image_text(report: &ImageReport) -> String {
     };
     for subject in &report.subjects {
         for signature in &subject.signatures {
-            let key = signature.key.as_deref().map_or("unknown key", |key| &key[..key.len().min(12)]);
+            let key =
+                signature.key.as_deref().map_or("unknown key", |key| &key[..key.len().min(12)]);
             let named = signature.reference.as_deref().unwrap_or("-");
             let reason =
                 signature.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
