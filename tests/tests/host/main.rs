@@ -2,4 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod commits;
+mod fixture;
+mod go;
 mod harness;
+mod policy;
+mod refusals;
