@@ -22,6 +22,9 @@ const FOLDER: &str = "target/demo";
 /// The password of the demo's throw-away key, which lives in [`FOLDER`] and signs nothing else.
 const PASSWORD: &str = "demo";
 
+/// The image's name in podman's storage, and so the one that the signatures carry.
+const NAME: &str = "localhost/go-sdk";
+
 /// Runs the demo.
 pub fn run() -> Result<()> {
     // The consumers of the last lines, too: podman, skopeo and ostree.
@@ -38,7 +41,7 @@ pub fn run() -> Result<()> {
         let mut command = treelay()?;
         command.args(["build", &recipe, "--json"]);
         command.args(["-o", &format!("oci:{image}"), "-o", &format!("ostree:{repo}")]);
-        command.args(["--key", &in_demo("demo.key")]);
+        command.args(["--key", &in_demo("demo.key"), "--sign-as", NAME]);
         measure(shown(&mut command))
     };
     let first = build()?;

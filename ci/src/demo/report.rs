@@ -9,7 +9,7 @@ use serde_json::Value;
 use treelay_ci::tools::workspace;
 
 use super::measure::Measured;
-use super::{FOLDER, PASSWORD, in_demo};
+use super::{FOLDER, NAME, PASSWORD, in_demo};
 use crate::run::is_root;
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
@@ -87,9 +87,9 @@ pub fn summary(made: &Value, runs: &[(&str, &Measured)]) -> Result<()> {
 /// The seconds of each phase, where a run's JSON tells them.
 fn phases(stdout: &str) {
     let Ok(value) = serde_json::from_str::<Value>(stdout) else { return };
-    for (phase, seconds) in value["seconds"].as_object().into_iter().flatten() {
-        if let Some(seconds) = seconds.as_f64() {
-            println!("    {phase:<10} {seconds:>7.2} s");
+    for phase in list(&value, "phases") {
+        if let Some(seconds) = phase["seconds"].as_f64() {
+            println!("    {:<10} {seconds:>7.2} s", text(phase, "name"));
         }
     }
 }
@@ -109,7 +109,7 @@ pub fn next(made: &Value, tag: &str) -> Result<()> {
     };
     println!("\n== try next\n");
     // By way of skopeo, because podman 5 does not find again what it pulls from a layout's tag.
-    let stored = format!("localhost/go-sdk:{tag}");
+    let stored = format!("{NAME}:{tag}");
     println!("skopeo copy oci:{image}:{tag} containers-storage:{stored}");
     println!("{podman} run --rm --network none {stored} go version");
     println!("skopeo inspect oci:{image}:{tag}");
