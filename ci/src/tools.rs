@@ -131,9 +131,11 @@ impl Kept {
 
 /// The project's root folder.
 pub fn workspace() -> PathBuf {
-    // The harness and this command are always built in the checkout that they serve.
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+    // As cargo says when it runs this, and else as it said when it built this: a target folder that
+    // several checkouts share holds one build for all of them.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    here.parent().unwrap_or(&here).to_path_buf()
 }
 
 /// Where consumers are kept: `TREELAY_TOOLS`, else `target/treelay-tools`, whatever

@@ -52,7 +52,12 @@ pub fn summary(made: &Value, runs: &[(&str, &Measured)]) -> Result<()> {
         for layer in list(image, "layers") {
             let size = layer["size"].as_u64().unwrap_or(0);
             layers.entry(text(layer, "digest")).or_insert((size, 0)).1 += 1;
-            println!("    {:<16} {:>9}  {}", text(layer, "name"), mib(size), text(layer, "digest"));
+            println!(
+                "    {:<16} {:>9}  {}",
+                text(layer, "name"),
+                human(size),
+                text(layer, "digest")
+            );
         }
     }
     let stored: u64 = layers.values().map(|(size, _)| size).sum();
@@ -61,8 +66,8 @@ pub fn summary(made: &Value, runs: &[(&str, &Measured)]) -> Result<()> {
     println!(
         "  {} layers, {shared} of them shared: {} stored for {} of images",
         layers.len(),
-        mib(stored),
-        mib(listed)
+        human(stored),
+        human(listed)
     );
     println!("== commits");
     for commit in list(made, "commits") {
@@ -74,11 +79,11 @@ pub fn summary(made: &Value, runs: &[(&str, &Measured)]) -> Result<()> {
     }
     println!("== sizes on disk");
     for part in ["image", "repo", "store"] {
-        println!("  {:<18} {:>11}", in_demo(part), mib(disk(&workspace().join(in_demo(part)))?));
+        println!("  {:<18} {:>11}", in_demo(part), human(disk(&workspace().join(in_demo(part)))?));
     }
     println!("== cost");
     for (name, run) in runs {
-        println!("  {name}: {:.2} s, at most {} of memory", run.seconds, mib(run.peak));
+        println!("  {name}: {:.2} s, at most {} of memory", run.seconds, human(run.peak));
         phases(&run.stdout);
     }
     Ok(())
@@ -143,8 +148,14 @@ fn podman_settings() -> Result<Option<String>> {
     Ok(Some(path))
 }
 
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+/// Bytes as people read them.
+fn human(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        0..1024 => return format!("{bytes} B"),
+        1024..0x10_0000 => (f64::from(1 << 10), "KiB"),
+        _ => (f64::from(1 << 20), "MiB"),
+    };
+    format!("{:.1} {name}", bytes as f64 / unit)
 }
 
 /// Bytes below a folder, each file once.
@@ -175,6 +186,12 @@ fn disk(folder: &Path) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_the_unit_that_fits() {
+        let shown = [0, 1023, 1024, 1 << 20, 3 << 29].map(human);
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "1536.0 MiB"]);
+    }
 
     #[test]
     fn the_tag_is_that_of_the_index_and_not_of_a_signature() {
