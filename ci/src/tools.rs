@@ -145,6 +145,15 @@ pub fn dir() -> PathBuf {
         .map_or_else(|| workspace().join("target/treelay-tools"), PathBuf::from)
 }
 
+/// The note in the folder of [`Kept::Ostree`] where the one that could be built is too old for spki.
+pub const WITHOUT_SPKI: &str = "without-spki";
+
+/// Why the ostree that set-up built cannot check spki signatures; none where it can.
+pub fn without_spki() -> Option<String> {
+    let note = std::fs::read_to_string(Kept::Ostree.root().join(WITHOUT_SPKI)).ok()?;
+    Some(note.trim().to_owned())
+}
+
 /// Finds a program on [`PATH`].
 pub fn find(name: &str) -> Option<PathBuf> {
     PATH.split(':').map(|folder| Path::new(folder).join(name)).find(|file| file.is_file())

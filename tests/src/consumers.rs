@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use treelay_ci::tools::Kept;
+use treelay_ci::tools::{self, Kept};
 
 use crate::env::{Env, is_root};
 use crate::run::Run;
@@ -86,15 +86,13 @@ impl Env {
         &self,
         args: impl IntoIterator<Item = S>,
     ) -> Run {
-        let said = self.ostree_with_keys(["--version"]).ok().out();
-        let version = said.split('\'').nth(1).unwrap_or_default();
-        assert!(
-            release(version) >= (2025, 2),
-            "spki came with ostree 2025.2, and set-up could only build {version:?}, because the \
-             machine's mirror has no source of Debian 13's ostree. With another mirror: remove {} \
-             and run `cargo xtask setup --tier slow`",
-            Kept::Ostree.stamp().display()
-        );
+        if let Some(why) = tools::without_spki() {
+            let stamp = Kept::Ostree.stamp();
+            panic!(
+                "{why}\nWith another mirror: remove {} and run `cargo xtask setup --tier slow`",
+                stamp.display()
+            );
+        }
         self.ostree_with_keys(args)
     }
 
@@ -149,23 +147,5 @@ impl Env {
     /// loopback and nothing else to write to (host tier).
     pub fn trixie<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
         trixie::run(self).args(args)
-    }
-}
-
-/// Year and number of one of ostree's releases; 0 where there is no number.
-fn release(version: &str) -> (u32, u32) {
-    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::release;
-
-    #[test]
-    fn releases_compare_by_number() {
-        assert!(release("2025.10") > release("2025.2"));
-        assert!(release("2022.7") < release("2025.2"));
-        assert_eq!(release(""), (0, 0));
     }
 }

@@ -170,9 +170,15 @@ pub fn signature_tag(digest: &str) -> String {
     format!("{}.sig", digest.replace(':', "-"))
 }
 
-/// A key pair `NAME.key` and `NAME.pub` in the environment's work folder.
+/// A key pair `NAME.key` and `NAME.pub` in the environment's work folder, ECDSA P-256.
 pub fn key(env: &Env, name: &str) {
-    env.treelay(["key", "generate", "--out", name]).env("COSIGN_PASSWORD", Env::PASSWORD).ok();
+    key_of(env, "ecdsa-p256", name);
+}
+
+/// A key pair of a kind that `treelay key generate` knows.
+pub fn key_of(env: &Env, kind: &str, name: &str) {
+    let generate = ["key", "generate", "--type", kind, "--out", name];
+    env.treelay(generate).env("COSIGN_PASSWORD", Env::PASSWORD).ok();
 }
 
 /// `small.yaml`, with what it needs beside it.

@@ -6,5 +6,6 @@ mod commits;
 mod fixture;
 mod go;
 mod harness;
+mod metadata;
 mod policy;
 mod refusals;

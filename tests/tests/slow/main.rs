@@ -2,4 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod ed25519;
+mod fixture;
 mod harness;
+mod spki;
