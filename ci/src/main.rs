@@ -3,6 +3,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod demo;
+#[cfg(test)]
+mod rules;
 mod run;
 mod setup;
 mod test;
