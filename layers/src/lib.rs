@@ -12,6 +12,7 @@ pub mod elf;
 pub mod encode;
 pub mod go;
 pub mod kinds;
+pub mod share;
 pub mod tree;
 
 pub use contents::{ContentSink, Contents};

@@ -11,12 +11,11 @@ use treelay_recipes::{Arch, Digest, Recipe};
 use treelay_signing::Signature;
 
 use crate::dest::Dest;
-use crate::exec::Layers;
+use crate::exec::{Blobs, Layers};
 use crate::ostree_repo::Repository;
 use crate::output::{BuiltImage, CommitArtifact, ImageArtifact};
 use crate::plan::Plan;
 use crate::sign::AttachReport;
-use crate::store::LayerBlob;
 
 /// Seconds of each phase, in order.
 pub struct Phases {
@@ -134,13 +133,7 @@ impl BuildReport {
     }
 
     /// The image, before it is written anywhere.
-    pub fn image(
-        &mut self,
-        plan: &Plan,
-        image: &BuiltImage,
-        layers: &Layers,
-        blobs: &BTreeMap<Digest, (LayerBlob, bool)>,
-    ) {
+    pub fn image(&mut self, plan: &Plan, image: &BuiltImage, layers: &Layers<'_>, blobs: &Blobs) {
         let mut arches: BTreeMap<Digest, BTreeSet<Arch>> = BTreeMap::new();
         for (arch, of_arch) in &image.layers {
             for layer in of_arch {

@@ -1,9 +1,12 @@
-//! Layers: from the plan to trees, and from trees to blobs.
+//! Layers: from the plan to trees.
+//!
+//! Trees are made only where the store does not remember them, and read only by who needs them: an
+//! unchanged build knows all of this by digest.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use treelay_layers::Tree;
-use treelay_layers::encode::Codec;
 use treelay_layers::kinds::{self, Given, Item};
 use treelay_recipes::recipe::Recipe;
 use treelay_recipes::{Arch, Digest, Lock};
@@ -11,81 +14,127 @@ use treelay_recipes::{Arch, Digest, Lock};
 use super::{ExecError, Workshop};
 use crate::plan::{Expanded, Plan, PlannedLayer, PlannedNeed};
 use crate::sources::{Everything, Sources};
-use crate::store::{LayerBlob, StoreSink};
+use crate::store::{Store, StoreSink};
+
+/// What of a recipe's layer a layer of the image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// What all arches have of it.
+    Shared,
+    /// What only this arch has of it.
+    Own,
+}
 
 /// A layer whose tree is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltLayer {
-    /// Its name.
+    /// Its name in the recipe.
     pub name: String,
     /// Its kind.
     pub kind: &'static str,
+    /// What of the recipe's layer it is.
+    pub part: Part,
     /// The digest of its tree.
     pub tree: Digest,
-    /// Whether the store had the tree.
-    pub remembered: bool,
+    /// What the recipe's layer is remembered under.
+    pub(super) key: Digest,
 }
 
-/// The layers of every arch, lowest first, and their trees.
-pub struct Layers {
+/// The layers of every arch, by digest; trees are read from the store when they are asked for.
+pub struct Layers<'a> {
     /// Lowest first.
     pub by_arch: BTreeMap<Arch, Vec<BuiltLayer>>,
-    trees: BTreeMap<Digest, Tree>,
+    merged: BTreeMap<Arch, Digest>,
+    store: &'a Store,
+    trees: Mutex<BTreeMap<Digest, Arc<Tree>>>,
 }
 
-impl Layers {
+impl<'a> Layers<'a> {
+    fn new(store: &'a Store) -> Self {
+        let (by_arch, merged) = Default::default();
+        Self { by_arch, merged, store, trees: Mutex::default() }
+    }
+
     /// A tree by its digest.
-    pub fn tree(&self, digest: &Digest) -> Option<&Tree> {
-        self.trees.get(digest)
+    ///
+    /// # Errors
+    /// [`ExecError::Damaged`] where the store had it and has it no more.
+    pub fn tree(&self, digest: &Digest) -> Result<Arc<Tree>, ExecError> {
+        let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tree) = trees.get(digest) {
+            return Ok(tree.clone());
+        }
+        let tree = self.store.tree(digest).map(Arc::new);
+        let tree = tree.ok_or_else(|| ExecError::Damaged { what: format!("tree {digest}") })?;
+        trees.insert(*digest, tree.clone());
+        Ok(tree)
+    }
+
+    /// The digest of the union of an arch's layers.
+    pub fn merged(&self, arch: Arch) -> Option<&Digest> {
+        self.merged.get(&arch)
     }
 
     /// The union of an arch's layers.
     ///
     /// # Errors
-    /// [`ExecError::Merge`] where two of them want different things.
-    pub fn merged(&self, arch: Arch) -> Result<Tree, ExecError> {
-        let layers = self.by_arch.get(&arch).into_iter().flatten();
-        let named =
-            layers.filter_map(|layer| Some((layer.name.as_str(), self.trees.get(&layer.tree)?)));
-        let merged = Tree::merge(named).map_err(|source| ExecError::Merge { arch, source })?;
-        Ok(merged.tree)
+    /// As [`Layers::tree`].
+    pub fn merged_tree(&self, arch: Arch) -> Result<Arc<Tree>, ExecError> {
+        match self.merged.get(&arch) {
+            Some(digest) => self.tree(digest),
+            None => Ok(Arc::default()),
+        }
+    }
+
+    fn remember(&self, digest: Digest, tree: Tree) {
+        let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
+        trees.insert(digest, Arc::new(tree));
     }
 }
 
-impl Workshop<'_> {
-    /// Makes the tree of every layer of the plan.
+impl<'a> Workshop<'a> {
+    /// Makes the tree of every layer of the plan, splits off what arches share, and finds out that
+    /// they can be merged.
     ///
     /// # Errors
-    /// [`ExecError`]; also where layers cannot be merged, before anything is encoded.
+    /// [`ExecError`].
     pub async fn make_layers(
         &self,
         plan: &Plan,
         expanded: &Expanded,
         lock: &Lock,
         sources: &Sources,
-    ) -> Result<Layers, ExecError> {
-        let mut layers = Layers { by_arch: BTreeMap::new(), trees: BTreeMap::new() };
+    ) -> Result<Layers<'a>, ExecError> {
+        let mut layers = Layers::new(self.store);
         for planned in &plan.layers {
             let Some(recipe) = expanded.get(&planned.arch) else { continue };
-            let built = match self.remembered(planned, &mut layers) {
-                Some(built) => built,
-                None => self.make_layer(planned, recipe, lock, sources, &mut layers).await?,
+            let tree = match self.remembered(planned) {
+                Some(tree) => tree,
+                None => self.make_layer(planned, recipe, lock, sources, &layers).await?,
+            };
+            let built = BuiltLayer {
+                name: planned.name.clone(),
+                kind: planned.kind,
+                part: Part::Whole,
+                tree,
+                key: planned.key,
             };
             layers.by_arch.entry(planned.arch).or_default().push(built);
         }
         for arch in &plan.arches {
-            layers.merged(*arch)?;
+            let merged = self.merge(*arch, &layers)?;
+            layers.merged.insert(*arch, merged);
         }
+        self.share(plan, &mut layers)?;
         Ok(layers)
     }
 
-    /// A layer whose tree the store remembers, and whose contents are where they were.
-    fn remembered(&self, planned: &PlannedLayer, layers: &mut Layers) -> Option<BuiltLayer> {
-        let tree: Digest = self.store.product("layer-tree", &planned.key)?;
-        if let std::collections::btree_map::Entry::Vacant(vacant) = layers.trees.entry(tree) {
-            vacant.insert(self.store.tree(&tree)?);
-        }
-        Some(built(planned, tree, true))
+    /// The tree of a layer that the store remembers.
+    fn remembered(&self, planned: &PlannedLayer) -> Option<Digest> {
+        let tree = self.store.product("layer-tree", &planned.key)?;
+        self.store.has_tree(&tree).then_some(tree)
     }
 
     async fn make_layer(
@@ -94,8 +143,8 @@ impl Workshop<'_> {
         recipe: &Recipe,
         lock: &Lock,
         sources: &Sources,
-        layers: &mut Layers,
-    ) -> Result<BuiltLayer, ExecError> {
+        layers: &Layers<'_>,
+    ) -> Result<Digest, ExecError> {
         let failed =
             |source| ExecError::Layer { layer: planned.name.clone(), arch: planned.arch, source };
         let mut inputs = Vec::new();
@@ -133,50 +182,32 @@ impl Workshop<'_> {
         self.store
             .put_product("layer-tree", &planned.key, &digest)
             .map_err(ExecError::store("remembering a layer"))?;
-        layers.trees.insert(digest, tree);
-        Ok(built(planned, digest, false))
+        layers.remember(digest, tree);
+        Ok(digest)
     }
 
-    /// Encodes every layer that the store has no blob of. The result is by tree, with whether it
-    /// was there already.
-    ///
-    /// # Errors
-    /// [`ExecError::Encode`].
-    pub fn encode_layers(
-        &self,
-        layers: &Layers,
-        codec: Codec,
-        sources: &Sources,
-    ) -> Result<BTreeMap<Digest, (LayerBlob, bool)>, ExecError> {
-        let contents = Everything { sources, store: self.store };
-        let mut blobs = BTreeMap::new();
-        let mut new = Vec::new();
-        for layer in layers.by_arch.values().flatten() {
-            if blobs.contains_key(&layer.tree) {
-                continue;
-            }
-            if let Some(blob) = self.store.layer_blob(&layer.tree, codec) {
-                blobs.insert(layer.tree, (blob, true));
-                continue;
-            }
-            let Some(tree) = layers.tree(&layer.tree) else { continue };
-            let task = format!("encoding {}", layer.name);
-            self.observer.begin(&task);
-            let encoded = self.store.encode(tree, &contents, codec, self.jobs);
-            self.observer.end(&task);
-            let blob = encoded
-                .map_err(|source| ExecError::Encode { layer: layer.name.clone(), source })?;
-            new.push((layer.tree, codec, blob));
-            blobs.insert(layer.tree, (blob, false));
+    /// The digest of the union of an arch's layers.
+    fn merge(&self, arch: Arch, layers: &Layers<'_>) -> Result<Digest, ExecError> {
+        let of_arch = layers.by_arch.get(&arch).map(Vec::as_slice).unwrap_or_default();
+        let parts: Vec<_> = of_arch.iter().map(|layer| layer.tree.to_string()).collect();
+        let key = Digest::of(format!("merge-1 {}", parts.join(" ")));
+        if let Some(digest) = self.store.product("merged-tree", &key)
+            && self.store.has_tree(&digest)
+        {
+            return Ok(digest);
         }
-        if !new.is_empty() {
-            self.store.sync().map_err(ExecError::store("syncing layers"))?;
-            self.store.remember_blobs(&new).map_err(ExecError::store("remembering layers"))?;
+        let mut trees = Vec::new();
+        for layer in of_arch {
+            trees.push((layer.name.as_str(), layers.tree(&layer.tree)?));
         }
-        Ok(blobs)
+        let merged = Tree::merge(trees.iter().map(|(name, tree)| (*name, &**tree)))
+            .map_err(|source| ExecError::Merge { arch, source })?;
+        let digest =
+            self.store.put_tree(&merged.tree).map_err(ExecError::store("keeping a tree"))?;
+        self.store
+            .put_product("merged-tree", &key, &digest)
+            .map_err(ExecError::store("remembering a tree"))?;
+        layers.remember(digest, merged.tree);
+        Ok(digest)
     }
-}
-
-fn built(planned: &PlannedLayer, tree: Digest, remembered: bool) -> BuiltLayer {
-    BuiltLayer { name: planned.name.clone(), kind: planned.kind, tree, remembered }
 }

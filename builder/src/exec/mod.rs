@@ -3,9 +3,11 @@
 //! Everything here asks the store first and does only what it does not have.
 
 pub mod credential_helper;
+mod encode;
 mod inputs;
 mod layers;
 mod lock;
+mod share;
 
 use std::io;
 use std::path::Path;
@@ -21,7 +23,8 @@ use treelay_recipes::{Arch, Digest, Misfit};
 use crate::fetch::{FetchError, Fetcher, Outcome, Watch};
 use crate::store::Store;
 
-pub use layers::{BuiltLayer, Layers};
+pub use encode::Blobs;
+pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{Locked, relock};
 
 /// What execution works with.
@@ -141,6 +144,13 @@ pub enum ExecError {
     /// The inputs found make no lock for the recipe.
     #[error("locking the inputs")]
     Misfit(#[from] Misfit),
+    /// The store had something that turned out to be damaged. It is forgotten: the same build makes
+    /// it anew when it is done again.
+    #[error("{what} was damaged in the store")]
+    Damaged {
+        /// What.
+        what: String,
+    },
     /// The store failed.
     #[error("{doing} in the store")]
     Store {

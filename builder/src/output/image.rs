@@ -13,6 +13,7 @@ use oci_spec::image::{
 use serde::Serialize;
 use treelay_recipes::{Arch, Digest};
 
+use crate::exec::Part;
 use crate::image_store::{Manifest, media};
 use crate::plan::{Plan, PlannedImage, rfc3339};
 use crate::store::LayerBlob;
@@ -24,6 +25,8 @@ pub struct ImageLayer {
     pub name: String,
     /// Its kind.
     pub kind: &'static str,
+    /// What of the recipe's layer it is.
+    pub part: Part,
     /// The blob.
     pub blob: LayerBlob,
 }
@@ -150,7 +153,16 @@ fn configuration(
         history.push(
             HistoryBuilder::default()
                 .created(created.clone())
-                .created_by(format!("treelay layer {} ({})", layer.name, layer.kind))
+                .created_by(format!(
+                    "treelay layer {} ({}{})",
+                    layer.name,
+                    layer.kind,
+                    match layer.part {
+                        Part::Whole => "",
+                        Part::Shared => ", what all arches share",
+                        Part::Own => ", what this arch adds",
+                    }
+                ))
                 .build()?,
         );
     }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use treelay_recipes::{Arch, Digest};
 
 use super::image::{self, AssembleError, Assembled, ImageLayer};
-use crate::exec::Layers;
+use crate::exec::{Blobs, Layers};
 use crate::image_store::{
     BlobSource, Descriptor, ImageStore, Manifest, Placement, StoreError, put_blobs,
 };
 use crate::plan::Plan;
 use crate::progress::{Outcome, Progress};
-use crate::store::{LayerBlob, Store};
+use crate::store::Store;
 
 /// An image whose every byte is known, not yet written anywhere.
 pub struct BuiltImage {
@@ -44,11 +44,7 @@ impl BuiltImage {
     ///
     /// # Errors
     /// [`AssembleError`].
-    pub fn new(
-        plan: &Plan,
-        layers: &Layers,
-        blobs: &BTreeMap<Digest, (LayerBlob, bool)>,
-    ) -> Result<Self, AssembleError> {
+    pub fn new(plan: &Plan, layers: &Layers<'_>, blobs: &Blobs) -> Result<Self, AssembleError> {
         let mut by_arch = BTreeMap::new();
         let mut images = Vec::new();
         for planned in &plan.images {
@@ -56,7 +52,12 @@ impl BuiltImage {
             let layers: Vec<ImageLayer> = of_arch
                 .filter_map(|layer| {
                     let (blob, _) = blobs.get(&layer.tree)?;
-                    Some(ImageLayer { name: layer.name.clone(), kind: layer.kind, blob: *blob })
+                    Some(ImageLayer {
+                        name: layer.name.clone(),
+                        kind: layer.kind,
+                        part: layer.part,
+                        blob: *blob,
+                    })
                 })
                 .collect();
             images.push(image::assemble(plan, planned, &layers)?);

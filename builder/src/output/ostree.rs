@@ -46,7 +46,7 @@ pub fn write(
     refname: Option<&str>,
     workshop: &Workshop<'_>,
     plan: &Plan,
-    layers: &Layers,
+    layers: &Layers<'_>,
     sources: &Sources,
     sign: &mut dyn FnMut(&Digest) -> Result<(), OstreeError>,
 ) -> Result<Vec<CommitArtifact>, CommitError> {
@@ -60,7 +60,7 @@ pub fn write(
             Some(refname) => expand(refname, arch, plan.commits.len() > 1)?,
             None => planned.refname.clone(),
         };
-        let tree = etc_to_usr_etc(&layers.merged(arch)?)?;
+        let tree = etc_to_usr_etc(&*layers.merged_tree(arch)?)?;
         let spec = CommitSpec {
             refname: refname.clone(),
             arch,

@@ -86,6 +86,7 @@ pub fn make(
             let Some(kind) = layer.kind() else { continue };
             let mut planned = plan_layer(&layer.name, kind, *arch, lock, sources)?;
             (planned.index, planned.at) = (index, layer.name.at);
+            planned.share = layer.share;
             layers.push(planned);
         }
         images.push(PlannedImage::of(recipe, *arch));
@@ -137,9 +138,9 @@ fn plan_layer(
     }
     let needed: Vec<_> = needs.iter().map(PlannedNeed::identity).collect();
     let key = Digest::of(json!({ "options": options, "needs": needed }).to_string());
-    let at = Default::default();
+    let (at, share) = Default::default();
     let name = name.to_owned();
-    Ok(PlannedLayer { name, arch, kind: kind.name(), options, needs, key, index: 0, at })
+    Ok(PlannedLayer { name, arch, kind: kind.name(), options, share, needs, key, index: 0, at })
 }
 
 fn plan_need(need: &Need, arch: Arch, lock: &Lock, sources: &Sources) -> Option<PlannedNeed> {

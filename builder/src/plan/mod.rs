@@ -12,7 +12,7 @@ mod make;
 
 use serde::Serialize;
 use treelay_layers::encode::Codec;
-use treelay_recipes::recipe::At;
+use treelay_recipes::recipe::{At, Share};
 use treelay_recipes::{Arch, Digest};
 
 pub use commit::PlannedCommit;
@@ -72,6 +72,8 @@ pub struct PlannedLayer {
     pub kind: &'static str,
     /// The kind's options, without places in files.
     pub options: serde_json::Value,
+    /// Whether what arches share of it becomes a layer of its own.
+    pub share: Share,
     /// What it needs, in the kind's order.
     pub needs: Vec<PlannedNeed>,
     /// What its tree is remembered under.

@@ -40,6 +40,14 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Forgets a product, because what it refers to is damaged.
+    pub fn forget_product(&self, kind: &str, key: &Digest) {
+        // Another process may have done it.
+        let _ = std::fs::remove_file(self.path("products", key).with_extension(kind));
+    }
+}
+
 /// Which OSTree object a file became: an append-only file of pairs of 32-byte digests, read when
 /// it is first asked.
 pub struct ObjectIndex<'a> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use treelay_recipes::Digest;
+use treelay_recipes::{Digest, Lock};
 use treelay_signing::SecretKey;
 
 use crate::cli::args::{BuildArgs, KeyArgs};
@@ -14,7 +14,7 @@ use crate::cli::report::{BuildReport, Phases};
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
-use crate::exec::Layers;
+use crate::exec::{Blobs, ExecError, Layers, Workshop};
 use crate::image_store::{ImageRef, is_tag};
 use crate::ostree_repo::Repository;
 use crate::output::{BuiltImage, ostree as commits};
@@ -40,9 +40,14 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
 
     let plan = workspace.plan(session, &lock, &args.recipe.arch)?;
     let workshop = workspace.workshop(&session.reporter);
-    let layers =
-        workshop.make_layers(&plan, &workspace.expanded, &lock, &workspace.sources).await?;
-    phases.end("layers");
+    let wants_image = |dest: &&Dest| matches!(dest, Dest::Oci { .. } | Dest::Docker { .. });
+    let encode = args.output.is_empty() || args.output.iter().any(|dest| wants_image(&dest));
+    let mut made = make(&workspace, &workshop, &plan, &lock, encode, &mut phases).await;
+    if let Err(ExecError::Damaged { what }) = &made {
+        session.reporter.say(&format!("{what} was damaged in the store; making it anew"));
+        made = make(&workspace, &workshop, &plan, &lock, encode, &mut phases).await;
+    }
+    let (layers, blobs) = made?;
 
     let mut build = Build {
         session,
@@ -53,12 +58,9 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
         args: &args,
         report: BuildReport::new(&workspace.recipe, &args.recipe.recipe, &plan),
     };
-    let wants_image = |dest: &&Dest| matches!(dest, Dest::Oci { .. } | Dest::Docker { .. });
-    if args.output.is_empty() || args.output.iter().any(|dest| wants_image(&dest)) {
-        let blobs = workshop.encode_layers(&layers, plan.codec(), &workspace.sources)?;
+    if let Some(blobs) = blobs {
         let image = BuiltImage::new(&plan, &layers, &blobs)?;
         build.report.image(&plan, &image, &layers, &blobs);
-        phases.end("encode");
         for dest in args.output.iter().filter(wants_image) {
             build.write_image(dest, &image).await?;
         }
@@ -79,6 +81,25 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
     }
     let report = build.report.finish(phases, started.elapsed());
     if args.json { session.print_json(&report) } else { session.print(&report.text()) }
+}
+
+/// Trees, and where images are wanted their layers' blobs.
+async fn make<'a>(
+    workspace: &'a Workspace,
+    workshop: &Workshop<'a>,
+    plan: &Plan,
+    lock: &Lock,
+    encode: bool,
+    phases: &mut Phases,
+) -> std::result::Result<(Layers<'a>, Option<Blobs>), ExecError> {
+    let layers = workshop.make_layers(plan, &workspace.expanded, lock, &workspace.sources).await?;
+    phases.end("layers");
+    if !encode {
+        return Ok((layers, None));
+    }
+    let blobs = workshop.encode_layers(&layers, plan.codec(), &workspace.sources)?;
+    phases.end("encode");
+    Ok((layers, Some(blobs)))
 }
 
 /// Refuses what could only fail after the work is done.
@@ -135,7 +156,7 @@ struct Build<'a> {
     session: &'a Session,
     workspace: &'a Workspace,
     plan: &'a Plan,
-    layers: &'a Layers,
+    layers: &'a Layers<'a>,
     keys: &'a [SecretKey],
     args: &'a BuildArgs,
     report: BuildReport,
@@ -204,7 +225,7 @@ impl Build<'_> {
 
     fn write_tree(&mut self, dest: &Dest, dir: PathBuf) -> Result<()> {
         let arch = self.plan.arches[0];
-        let tree = self.layers.merged(arch)?;
+        let tree = self.layers.merged_tree(arch)?;
         let contents = crate::sources::Everything {
             sources: &self.workspace.sources,
             store: &self.workspace.store,
