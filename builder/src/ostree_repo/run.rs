@@ -73,6 +73,24 @@ impl Repository {
 }
 
 impl Run<'_> {
+    /// What the ref's commit says, if it says the same as a new commit would, but for parent and
+    /// time. `content` is the content checksum that a commit of the same tree had before; so an
+    /// unchanged tree need not be read to be known.
+    ///
+    /// # Errors
+    /// See [`OstreeError`].
+    pub fn unchanged(&self, spec: &CommitSpec, content: &Digest) -> Result<Option<CommitOutcome>> {
+        spec.check()?;
+        let metadata = spec.metadata()?;
+        let parent = self.parent(&spec.refname)?.filter(|parent| parent.whole);
+        Ok(parent
+            .filter(|parent| {
+                parent.says_besides_tree(&metadata, spec)
+                    && content_checksum(&parent.variant) == *content
+            })
+            .map(|parent| parent.unchanged(spec)))
+    }
+
     /// Makes a commit of `tree`, unless the ref's commit says the same but for parent and time.
     ///
     /// The tree is taken as it is: [`etc_to_usr_etc`](super::etc_to_usr_etc) comes before.
@@ -358,11 +376,14 @@ impl Parent {
     /// Whether a new commit would differ in nothing but parent and time.
     fn says(&self, metadata: &Variant, spec: &CommitSpec, root: &Digest, meta: &Digest) -> bool {
         let of = |at| self.variant.child_value(at);
-        of(0) == *metadata
-            && of(3).str() == Some(&spec.subject)
-            && of(4).str() == Some(&spec.body)
+        self.says_besides_tree(metadata, spec)
             && objects::digest_of_bytes(&of(6)).as_ref() == Some(root)
             && objects::digest_of_bytes(&of(7)).as_ref() == Some(meta)
+    }
+
+    fn says_besides_tree(&self, metadata: &Variant, spec: &CommitSpec) -> bool {
+        let of = |at| self.variant.child_value(at);
+        of(0) == *metadata && of(3).str() == Some(&spec.subject) && of(4).str() == Some(&spec.body)
     }
 
     fn unchanged(&self, spec: &CommitSpec) -> CommitOutcome {
