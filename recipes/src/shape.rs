@@ -76,7 +76,7 @@ fn list_of<'j>(schema: &'j Json, key: &str) -> impl Iterator<Item = &'j Json> {
 }
 
 impl Shape {
-    /// Reads the part of JSON Schema that [`crate::schema`] uses.
+    /// Reads the part of JSON Schema that [`crate::schema()`] uses.
     fn read(schema: &Json, defs: &Json, title: &str) -> Shape {
         if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
             return Shape::read(&defs[name], defs, name);

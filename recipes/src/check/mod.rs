@@ -1,6 +1,7 @@
 //! Whether a recipe that has the right shape makes sense.
 //!
-//! [`structure`] looks at the recipe as it is written, [`values`] at what it says on one arch.
+//! [`mod@structure`] looks at the recipe as it is written, [`mod@values`] at what it says on one
+//! arch.
 
 pub(crate) mod grammar;
 mod structure;
