@@ -157,6 +157,12 @@ impl<'a> Problems<'a> {
         at.line > 0 && self.found.iter().any(|problem| problem.at == at)
     }
 
+    /// A line of the file, the first being 1; empty where there is none.
+    pub(crate) fn line(&self, number: u32) -> &'a str {
+        let index = (number as usize).checked_sub(1);
+        index.and_then(|index| self.text.lines().nth(index)).unwrap_or_default()
+    }
+
     /// What was found, in the order of the file.
     pub(crate) fn into_sorted(mut self) -> Vec<Problem> {
         self.found.sort_by_key(|problem| (problem.at.line, problem.at.column));

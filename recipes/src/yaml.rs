@@ -114,6 +114,9 @@ impl Node {
     }
 }
 
+/// To YAML, braces that stand bare begin a mapping.
+const QUOTES: &str = "a text with `{{ }}` must be in quotes";
+
 /// Why reading stopped; the problem is already noted.
 struct Stopped;
 
@@ -222,7 +225,12 @@ impl<'t> Reader<'t, '_, '_> {
                 return self.stop(key.place, "a key must be a text, and this is none");
             }
             let Value::Scalar { text, plain } = key.value else {
-                return self.stop(key.place, "a key must be a text");
+                let problem =
+                    self.problems.add(key.place.at, key.place.width, "a key must be a text");
+                if matches!(key.value, Value::Map(_)) {
+                    problem.expected(QUOTES);
+                }
+                return Err(Stopped);
             };
             if plain && text == "<<" {
                 return self.stop(key.place, "YAML merge keys (`<<`) are not used in recipes");
@@ -248,7 +256,11 @@ impl<'t> Reader<'t, '_, '_> {
     fn syntax<T>(&mut self, error: &ScanError) -> Result<T, Stopped> {
         let mark = error.marker();
         let at = At { line: mark.line() as u32, column: mark.col() as u32 + 1 };
-        self.problems.add(at, 1, format!("this is not YAML: {}", error.kind()));
+        let template = self.problems.line(at.line).contains("{{");
+        let problem = self.problems.add(at, 1, format!("this is not YAML: {}", error.kind()));
+        if template {
+            problem.expected(QUOTES);
+        }
         Err(Stopped)
     }
 }

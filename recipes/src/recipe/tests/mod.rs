@@ -107,6 +107,24 @@ error: this is not YAML: tabs disallowed within this context (block indentation)
 5 | \t- name: tools
   | \t^",
         ),
+        (
+            problems("summary: {{ name }}\n"),
+            "\
+error: a key must be a text
+ --> go.yaml:5:11
+  |
+5 | summary: {{ name }}
+  |           ^ a text with `{{ }}` must be in quotes",
+        ),
+        (
+            problems("image: {reference: tools/{{ name }}}\n"),
+            "\
+error: this is not YAML: while parsing a flow mapping, did not find expected ',' or '}'
+ --> go.yaml:5:26
+  |
+5 | image: {reference: tools/{{ name }}}
+  |                          ^ a text with `{{ }}` must be in quotes",
+        ),
         (whole("# nothing\n"), "error: the recipe is empty\n  --> go.yaml"),
     ];
     for (told, expected) in table {
