@@ -6,7 +6,7 @@
 
 use std::io;
 
-use zlib_rs::{Deflate, DeflateFlush, Status};
+use super::deflate::Deflater;
 
 /// How a layer is compressed. `Display` and `id` give the versioned name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,8 +18,6 @@ enum Algorithm {
     Zstd1,
 }
 
-/// zlib-rs level of `gzip-1`.
-const GZIP_LEVEL: i32 = 4;
 /// zstd level of `zstd-1`.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -43,7 +41,7 @@ impl Codec {
     /// One gzip member of joined deflate blocks.
     ///
     /// One member, because ostree-ext reads layers with a decoder that stops after the first;
-    /// so each frame ends with an empty stored block that aligns it to a byte (a "sync flush"),
+    /// so each frame ends with an empty stored block that aligns it to a byte,
     /// and its CRC is combined with the others'.
     pub const GZIP_1: Self = Self(Algorithm::Gzip1);
     /// Concatenated zstd frames.
@@ -70,7 +68,7 @@ impl Codec {
     /// A compressor for one thread.
     pub(super) fn compressor(self) -> io::Result<Compressor> {
         Ok(match self.0 {
-            Algorithm::Gzip1 => Compressor::Gzip,
+            Algorithm::Gzip1 => Compressor::Gzip(Deflater::new()?),
             Algorithm::Zstd1 => {
                 let mut zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
                 zstd.include_checksum(true)?;
@@ -104,40 +102,16 @@ impl Codec {
 
 /// Compresses frames, one after the other, each by itself.
 pub(super) enum Compressor {
-    Gzip,
+    Gzip(Deflater),
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
 impl Compressor {
     pub(super) fn pack(&mut self, raw: &[u8]) -> io::Result<Packed> {
         let bytes = match self {
-            Self::Gzip => deflate(raw)?,
+            Self::Gzip(deflater) => deflater.pack(raw)?,
             Self::Zstd(zstd) => zstd.compress(raw)?,
         };
         Ok(Packed { bytes, crc: crc32fast::hash(raw), raw: raw.len() as u64 })
-    }
-}
-
-/// Raw deflate blocks that end on a byte, none of them final.
-fn deflate(raw: &[u8]) -> io::Result<Vec<u8>> {
-    let mut deflate = Deflate::new(GZIP_LEVEL, false, 15);
-    let mut bytes = Vec::with_capacity(raw.len() / 3 + 1024);
-    loop {
-        let from = deflate.total_in() as usize;
-        let at = bytes.len();
-        bytes.resize(at + (raw.len() - from) / 3 + 4096, 0);
-        let before = deflate.total_out();
-        let status = deflate.compress(&raw[from..], &mut bytes[at..], DeflateFlush::SyncFlush);
-        let wrote = (deflate.total_out() - before) as usize;
-        let room = bytes.len() - at - wrote;
-        bytes.truncate(at + wrote);
-        match status {
-            Ok(Status::Ok | Status::BufError) => {}
-            other => return Err(io::Error::other(format!("compressing a frame: {other:?}"))),
-        }
-        // zlib's manual: a flush is complete when avail_out is not zero on return.
-        if room > 0 && deflate.total_in() as usize == raw.len() {
-            return Ok(bytes);
-        }
     }
 }

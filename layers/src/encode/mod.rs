@@ -11,6 +11,7 @@
 //! memory depends neither on file nor layer size, and no byte depends on the number of workers.
 
 mod codec;
+mod deflate;
 mod frames;
 mod pipeline;
 mod reader;
