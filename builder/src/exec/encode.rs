@@ -48,7 +48,6 @@ impl Workshop<'_> {
             blobs.insert(layer.tree, (blob, false));
         }
         if !new.is_empty() {
-            self.store.sync().map_err(ExecError::store("syncing layers"))?;
             self.store.remember_blobs(&new).map_err(ExecError::store("remembering layers"))?;
         }
         Ok(blobs)

@@ -60,7 +60,6 @@ impl Workshop<'_> {
 
     /// Keeps a tree whose contents were just put into the store.
     pub(super) fn keep_tree(&self, tree: &Tree) -> Result<Digest, ExecError> {
-        self.store.sync().map_err(ExecError::store("syncing contents"))?;
         self.store.put_tree(tree).map_err(ExecError::store("keeping a tree"))
     }
 

@@ -30,7 +30,7 @@ impl Store {
     }
 
     /// Encodes `tree` and keeps the blob; the record of it is written by
-    /// [`remember_blobs`](Self::remember_blobs), after a sync.
+    /// [`remember_blobs`](Self::remember_blobs).
     ///
     /// # Errors
     /// [`EncodeError`]; then nothing is kept.

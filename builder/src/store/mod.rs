@@ -10,9 +10,10 @@
 //! tmp/               files on their way; leftovers of killed runs are removed when old
 //! ```
 //!
-//! Every file is written to `tmp/` and renamed when complete, and what a record refers to is synced
-//! before the record is written ([`Store::sync`]). Contents are hashed again by whoever reads them,
-//! so an object that was damaged is found when it is used. Several processes may use one store at
+//! Every file is written to `tmp/` and renamed when complete. Nothing is synced: all of it can be made
+//! again, and all of it is checked when it is used (contents, trees and blobs against their digest,
+//! frames against their own sums), so what a power loss tore is found then and made anew. Outputs,
+//! which cannot be made again by whoever has them, are synced. Several processes may use one store at
 //! once: files are immutable and named by what is in them, so whoever comes second replaces equal
 //! bytes with equal bytes.
 
@@ -21,7 +22,7 @@ mod frames;
 mod objects;
 mod products;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -105,14 +106,6 @@ impl Store {
                 let _ = fs::remove_file(entry.path());
             }
         }
-    }
-
-    /// Makes all that was written so far durable. Comes before a record that refers to it.
-    ///
-    /// # Errors
-    /// Whatever the file system answers.
-    pub fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(File::open(&self.root)?)?)
     }
 
     /// Keeps a tree; its digest.

@@ -30,7 +30,7 @@ impl Store {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Remembers a product. What it refers to must have been synced.
+    /// Remembers a product.
     ///
     /// # Errors
     /// Whatever kept it from being written.
@@ -69,7 +69,7 @@ impl<'a> ObjectIndex<'a> {
         Self { store, state: Mutex::new(None) }
     }
 
-    /// Appends what was learnt. The objects must have been synced.
+    /// Appends what was learnt.
     ///
     /// # Errors
     /// Whatever kept it from being written.

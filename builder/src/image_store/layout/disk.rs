@@ -25,6 +25,9 @@ const MARKER_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 /// Longest `index.json` that is read: room for tens of thousands of tags.
 const INDEX_LIMIT: u64 = 16 << 20;
 
+/// Blobs of this length, in bytes, are synced as soon as they are written.
+const SYNC_AT_ONCE: u64 = 1 << 20;
+
 /// The directory of a layout.
 pub(super) struct Disk {
     path: PathBuf,
@@ -130,9 +133,18 @@ impl Disk {
         }
     }
 
-    /// Everything written so far is on the disk when this returns.
-    pub(super) fn sync(&self) -> Result<()> {
-        let synced = open_for_sync(self.oci.dir()).and_then(rustix::fs::syncfs);
+    /// These blobs and their names are on the disk when this returns. Each is synced by itself: the
+    /// file system may hold much that others wrote and do not wait for.
+    pub(super) fn sync(&self, blobs: &[Digest]) -> Result<()> {
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        for digest in blobs {
+            if let Some((file, _)) = self.open_blob(digest)? {
+                file.sync_all().map_err(self.context("syncing a blob of"))?;
+            }
+        }
+        let synced = open_for_sync(self.oci.blobs_dir()).and_then(rustix::fs::fsync);
         synced.map_err(|e| self.context("syncing")(e.into()))
     }
 
@@ -233,6 +245,10 @@ impl Disk {
             })
             .map_err(|e| self.broken(e.into(), digest))?;
         blob.complete_verified_as(&expected).map_err(|e| self.broken(e, digest))?;
+        if size >= SYNC_AT_ONCE {
+            // The disk works on it while other blobs are written.
+            self.sync(&[*digest])?;
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! `oci:DIR`: an OCI layout directory (image-spec, image-layout.md).
 //!
 //! Blobs and manifests are written at once, each to a temporary file that is renamed when it is
-//! whole. Tags wait until [`commit`](ImageStore::commit), which syncs the file system and then
+//! whole. Tags wait until [`commit`](ImageStore::commit), which syncs them and then
 //! replaces `index.json`. So whatever `index.json` names is whole and durable; a blob that it does
 //! not name may be left from an interrupted run, and is hashed before it is used again.
 //!
@@ -40,8 +40,8 @@ struct Inner {
 struct State {
     /// Tags that wait for the commit.
     pending: Vec<(String, Descriptor)>,
-    /// Whether something was written since the last commit.
-    written: bool,
+    /// Blobs that came since the last commit, and need not be on the disk yet.
+    unsynced: Vec<Digest>,
     /// Blobs that need not be hashed again: reachable from the committed index, or written or
     /// checked by us. `None` until first asked for.
     trusted: Option<HashSet<Digest>>,
@@ -157,7 +157,11 @@ impl Inner {
             self.state().trusted.get_or_insert_with(HashSet::new).extend(trusted);
         }
         let trusted = self.state().trusted.as_ref().is_some_and(|t| t.contains(digest));
-        if trusted || self.disk.hash_blob(digest)? == *digest {
+        if trusted {
+            return Ok(true);
+        }
+        if self.disk.hash_blob(digest)? == *digest {
+            // An interrupted run left it, perhaps not on the disk.
             self.wrote(digest);
             return Ok(true);
         }
@@ -186,18 +190,21 @@ impl Inner {
         }
     }
 
+    /// A blob is there now that nothing in the committed index names.
     fn wrote(&self, digest: &Digest) {
-        if let Some(trusted) = &mut self.state().trusted {
+        let mut state = self.state();
+        if let Some(trusted) = &mut state.trusted {
             trusted.insert(*digest);
         }
+        state.unsynced.push(*digest);
     }
 
     fn commit(&self) -> Result<()> {
-        let (pending, written) = {
+        let (pending, unsynced) = {
             let state = self.state();
-            (state.pending.clone(), state.written)
+            (state.pending.clone(), state.unsynced.clone())
         };
-        if pending.is_empty() && !written {
+        if pending.is_empty() && unsynced.is_empty() {
             return Ok(());
         }
         let _lock = self.disk.lock()?;
@@ -206,17 +213,14 @@ impl Inner {
         for (tag, entry) in &pending {
             index.replace(tag, entry);
         }
-        // Blobs that an interrupted run left, and this one took over, may not be on the disk yet.
         let changed = index != before || !self.disk.has_index()?;
-        if written || changed {
-            self.disk.sync()?;
-        }
+        self.disk.sync(&unsynced)?;
         if changed {
             self.disk.write_index(&index)?;
         }
         let mut state = self.state();
         state.pending.retain(|p| !pending.contains(p));
-        state.written = false;
+        state.unsynced.retain(|digest| !unsynced.contains(digest));
         Ok(())
     }
 }
@@ -289,7 +293,6 @@ impl ImageStore for Layout {
         let (guard, cancel) = disk::cancel_pair();
         self.blocking(move |inner| {
             inner.disk.write_blob(open, &digest, size, &cancel, &watcher)?;
-            inner.state().written = true;
             inner.wrote(&digest);
             Ok(())
         })
