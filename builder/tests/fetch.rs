@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fault_server::{Answer, Server};
+use tokio::sync::Barrier;
 use treelay::fetch::{
     ArchiveAt, Ask, BlobSink, BlobWriter, FetchError, FetchOptions, Fetched, Fetcher, Limits,
     Outcome, Place, Wanted, Watch,
@@ -385,8 +386,8 @@ async fn local_files_are_verified_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_at_a_time_and_no_more_than_allowed() {
     let content = body(1000);
-    let server =
-        Server::start(vec![Answer::ok(&content).after(Duration::from_millis(60)); 6]).await;
+    let pair = Arc::new(Barrier::new(2));
+    let server = Server::start(vec![Answer::ok(&content).together(&pair); 6]).await;
     let mut options = options();
     options.limits.per_host = 2;
     let all: Vec<_> = (0..6).map(|n| wanted(&[server.url(&format!("/{n}"))], &content)).collect();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
 /// One answer.
@@ -23,6 +24,8 @@ pub struct Answer {
     cut: Option<usize>,
     stall: Option<usize>,
     wait: Duration,
+    /// Waits until as many requests are there as the barrier is for.
+    together: Option<Arc<Barrier>>,
 }
 
 impl Answer {
@@ -38,6 +41,7 @@ impl Answer {
             cut: None,
             stall: None,
             wait,
+            together: None,
         }
     }
 
@@ -81,6 +85,10 @@ impl Answer {
 
     pub fn after(self, wait: Duration) -> Self {
         Self { wait, ..self }
+    }
+
+    pub fn together(self, barrier: &Arc<Barrier>) -> Self {
+        Self { together: Some(barrier.clone()), ..self }
     }
 }
 
@@ -179,9 +187,12 @@ async fn serve(
     seen.most.fetch_max(now, Ordering::SeqCst);
     let answer = answer().unwrap_or_else(|| Answer::status(599));
     tokio::time::sleep(answer.wait).await;
-    let result = respond(&mut stream, &request, answer).await;
+    if let Some(barrier) = &answer.together {
+        barrier.wait().await;
+    }
+    // Before the answer: once it has it, a client may ask for more.
     seen.now.fetch_sub(1, Ordering::SeqCst);
-    result
+    respond(&mut stream, &request, answer).await
 }
 
 async fn respond(stream: &mut TcpStream, request: &Request, answer: Answer) -> std::io::Result<()> {
