@@ -217,7 +217,7 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
 
     let mut any = |text: &mut Text| visit(About::Anything, text);
     for layer in layers {
-        let Layer { name, arch: _, share: _, go_toolchain, files, directory } = layer;
+        let Layer { name, arch: _, share: _, go_toolchain, files, directory, archive } = layer;
         any(name);
         if let Some(GoToolchainLayer { input, prefix, link }) = go_toolchain {
             any(input);
@@ -235,6 +235,10 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
             any(source);
             any(prefix);
             mode.iter_mut().chain(exclude).for_each(&mut any);
+        }
+        if let Some(ArchiveLayer { input, prefix }) = archive {
+            any(input);
+            any(prefix);
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use treelay_layers::go::{self, GoDistribution};
 use treelay_layers::{Tree, archive};
 use treelay_recipes::lock::{LockedFile, LockedInput};
-use treelay_recipes::recipe::{GoToolchainInput, Input, Recipe, Source};
+use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, Recipe, Source};
 use treelay_recipes::{Arch, Digest};
 
 use super::{ExecError, Watched, Workshop};
@@ -37,15 +37,20 @@ impl Workshop<'_> {
         {
             return Ok(tree);
         }
-        let Some(Input::GoToolchain(go)) = recipe.inputs.get(&locked.name) else {
-            return Err(ExecError::NoSource { what, tried: Vec::new() });
-        };
         let pinned = locked.file.map(|file| file.sha256);
-        let found = self
-            .go_from(locked.source, go, &locked.name, locked.arch, pinned, sources)
-            .await?
-            .ok_or_else(|| ExecError::DirGone { what: what.clone(), dir: locked.from.clone() })?;
-        let identity = found.distribution.identity();
+        let tree = match recipe.inputs.get(&locked.name) {
+            Some(Input::GoToolchain(go)) => {
+                let found =
+                    self.go_from(locked.source, go, &locked.name, locked.arch, pinned, sources);
+                let gone = || ExecError::DirGone { what: what.clone(), dir: locked.from.clone() };
+                found.await?.ok_or_else(gone)?.distribution.into_tree()
+            }
+            Some(Input::Archive(archive)) => {
+                self.archive_from(archive, &what, locked.arch, pinned).await?.0
+            }
+            None => return Err(ExecError::NoSource { what, tried: Vec::new() }),
+        };
+        let identity = tree.digest();
         if identity != locked.identity {
             return Err(ExecError::OtherIdentity {
                 what,
@@ -53,7 +58,6 @@ impl Workshop<'_> {
                 found: identity,
             });
         }
-        let tree = found.distribution.into_tree();
         self.keep_tree(&tree)?;
         Ok(tree)
     }
@@ -96,28 +100,45 @@ impl Workshop<'_> {
             return Ok(Some(Found { distribution, file: None, from: dir.value.clone() }));
         }
 
-        let fetched = self.fetch_file(source, input, &what, arch, pinned).await?;
-        let (file, from) = fetched;
-        let strip = strip(input, arch, source);
-        let distribution = self.unpack_go(&file, strip, &what)?;
+        let archive = input.archive.as_ref().and_then(|archives| archives.get(&arch));
+        let archive = archive.filter(|_| source == Source::Archive);
+        let (file, from) =
+            self.fetch_file(source, archive, &input.version, &what, arch, pinned).await?;
+        let strip = archive.and_then(|archive| archive.strip).unwrap_or(0);
+        let raw = self.unpack(&file, strip, &mut go::is_part, &what)?;
+        let distribution = GoDistribution::find(&raw, self.store).map_err(wrong)?;
         distribution.check_version(&input.version).map_err(wrong)?;
         distribution.check_arch(arch, self.store).map_err(wrong)?;
         Ok(Some(Found { distribution, file: Some(file), from }))
+    }
+
+    /// What is in an archive, its file, and where that is from.
+    pub(super) async fn archive_from(
+        &self,
+        archive: &ArchiveInput,
+        what: &str,
+        arch: Arch,
+        pinned: Option<Digest>,
+    ) -> Result<(Tree, LockedFile, String), ExecError> {
+        let (file, from) =
+            self.fetch_file(Source::Archive, Some(archive), "", what, arch, pinned).await?;
+        let tree = self.unpack(&file, archive.strip.unwrap_or(0), &mut |_| true, what)?;
+        Ok((tree, file, from))
     }
 
     /// Brings the file of an input into the store.
     async fn fetch_file(
         &self,
         source: Source,
-        input: &GoToolchainInput,
+        archive: Option<&ArchiveInput>,
+        version: &str,
         what: &str,
         arch: Arch,
         pinned: Option<Digest>,
     ) -> Result<(LockedFile, String), ExecError> {
-        let archive = input.archive.as_ref().and_then(|archives| archives.get(&arch));
         let ask = Ask {
             what: what.to_owned(),
-            version: input.version.value.clone(),
+            version: version.to_owned(),
             arch,
             archive: archive
                 .map(|archive| -> Result<ArchiveAt, ExecError> {
@@ -137,10 +158,10 @@ impl Workshop<'_> {
         let resolved = self.fetcher.resolve(source, &ask).await?;
         let from = match archive {
             // As the recipe has it, so that the lock is the same wherever the recipe lies.
-            Some(archive) if source == Source::Archive => {
+            Some(archive) => {
                 archive.path.as_ref().or(archive.urls.first()).map(|text| text.value.clone())
             }
-            _ => None,
+            None => None,
         };
         let from = from.unwrap_or(resolved.from);
         if let Some(digest) = resolved.wanted.digest
@@ -171,33 +192,23 @@ impl Workshop<'_> {
         Some(LockedFile { sha256: found, size: length })
     }
 
-    fn unpack_go(
+    fn unpack(
         &self,
         file: &LockedFile,
         strip: u32,
+        keep: &mut dyn FnMut(&str) -> bool,
         what: &str,
-    ) -> Result<GoDistribution, ExecError> {
+    ) -> Result<Tree, ExecError> {
         let task = format!("unpacking {what}");
-        self.observer.begin(&task);
         let path: PathBuf =
             self.store.object(&file.sha256).unwrap_or_else(|| self.store.root().to_owned());
         let opened = File::open(path).map_err(ExecError::store("opening an archive"))?;
         let options = archive::Options { strip, ..Default::default() };
         let mut sink = StoreSink::new(self.store);
-        let raw = archive::unpack(BufReader::new(opened), &options, &mut go::is_part, &mut sink)
-            .map_err(|source| ExecError::Unpack { what: what.to_owned(), source })?;
-        let distribution = GoDistribution::find(&raw, self.store)
-            .map_err(|source| ExecError::Go { what: what.to_owned(), source });
+        self.observer.begin(&task);
+        let tree = archive::unpack(BufReader::new(opened), &options, keep, &mut sink);
         self.observer.end(&task);
-        distribution
-    }
-}
-
-fn strip(input: &GoToolchainInput, arch: Arch, source: Source) -> u32 {
-    let archive = input.archive.as_ref().and_then(|archives| archives.get(&arch));
-    match (source, archive) {
-        (Source::Archive, Some(archive)) => archive.strip.unwrap_or(0),
-        _ => 0,
+        tree.map_err(|source| ExecError::Unpack { what: what.to_owned(), source })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join_all;
 use treelay_recipes::lock::{InputKind, LockedInput};
-use treelay_recipes::recipe::{GoToolchainInput, Input, Recipe, Source};
+use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, Recipe, Source};
 use treelay_recipes::{Arch, Lock};
 
 use super::inputs::describe;
@@ -43,10 +43,9 @@ pub async fn relock(
                         Ok(keep.clone())
                     }
                     (_, Input::GoToolchain(go)) => workshop.lock_go(go, name, *arch, sources).await,
-                    (_, Input::Archive(_)) => Err(ExecError::NoSource {
-                        what: describe(name, *arch),
-                        tried: vec!["no layer kind takes an input of the kind archive yet".into()],
-                    }),
+                    (_, Input::Archive(archive)) => {
+                        workshop.lock_archive(archive, name, *arch).await
+                    }
                 }
             });
         }
@@ -82,6 +81,27 @@ impl Workshop<'_> {
                 treelay_layers::go::canonical(&snapshot.tree)
                     .map_or(true, |tree| tree.digest() != locked.identity)
             })
+    }
+
+    async fn lock_archive(
+        &self,
+        archive: &ArchiveInput,
+        name: &str,
+        arch: Arch,
+    ) -> Result<LockedInput, ExecError> {
+        let (tree, file, from) =
+            self.archive_from(archive, &describe(name, arch), arch, None).await?;
+        Ok(LockedInput {
+            name: name.to_owned(),
+            arch,
+            kind: InputKind::Archive,
+            version: None,
+            source: Source::Archive,
+            from,
+            file: Some(file),
+            identity: self.keep_tree(&tree)?,
+            released: None,
+        })
     }
 
     async fn lock_go(

@@ -7,6 +7,7 @@
 //!
 //! One file here is one kind, and [`of`] is the list of them.
 
+mod archive;
 mod directory;
 mod files;
 mod globs;
@@ -33,6 +34,7 @@ pub fn of<'a>(layer: LayerKind<'a>) -> &'a dyn Kind {
         LayerKind::GoToolchain(layer) => layer,
         LayerKind::Files(layer) => layer,
         LayerKind::Directory(layer) => layer,
+        LayerKind::Archive(layer) => layer,
     }
 }
 

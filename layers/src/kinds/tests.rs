@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use treelay_recipes::recipe::{DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer};
+use treelay_recipes::recipe::{
+    ArchiveLayer, DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer,
+};
 
 use super::*;
 use crate::go;
@@ -113,6 +115,7 @@ fn example(layer: LayerKind<'_>) -> usize {
         LayerKind::GoToolchain(_) => 0,
         LayerKind::Files(_) => 1,
         LayerKind::Directory(_) => 2,
+        LayerKind::Archive(_) => 3,
     }
 }
 
@@ -120,10 +123,12 @@ fn example(layer: LayerKind<'_>) -> usize {
 fn every_kind_keeps_the_contract() {
     let (toolchain, files, directory) =
         (toolchain("/usr/lib/golang", Some("/usr/bin")), files(), directory());
+    let archive = ArchiveLayer { input: text("go"), prefix: text("/opt/data") };
     let examples = [
         LayerKind::GoToolchain(&toolchain),
         LayerKind::Files(&files),
         LayerKind::Directory(&directory),
+        LayerKind::Archive(&archive),
     ];
     let mut names = Vec::new();
     for (at, layer) in examples.into_iter().enumerate() {
@@ -315,4 +320,16 @@ fn refuses_options_that_make_no_sense() {
     }
     let bad = DirectoryLayer { mode: Some(text("rw")), ..directory() };
     assert!(matches!(bad.needs(Arch::Amd64), Err(KindError::Option { .. })));
+}
+
+#[test]
+fn an_archive_keeps_modes_and_becomes_roots() {
+    let (raw, _) = tree("d 0700 7 7 etc\nf 4755 1000 1000 =x etc/run\nx user.note 6869");
+    for (prefix, at) in [("/", "etc/run"), ("/opt/data", "opt/data/etc/run")] {
+        let layer = ArchiveLayer { input: text("data"), prefix: text(prefix) };
+        let given = Given { items: &[Item::Tree(&raw)], contents: &Memory::default() };
+        let tree = layer.tree(Arch::Amd64, &given, &mut Memory::default()).unwrap();
+        let entry = tree.get(at).unwrap();
+        assert_eq!((entry.mode, entry.owner.uid, entry.xattrs().len()), (0o4755, 0, 1));
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::grammar;
 use crate::error::{Problem, Problems};
+use crate::lock::InputKind;
 use crate::recipe::{
     ArchiveInput, At, FileEntry, GoToolchainLayer, Image, Input, LayerKind, Ostree, Recipe, Text,
 };
@@ -101,6 +102,10 @@ impl Check<'_, '_> {
                     self.each("the mode", &options.mode, grammar::mode);
                     self.each("the pattern", &options.exclude, grammar::pattern);
                 }
+                Some(LayerKind::Archive(options)) => {
+                    self.rule("the prefix", &options.prefix, grammar::absolute);
+                    self.input(&options.input, InputKind::Archive);
+                }
                 None => {
                     self.problem(&layer.name, format!("layer `{}` has no one kind", layer.name));
                 }
@@ -111,12 +116,20 @@ impl Check<'_, '_> {
     fn go_toolchain(&mut self, options: &GoToolchainLayer) {
         self.rule("the prefix", &options.prefix, grammar::absolute_below_root);
         self.each("the folder", &options.link, grammar::absolute_below_root);
-        let name = &options.input;
-        match self.recipe.inputs.get(name.value.as_str()) {
-            Some(Input::GoToolchain(_)) => {}
-            Some(Input::Archive(_)) => {
-                self.problem(name, format!("the input `{name}` is an archive"))
-                    .expected("expected an input of the kind go-toolchain");
+        self.input(&options.input, InputKind::GoToolchain);
+    }
+
+    /// The name of an input of this kind.
+    fn input(&mut self, name: &Text, kind: InputKind) {
+        match self.recipe.inputs.get(name.value.as_str()).map(Input::kind) {
+            Some(found) if found == kind => {}
+            Some(found) => {
+                let found = match found {
+                    InputKind::Archive => "an archive",
+                    InputKind::GoToolchain => "a go-toolchain",
+                };
+                self.problem(name, format!("the input `{name}` is {found}"))
+                    .expected(format!("expected an input of the kind {}", kind.name()));
             }
             None => {
                 let known: Vec<&str> = self.recipe.inputs.keys().map(String::as_str).collect();

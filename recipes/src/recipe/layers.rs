@@ -33,6 +33,9 @@ pub struct Layer {
     /// A local tree.
     #[serde(default)]
     pub directory: Option<DirectoryLayer>,
+    /// What is in an archive.
+    #[serde(default)]
+    pub archive: Option<ArchiveLayer>,
 }
 
 /// Whether a layer is split into a part that all arches share and the rest.
@@ -55,6 +58,8 @@ pub enum LayerKind<'a> {
     Files(&'a FilesLayer),
     /// `directory`
     Directory(&'a DirectoryLayer),
+    /// `archive`
+    Archive(&'a ArchiveLayer),
 }
 
 impl Layer {
@@ -65,6 +70,7 @@ impl Layer {
             self.go_toolchain.as_ref().map(LayerKind::GoToolchain),
             self.files.as_ref().map(LayerKind::Files),
             self.directory.as_ref().map(LayerKind::Directory),
+            self.archive.as_ref().map(LayerKind::Archive),
         ]
         .into_iter()
         .flatten();
@@ -80,7 +86,7 @@ impl Layer {
 
 impl LayerKind<'_> {
     /// The keys that name a kind.
-    pub const NAMES: &'static [&'static str] = &["go-toolchain", "files", "directory"];
+    pub const NAMES: &'static [&'static str] = &["go-toolchain", "files", "directory", "archive"];
 
     /// The key that names this kind.
     pub fn name(&self) -> &'static str {
@@ -88,6 +94,7 @@ impl LayerKind<'_> {
             LayerKind::GoToolchain(_) => "go-toolchain",
             LayerKind::Files(_) => "files",
             LayerKind::Directory(_) => "directory",
+            LayerKind::Archive(_) => "archive",
         }
     }
 }
@@ -162,4 +169,15 @@ pub struct DirectoryLayer {
     /// Paths to leave out: `*` matches within one component, `**` any number of components.
     #[serde(default)]
     pub exclude: Vec<Text>,
+}
+
+/// What is in an archive, under a prefix. Modes and attributes are the archive's; everything is
+/// root's.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ArchiveLayer {
+    /// The input of kind `archive`.
+    pub input: Text,
+    /// Where its content goes: absolute, `/` for the root.
+    pub prefix: Text,
 }

@@ -22,7 +22,7 @@ pub use crate::error::{Problem, RecipeError};
 pub use image::{Compression, Image, ImageConfig};
 pub use inputs::{ArchiveInput, GoToolchainInput, Input, Source, Verify};
 pub use layers::{
-    DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer, Layer, LayerKind, Share,
+    ArchiveLayer, DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer, Layer, LayerKind, Share,
 };
 pub use ostree::Ostree;
 pub use text::{At, Text};
