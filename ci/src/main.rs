@@ -1,7 +1,8 @@
-//! `cargo xtask`: set-up, tests and demo.
+//! `cargo xtask`: set-up, tests, demo and bench.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod bench;
 mod demo;
 #[cfg(test)]
 mod rules;
@@ -21,6 +22,9 @@ usage: cargo xtask COMMAND
   test  [--tier TIER|all]...           set up, build, run the tests (default: fast, real and host)
   demo                                 set up, build, and make a signed image and signed commits
                                        from recipes/catalog/go-sdk.yaml in target/demo
+  bench [--quick] [--only CASE]... [--profile] [--release] [--write]
+                                       compare with umoci, buildah and ostree in target/bench;
+                                       --write puts the table into docs/performance.md
 
 tiers: fast  unit, contract and command-line tests
        real  podman 4, skopeo, umoci, ostree, cosign 2 and 3, two registries
@@ -55,6 +59,10 @@ fn dispatch(args: &[&str]) -> Result<ExitCode> {
         "test" => match tiers(rest) {
             Ok(tiers) if tiers.is_empty() => return test::run(&Tier::DEFAULT),
             Ok(tiers) => return test::run(&tiers),
+            Err(error) => return usage(&error.to_string()),
+        },
+        "bench" => match bench::Options::parse(rest) {
+            Ok(options) => bench::run(&options)?,
             Err(error) => return usage(&error.to_string()),
         },
         "demo" if rest.is_empty() => demo::run()?,
