@@ -50,13 +50,14 @@ pub fn describe(folder: &Path) -> Result<Machine> {
     });
     let processor = processor(&read("/proc/cpuinfo")?);
     let load = read("/proc/loadavg")?;
-    let file_system = capture(Command::new("stat").args(["-f", "-c", "%T"]).arg(folder))?;
+    let file_system = capture(Command::new("df").arg("--output=fstype").arg(folder))?;
     Ok(Machine {
         processor: processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         memory: kib.unwrap_or(0.0) / f64::from(1 << 20),
         kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
-        file_system: file_system.trim().to_owned(),
+        // Below a heading.
+        file_system: file_system.lines().last().unwrap_or("?").trim().to_owned(),
         load: load.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0.0),
         date: capture(Command::new("date").args(["-u", "+%F"]))?.trim().to_owned(),
     })

@@ -42,8 +42,8 @@ impl Rivals {
     }
 }
 
-/// Destinations and arches of umoci's images: one layout, a tag for each arch, no index (umoci
-/// makes none), gzip (it has nothing else).
+/// umoci's images of the trees: one new layout, a tag for each arch, no index (umoci makes none),
+/// gzip (it has nothing else).
 pub fn umoci(bench: &Bench, trees: &Path) -> Result<Usage> {
     let layout = bench.fresh("umoci")?;
     let mut commands = vec![umoci_command(bench, &["init", "--layout"], &layout)];
