@@ -77,26 +77,9 @@ type Result<T> = std::result::Result<T, TreeDirError>;
 /// # Errors
 /// [`TreeDirError`]; then `path` is as it was.
 pub fn write_tree(path: &Path, tree: &Tree, contents: &dyn Contents) -> Result<TreeWritten> {
-    let in_the_way = |reason| TreeDirError::InTheWay { path: path.to_owned(), reason };
-    let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| in_the_way("its last component is no plain name"))?;
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let (parent, name) = split(path)?;
     std::fs::create_dir_all(parent).doing(|| format!("creating {}", parent.display()))?;
-    let parent = Dir::open_ambient_dir(parent, ambient_authority())
-        .doing(|| format!("opening {}", parent.display()))?;
-    let there = look(&parent, name).doing(|| format!("looking at {}", path.display()))?;
-    match there {
-        There::NoDirectory => return Err(in_the_way("there is something that is no directory")),
-        There::Foreign => {
-            return Err(in_the_way(
-                "the directory is neither empty nor marked as a tree of treelay's",
-            ));
-        }
-        There::Room | There::OurTree => {}
-    }
+    let (parent, there) = look_for(path, parent, name)?;
     let draft = Draft::new(&parent, name, path)?;
     let mut written = draft.fill(tree, contents)?;
     let writing = || format!("writing {}", path.display());
@@ -109,6 +92,47 @@ pub fn write_tree(path: &Path, tree: &Tree, contents: &dyn Contents) -> Result<T
     rustix::fs::syncfs(&root).map_err(io::Error::from).doing(writing)?;
     draft.publish(&there).doing(writing)?;
     Ok(written)
+}
+
+/// Refuses a path that [`write_tree`] would refuse, and makes nothing.
+///
+/// # Errors
+/// [`TreeDirError::InTheWay`].
+pub fn check(path: &Path) -> Result<()> {
+    let (parent, name) = split(path)?;
+    if parent.exists() {
+        look_for(path, parent, name)?;
+    }
+    Ok(())
+}
+
+fn in_the_way(path: &Path, reason: &'static str) -> TreeDirError {
+    TreeDirError::InTheWay { path: path.to_owned(), reason }
+}
+
+/// The directory that holds it, and its name there.
+fn split(path: &Path) -> Result<(&Path, &str)> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| in_the_way(path, "its last component is no plain name"))?;
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    Ok((parent, name))
+}
+
+/// Opens the directory that holds it, and says what is there.
+fn look_for(path: &Path, parent: &Path, name: &str) -> Result<(Dir, There)> {
+    let parent = Dir::open_ambient_dir(parent, ambient_authority())
+        .doing(|| format!("opening {}", parent.display()))?;
+    match look(&parent, name).doing(|| format!("looking at {}", path.display()))? {
+        There::NoDirectory => Err(in_the_way(path, "there is something that is no directory")),
+        There::Foreign => {
+            let reason = "the directory is neither empty nor marked as a tree of treelay's";
+            Err(in_the_way(path, reason))
+        }
+        there @ (There::Room | There::OurTree) => Ok((parent, there)),
+    }
 }
 
 /// What is at the destination.

@@ -77,6 +77,14 @@ pub enum Reason {
         /// What it was asked about.
         found: String,
     },
+    /// The bytes of the signature have the form of those by keys of another kind.
+    #[error("made by a key of the kind {kind}, and key {fingerprint} is of another")]
+    OtherKind {
+        /// Of the key that was tried.
+        fingerprint: String,
+        /// Of the keys that make such signatures.
+        kind: KeyKind,
+    },
     /// The bytes of the signature have not the form of one.
     #[error("malformed signature of {length} bytes: expected {expected}")]
     Malformed {

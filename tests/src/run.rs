@@ -72,16 +72,24 @@ impl Run {
     /// Runs the program through `sh`, which first runs `setup` (`umask 077`, `ulimit -f 8`).
     #[must_use]
     pub fn after_shell(self, setup: &str) -> Self {
-        let mut shell = Command::new("/bin/sh");
-        shell.arg("-c").arg(format!("{setup} && exec \"$@\"")).arg("sh");
-        shell.arg(self.command.get_program()).args(self.command.get_args());
-        shell.env_clear();
+        self.through(["/bin/sh", "-c", &format!("{setup} && exec \"$@\""), "sh"])
+    }
+
+    /// Runs the program through another one, which takes a command as its last arguments
+    /// (`setpriv`, `unshare`).
+    #[must_use]
+    pub fn through<S: AsRef<OsStr>>(self, wrapper: impl IntoIterator<Item = S>) -> Self {
+        let mut words = wrapper.into_iter();
+        let program = words.next().expect("the wrapper has a name");
+        let mut outer = Command::new(program);
+        outer.args(words).arg(self.command.get_program()).args(self.command.get_args());
+        outer.env_clear();
         let variables = self.command.get_envs();
-        shell.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        outer.envs(variables.filter_map(|(name, value)| Some((name, value?))));
         if let Some(folder) = self.command.get_current_dir() {
-            shell.current_dir(folder);
+            outer.current_dir(folder);
         }
-        Self { command: shell, stdin: self.stdin }
+        Self { command: outer, stdin: self.stdin }
     }
 
     /// The command as a person would type it.

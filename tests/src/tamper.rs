@@ -66,6 +66,14 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The same where the folder may be missing: then there are none.
+///
+/// # Panics
+/// When a folder cannot be read.
+pub fn files_if_any(folder: &Path) -> Vec<PathBuf> {
+    if folder.exists() { files(folder) } else { Vec::new() }
+}
+
 /// Chance that is the same in every run: SplitMix64.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
-use treelay_recipes::RecipeError;
+use treelay_recipes::{LockError, RecipeError};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -36,6 +36,11 @@ impl Failure {
         Self::usage(anyhow::anyhow!("{message}"))
     }
 
+    /// The same failure, where it means that the command line or the recipe is wrong.
+    pub fn into_usage(self) -> Self {
+        Self { kind: Kind::Usage, ..self }
+    }
+
     /// It was refused, from words.
     pub fn message(message: impl fmt::Display) -> Self {
         anyhow::anyhow!("{message}").into()
@@ -64,9 +69,11 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A recipe's errors are told as they are: with file, line and caret.
-        if let Some(recipe) = self.error.downcast_ref::<RecipeError>() {
-            return write!(f, "{}", recipe.to_string().trim_end());
+        // A recipe's and a lock's errors are told as they are: with file, line and caret.
+        let told = (self.error.downcast_ref::<RecipeError>().map(ToString::to_string))
+            .or_else(|| self.error.downcast_ref::<LockError>().map(ToString::to_string));
+        if let Some(told) = told {
+            return f.write_str(told.trim_end());
         }
         let mut text = format!("error: {}", self.error);
         let mut last = self.error.to_string();

@@ -77,6 +77,15 @@ impl Session {
     }
 }
 
+/// So many of something, in words: `1 blob`, `2 blobs`.
+fn count(number: impl TryInto<u64>, what: &str) -> String {
+    match number.try_into() {
+        Ok(1) => format!("1 {what}"),
+        Ok(number) => format!("{number} {what}s"),
+        Err(_) => format!("many {what}s"),
+    }
+}
+
 /// The whole program.
 pub fn main() -> ExitCode {
     let around = Surroundings::read();

@@ -10,6 +10,7 @@ use serde::Serialize;
 use treelay_recipes::{Arch, Digest, Recipe};
 use treelay_signing::Signature;
 
+use crate::cli::count;
 use crate::dest::Dest;
 use crate::exec::{Blobs, Layers};
 use crate::ostree_repo::Repository;
@@ -165,8 +166,9 @@ impl BuildReport {
     pub fn wrote(&mut self, dest: &Dest, tag: &str, written: &ImageArtifact) {
         let (blobs, bytes) = written.moved;
         let text = format!(
-            "{dest}: {tag} is {}; {blobs} blobs written ({}), {} were there",
+            "{dest}: {tag} is {}; {} written ({}), {} there already",
             written.index.digest,
+            count(blobs, "blob"),
             HumanBytes(bytes),
             written.reused
         );
@@ -213,7 +215,8 @@ impl BuildReport {
             let how = match outcome.written {
                 None => "unchanged".to_owned(),
                 Some(written) => {
-                    format!("new, {} objects made, {} were there", written.made, written.reused)
+                    let made = count(written.made, "object");
+                    format!("new, {made} made, {} there already", written.reused)
                 }
             };
             // Writing to a String cannot fail.
@@ -266,7 +269,7 @@ impl BuildReport {
             line(output.text.clone());
         }
         if !self.signatures.is_empty() {
-            line(format!("{} signatures", self.signatures.len()));
+            line(count(self.signatures.len(), "signature"));
         }
         line(format!("{:.2} s", self.seconds));
         text

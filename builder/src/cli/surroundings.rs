@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::{Failure, Result};
 use crate::exec::credential_helper;
 use crate::fetch::{FetchOptions, Limits};
 use crate::image_store::registry::{LoginPlaces, Logins, RegistryClient, RegistryOptions};
@@ -64,6 +65,20 @@ impl Surroundings {
             .map(Path::to_owned)
             .or_else(|| self.path("TREELAY_STORE"))
             .or_else(|| Some(cache()?.join("treelay")))
+    }
+
+    /// SOURCE_DATE_EPOCH, where it is set: seconds since 1970.
+    ///
+    /// # Errors
+    /// A text that is no such number, or one that archives and commits cannot carry.
+    pub fn source_date_epoch(&self) -> Result<Option<u64>> {
+        let Some(text) = self.var("SOURCE_DATE_EPOCH") else { return Ok(None) };
+        match text.parse::<u32>() {
+            Ok(seconds) => Ok(Some(seconds.into())),
+            Err(_) => Err(Failure::usage_message(format!(
+                "SOURCE_DATE_EPOCH is {text:?}: expected seconds since 1970"
+            ))),
+        }
     }
 
     /// How to fetch.

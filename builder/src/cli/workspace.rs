@@ -51,9 +51,11 @@ impl Workspace {
     /// A recipe that is wrong, a store that cannot be used, a source that cannot be read.
     pub fn open(session: &Session, recipe: &Path, offline: bool) -> Result<Self> {
         let file = session.around.current_dir.join(recipe);
-        let text = std::fs::read_to_string(&file)
-            .doing(|| format!("reading the recipe {}", recipe.display()))
-            .map_err(|failure| Failure::usage_message(plain(&failure)))?;
+        let reading = || format!("reading the recipe {}", recipe.display());
+        let text = std::fs::read(&file)
+            .doing(reading)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(not_utf8).doing(reading))
+            .map_err(Failure::into_usage)?;
         let parsed = Recipe::parse(&text, &recipe.display().to_string()).map_err(Failure::usage)?;
         let expanded = plan::expand(&parsed, &parsed.input_versions()).map_err(Failure::usage)?;
         let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
@@ -141,41 +143,38 @@ impl Workspace {
         Ok((locked.lock, locked.changes))
     }
 
-    /// The plan for `arches`, or for all of the recipe's.
+    /// Refuses arches that the recipe does not have.
     ///
     /// # Errors
-    /// An arch that the recipe does not have; see [`plan::PlanError`].
-    pub fn plan(&self, session: &Session, lock: &Lock, arches: &[Arch]) -> Result<Plan> {
+    /// The first of them.
+    pub fn check_arches(&self, arches: &[Arch]) -> Result<()> {
+        let own = &self.recipe.arch;
+        let Some(other) = arches.iter().find(|arch| !own.contains(arch)) else { return Ok(()) };
+        let has: Vec<_> = own.iter().map(|arch| arch.go()).collect();
+        Err(Failure::usage_message(format!(
+            "the recipe is not for {other}: it is for {}",
+            has.join(", ")
+        )))
+    }
+
+    /// The plan for `arches`, or for all of the recipe's; `epoch` is SOURCE_DATE_EPOCH.
+    ///
+    /// # Errors
+    /// See [`plan::PlanError`].
+    pub fn plan(&self, lock: &Lock, arches: &[Arch], epoch: Option<u64>) -> Result<Plan> {
         let mut recipe = self.recipe.clone();
-        if let Some(other) = arches.iter().find(|arch| !recipe.arch.contains(arch)) {
-            let has: Vec<_> = recipe.arch.iter().map(|arch| arch.go()).collect();
-            return Err(Failure::usage_message(format!(
-                "the recipe is not for {other}: it is for {}",
-                has.join(", ")
-            )));
-        }
         if !arches.is_empty() {
             recipe.arch.retain(|arch| arches.contains(arch));
         }
-        let epoch = session
-            .around
-            .var("SOURCE_DATE_EPOCH")
-            .map(|text| {
-                text.parse::<u32>().map(u64::from).map_err(|_| {
-                    Failure::usage_message(format!(
-                        "SOURCE_DATE_EPOCH is {text:?}: expected seconds since 1970"
-                    ))
-                })
-            })
-            .transpose()?;
         plan::make(&recipe, &self.expanded, lock, &self.sources, epoch).map_err(Failure::usage)
     }
 }
 
-/// The text of a failure without its leading `error: `.
-fn plain(failure: &Failure) -> String {
-    let text = failure.to_string();
-    text.strip_prefix("error: ").unwrap_or(&text).to_owned()
+/// Says in which line a text stops being one.
+fn not_utf8(error: std::string::FromUtf8Error) -> std::io::Error {
+    let right = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+    let line = 1 + right.iter().filter(|byte| **byte == b'\n').count();
+    std::io::Error::other(format!("line {line} is not UTF-8 text"))
 }
 
 /// Writes a file that is there whole or not at all.

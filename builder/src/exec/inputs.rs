@@ -88,12 +88,13 @@ impl Workshop<'_> {
         sources: &Sources,
     ) -> Result<Option<Found>, ExecError> {
         let what = describe(name, arch);
-        let wrong = |source| ExecError::Go { what: what.clone(), source };
         if source == Source::Dir {
             let Some(dir) = &input.dir else { return Ok(None) };
             let Some(snapshot) = sources.snapshot(&self.folder.join(&dir.value)) else {
                 return Ok(None);
             };
+            let wrong =
+                |source| ExecError::Go { what: what.clone(), from: dir.value.clone(), source };
             let distribution = GoDistribution::find(&snapshot.tree, snapshot).map_err(wrong)?;
             distribution.check_version(&input.version).map_err(wrong)?;
             distribution.check_arch(arch, snapshot).map_err(wrong)?;
@@ -104,8 +105,9 @@ impl Workshop<'_> {
         let archive = archive.filter(|_| source == Source::Archive);
         let (file, from) =
             self.fetch_file(source, archive, &input.version, &what, arch, pinned).await?;
+        let wrong = |source| ExecError::Go { what: what.clone(), from: from.clone(), source };
         let strip = archive.and_then(|archive| archive.strip).unwrap_or(0);
-        let raw = self.unpack(&file, strip, &mut go::is_part, &what)?;
+        let raw = self.unpack(&file, strip, &mut go::is_part, &what, &from)?;
         let distribution = GoDistribution::find(&raw, self.store).map_err(wrong)?;
         distribution.check_version(&input.version).map_err(wrong)?;
         distribution.check_arch(arch, self.store).map_err(wrong)?;
@@ -122,7 +124,7 @@ impl Workshop<'_> {
     ) -> Result<(Tree, LockedFile, String), ExecError> {
         let (file, from) =
             self.fetch_file(Source::Archive, Some(archive), "", what, arch, pinned).await?;
-        let tree = self.unpack(&file, archive.strip.unwrap_or(0), &mut |_| true, what)?;
+        let tree = self.unpack(&file, archive.strip.unwrap_or(0), &mut |_| true, what, &from)?;
         Ok((tree, file, from))
     }
 
@@ -198,6 +200,7 @@ impl Workshop<'_> {
         strip: u32,
         keep: &mut dyn FnMut(&str) -> bool,
         what: &str,
+        from: &str,
     ) -> Result<Tree, ExecError> {
         let task = format!("unpacking {what}");
         let path: PathBuf =
@@ -208,7 +211,10 @@ impl Workshop<'_> {
         self.observer.begin(&task);
         let tree = archive::unpack(BufReader::new(opened), &options, keep, &mut sink);
         self.observer.end(&task);
-        tree.map_err(|source| ExecError::Unpack { what: what.to_owned(), source })
+        tree.map_err(|source| {
+            let (what, from) = (what.to_owned(), from.to_owned());
+            ExecError::Unpack { what, from, source }
+        })
     }
 }
 

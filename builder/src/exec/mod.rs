@@ -72,18 +72,22 @@ pub enum ExecError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// An input's archive cannot be unpacked.
-    #[error("unpacking {what}")]
+    #[error("unpacking {what} from {from}")]
     Unpack {
         /// The input and arch.
         what: String,
+        /// The file, as the recipe or the index names it.
+        from: String,
         /// Why not.
         source: ArchiveError,
     },
     /// An input is not the Go distribution it should be.
-    #[error("checking {what}")]
+    #[error("checking {what} from {from}")]
     Go {
         /// The input and arch.
         what: String,
+        /// The file or directory, as the recipe or the index names it.
+        from: String,
         /// What is wrong.
         source: GoError,
     },
@@ -181,10 +185,11 @@ impl Watch for Watched<'_> {
 
     fn retrying(&self, place: &str, outcome: &Outcome, wait: Duration) {
         let wait = wait.as_secs_f32();
-        self.observer.note(&format!("{place}: {outcome}; trying again in {wait:.1} s"));
+        let what = &self.what;
+        self.observer.note(&format!("{what}: {place}: {outcome}; trying again in {wait:.1} s"));
     }
 
     fn failed(&self, attempt: &crate::fetch::Attempt) {
-        self.observer.note(&attempt.to_string());
+        self.observer.note(&format!("{}: {attempt}; trying the next place", self.what));
     }
 }

@@ -144,7 +144,8 @@ pub trait Watch: Sync {
     fn retrying(&self, place: &str, outcome: &Outcome, wait: Duration) {
         let _ = (place, outcome, wait);
     }
-    /// A place failed for good; the next one is tried.
+    /// A place failed for good; the next one is tried. Where there is no next one, the error says
+    /// it.
     fn failed(&self, attempt: &Attempt) {
         let _ = attempt;
     }
@@ -222,7 +223,7 @@ impl Fetcher {
         let _permit = self.parallel.acquire().await.ok();
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut forbidden = false;
-        for place in &wanted.places {
+        for (at, place) in wanted.places.iter().enumerate() {
             let result = match place {
                 Place::File(path) => local(path, wanted, sink, watch).await,
                 Place::Remote(_) if self.options.offline => {
@@ -248,7 +249,9 @@ impl Fetcher {
                     if attempt.lied() {
                         tracing::warn!("{}: {attempt}", wanted.what);
                     }
-                    watch.failed(&attempt);
+                    if at + 1 < wanted.places.len() {
+                        watch.failed(&attempt);
+                    }
                     attempts.push(attempt);
                 }
             }

@@ -100,6 +100,17 @@ impl Repository {
         Ok(repository)
     }
 
+    /// Refuses a path that [`open_or_create`](Self::open_or_create) would refuse, and makes nothing.
+    ///
+    /// # Errors
+    /// [`OstreeError::NotARepository`], [`OstreeError::Mode`].
+    pub fn check(path: &Path) -> Result<()> {
+        match look(path)? {
+            Found::Nothing => Ok(()),
+            _ => Self::open(path)?.check_mode(),
+        }
+    }
+
     /// As `core.mode` of its configuration has it: `archive`, `bare-user`, `bare-user-only`, `bare`
     /// or `bare-split-xattrs`.
     pub fn mode(&self) -> &'static str {

@@ -179,8 +179,11 @@ impl Run<'_> {
         let (repository, moves) = (self.repository, std::mem::take(&mut self.moves));
         let path = repository.path.display();
         let refs = repository.refs()?;
-        if let Some(moved) = moves.iter().find(|this| refs.get(&this.refname) != this.from.as_ref())
-        {
+        // Somebody who built the same at the same time moved it to the very commit that is meant.
+        let as_meant = |this: &Move, there: Option<&Digest>| {
+            there == this.from.as_ref() || there == Some(&this.to)
+        };
+        if let Some(moved) = moves.iter().find(|it| !as_meant(it, refs.get(&it.refname))) {
             return Err(OstreeError::Moved(moved.refname.clone()));
         }
         open.commit(repository, &moves)?;

@@ -85,12 +85,16 @@ pub struct Damage {
 
 impl fmt::Display for CommitSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.key.as_deref().unwrap_or("unknown key");
-        match &self.verdict {
-            SignatureVerdict::Good => write!(f, "good: {} by {key}", self.scheme),
-            SignatureVerdict::Unknown(why) => write!(f, "unknown: {} by {key}: {why}", self.scheme),
-            SignatureVerdict::Bad(why) => write!(f, "bad: {} by {key}: {why}", self.scheme),
+        let (verdict, why) = match &self.verdict {
+            SignatureVerdict::Good => ("good", None),
+            SignatureVerdict::Unknown(why) => ("unknown", Some(why)),
+            SignatureVerdict::Bad(why) => ("bad", Some(why)),
+        };
+        write!(f, "{verdict}: {}", self.scheme)?;
+        if let Some(key) = &self.key {
+            write!(f, " by {key}")?;
         }
+        why.map_or(Ok(()), |why| write!(f, ": {why}"))
     }
 }
 
@@ -171,6 +175,11 @@ impl Repository {
     ) -> Result<()> {
         let checksum = report.checksum;
         let detached = self.repo.read_commit_detached_metadata(&checksum.hex(), NONE);
+        // libostree declares the file trusted, and of trusted bytes GLib takes the normal form for
+        // granted. A byte between key and value could then be anything.
+        let detached = detached.map(|metadata| {
+            metadata.map(|it| Variant::from_bytes_with_type(&it.data_as_bytes(), it.type_()))
+        });
         let detached = match detached {
             Ok(None) => Default::default(),
             Ok(Some(metadata)) if metadata.is_normal_form() => dictionary(&metadata),

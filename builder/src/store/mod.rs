@@ -40,9 +40,8 @@ pub struct Store {
 
 /// Why the store could not be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{doing} in the store {}", root.display())]
+#[error("opening the store {}", root.display())]
 pub struct StoreFailure {
-    doing: String,
     root: PathBuf,
     #[source]
     source: io::Error,
@@ -50,6 +49,8 @@ pub struct StoreFailure {
 
 /// What the directory says it is, so that nothing else is ever mistaken for a store.
 const MARK: &str = "treelay store 1\n";
+/// Where it says so.
+const MARK_FILE: &str = "treelay-store";
 /// Temporary files older than this belong to no running build.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
@@ -60,32 +61,45 @@ impl Store {
     /// [`StoreFailure`] where it cannot be made, or something else is there.
     pub fn open(root: &Path) -> Result<Self, StoreFailure> {
         let store = Self { root: root.to_owned() };
-        let failed = |doing: &str| {
-            let doing = doing.to_owned();
-            move |source| StoreFailure { doing, root: root.to_owned(), source }
-        };
-        let mark = root.join("treelay-store");
-        match fs::read_to_string(&mark) {
-            Ok(text) if text == MARK => {}
-            Ok(text) => {
-                let source = io::Error::other(format!("it is of another kind: {:?}", text.trim()));
-                return Err(failed("reading the version")(source));
+        let opened = store.is_marked().and_then(|marked| {
+            if !marked {
+                store.start()?;
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(root).map_err(failed("making the directory"))?;
-                let mut entries = fs::read_dir(root).map_err(failed("looking"))?;
-                // A second process may be making it at the same moment: its `tmp` is no stranger.
-                if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "tmp")) {
-                    let source = io::Error::other("the directory is neither empty nor a store");
-                    return Err(failed("starting")(source));
-                }
-                fs::create_dir_all(root.join("tmp")).map_err(failed("making tmp"))?;
-                store.write_new(&mark, MARK.as_bytes()).map_err(failed("writing the version"))?;
-            }
-            Err(error) => return Err(failed("reading the version")(error)),
+            fs::create_dir_all(root.join("tmp"))
+        });
+        match opened {
+            Ok(()) => Ok(store),
+            Err(source) => Err(StoreFailure { root: store.root, source }),
         }
-        fs::create_dir_all(root.join("tmp")).map_err(failed("making tmp"))?;
-        Ok(store)
+    }
+
+    /// Whether the directory says that it is a store.
+    fn is_marked(&self) -> io::Result<bool> {
+        match fs::read_to_string(self.root.join(MARK_FILE)) {
+            Ok(text) if text == MARK => Ok(true),
+            Ok(text) => Err(io::Error::other(format!("it is of another kind: {:?}", text.trim()))),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound => Ok(false),
+                io::ErrorKind::NotADirectory => Err(io::Error::other("it is not a directory")),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Makes a store where nothing is.
+    fn start(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.root)?;
+        let mut entries = fs::read_dir(&self.root)?;
+        // A second process may be making it at the same moment: its `tmp` is no stranger, and all
+        // else comes after the mark.
+        if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "tmp")) {
+            if self.is_marked()? {
+                return Ok(());
+            }
+            return Err(io::Error::other("the directory is neither empty nor a store"));
+        }
+        fs::create_dir_all(self.root.join("tmp"))?;
+        self.write_new(&self.root.join(MARK_FILE), MARK.as_bytes())
     }
 
     /// Where it is.

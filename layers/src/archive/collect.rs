@@ -205,7 +205,11 @@ impl<'a> Collector<'a> {
 
     /// A second name of a member that came before: the same file, with that one's metadata.
     pub(super) fn hard_link(&mut self, path: TreePath, name: &[u8]) -> Result<(), ArchiveError> {
-        let first = self.path(name)?.and_then(|first| self.entries.get(&first));
+        let first = match self.path(name) {
+            // A target outside of the archive is no file of it; the member's own path is right.
+            Err(ArchiveError::Path { .. }) => None,
+            first => first?.and_then(|first| self.entries.get(&first)),
+        };
         let Some(first) = first.filter(|entry| !matches!(entry.node, Node::Dir)) else {
             let target = String::from_utf8_lossy(name).into_owned();
             return Err(ArchiveError::HardLink { member: self.member.clone(), target });

@@ -46,7 +46,10 @@ pub(crate) enum Fit {
     Yes,
     /// It did not.
     No,
-    /// These bytes have not the form of a signature by such a key, which is what is said here.
+    /// It did not: such bytes are made by keys of this other kind.
+    OtherKind(KeyKind),
+    /// These bytes have not the form of a signature by such a key, which is what is said here, nor
+    /// by any other.
     Malformed(&'static str),
 }
 
@@ -187,7 +190,7 @@ impl PublicKey {
         match &self.inner {
             Inner::P256(key) => {
                 if p256::ecdsa::DerSignature::from_bytes(signature).is_err() {
-                    return Fit::Malformed("an ECDSA signature in DER");
+                    return misfit("an ECDSA signature in DER", signature);
                 }
                 sigstore_fits(key, message, signature)
             }
@@ -195,11 +198,11 @@ impl PublicKey {
                 Ok(signature) => {
                     fit(key.verify_prehash(&Sha256::digest(message), &signature).is_ok())
                 }
-                Err(_) => Fit::Malformed("an ECDSA signature in DER"),
+                Err(_) => misfit("an ECDSA signature in DER", signature),
             },
             Inner::Ed25519(key) => match ed25519_dalek::Signature::from_slice(signature) {
                 Ok(signature) => fit(key.verify_strict(message, &signature).is_ok()),
-                Err(_) => Fit::Malformed("64 bytes of an ed25519 signature"),
+                Err(_) => misfit("64 bytes of an ed25519 signature", signature),
             },
             Inner::Rsa(key) => sigstore_fits(key, message, signature),
         }
@@ -288,6 +291,19 @@ fn sigstore_fits(key: &CosignVerificationKey, message: &[u8], signature: &[u8]) 
 
 fn fit(fits: bool) -> Fit {
     if fits { Fit::Yes } else { Fit::No }
+}
+
+/// What is to be said of bytes that have not the expected form.
+fn misfit(expected: &'static str, signature: &[u8]) -> Fit {
+    let other = match signature.len() {
+        64 => Some(KeyKind::Ed25519),
+        _ if p256::ecdsa::DerSignature::from_bytes(signature).is_ok() => Some(KeyKind::EcdsaP256),
+        _ if p384::ecdsa::DerSignature::from_bytes(signature).is_ok() => Some(KeyKind::EcdsaP384),
+        // As long as the modulus, of 2048 to 8192 bits.
+        256..=1024 => Some(KeyKind::Rsa),
+        _ => None,
+    };
+    other.map_or(Fit::Malformed(expected), Fit::OtherKind)
 }
 
 pub(super) fn damaged(error: impl fmt::Display) -> KeyError {

@@ -89,6 +89,7 @@ fn verify_bytes(message: &[u8], signature: &Signature, key: &PublicKey) -> Verdi
     }
     match key.fits(message, &signature.bytes) {
         Fit::Yes => Verdict::Good,
+        Fit::OtherKind(kind) => Verdict::Unknown(Reason::OtherKind { fingerprint, kind }),
         Fit::Malformed(expected) => {
             Verdict::Bad(Reason::Malformed { length: signature.bytes.len(), expected })
         }

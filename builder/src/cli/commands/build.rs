@@ -1,10 +1,11 @@
 //! `treelay build`: the main path.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use treelay_recipes::{Digest, Lock};
+use treelay_recipes::{Arch, Digest, Lock};
 use treelay_signing::SecretKey;
 
 use crate::cli::args::{BuildArgs, KeyArgs};
@@ -13,8 +14,9 @@ use crate::cli::places::images;
 use crate::cli::report::{BuildReport, Phases};
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Failure, Result, Session, passwords};
-use crate::dest::{Access, Dest};
+use crate::dest::{Access, Dest, for_arch};
 use crate::exec::{Blobs, ExecError, Layers, Workshop};
+use crate::image_store::layout::Layout;
 use crate::image_store::{ImageRef, is_tag};
 use crate::ostree_repo::Repository;
 use crate::output::{BuiltImage, ostree as commits};
@@ -27,7 +29,9 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
     let started = Instant::now();
     let mut phases = Phases::start();
     let workspace = Workspace::open(session, &args.recipe.recipe, args.recipe.offline)?;
-    check_outputs(&args, &workspace)?;
+    workspace.check_arches(&args.recipe.arch)?;
+    let epoch = session.around.source_date_epoch()?;
+    check_outputs(session, &args, &workspace)?;
     let keys = passwords::secret_keys(session, &args.keys.key)?;
     phases.end("read");
 
@@ -38,7 +42,7 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
     }
     phases.end("lock");
 
-    let plan = workspace.plan(session, &lock, &args.recipe.arch)?;
+    let plan = workspace.plan(&lock, &args.recipe.arch, epoch)?;
     let workshop = workspace.workshop(&session.reporter);
     let wants_image = |dest: &&Dest| matches!(dest, Dest::Oci { .. } | Dest::Docker { .. });
     let encode = args.output.is_empty() || args.output.iter().any(|dest| wants_image(&dest));
@@ -103,7 +107,7 @@ async fn make<'a>(
 }
 
 /// Refuses what could only fail after the work is done.
-fn check_outputs(args: &BuildArgs, workspace: &Workspace) -> Result<()> {
+fn check_outputs(session: &Session, args: &BuildArgs, workspace: &Workspace) -> Result<()> {
     let arches =
         if args.recipe.arch.is_empty() { &workspace.recipe.arch } else { &args.recipe.arch };
     for dest in &args.output {
@@ -124,6 +128,7 @@ fn check_outputs(args: &BuildArgs, workspace: &Workspace) -> Result<()> {
             Dest::Oci { .. } if !args.keys.key.is_empty() => {
                 sign_as(&args.keys, workspace, "the version")?;
             }
+            Dest::Ostree { reference: Some(reference), .. } => check_ref(reference, arches)?,
             _ => {}
         }
     }
@@ -132,6 +137,33 @@ fn check_outputs(args: &BuildArgs, workspace: &Workspace) -> Result<()> {
         return Err(Failure::usage_message(
             "--gpg-key signs commits, and no output is ostree:REPO",
         ));
+    }
+    for dest in &args.output {
+        let opening = || format!("opening {dest}");
+        match dest.under(&session.around.current_dir) {
+            Dest::Oci { dir, .. } => Layout::check(&dir).doing(opening)?,
+            Dest::Ostree { repo, .. } => Repository::check(&repo).doing(opening)?,
+            Dest::Tree { dir } => tree_dir::check(&dir).doing(opening)?,
+            // Its server says what it takes when it is asked.
+            Dest::Docker { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a ref that several arches would share, or that holds what is not replaced in it.
+fn check_ref(reference: &str, arches: &[Arch]) -> Result<()> {
+    let names = arches.iter().map(|arch| for_arch(reference, *arch));
+    if let Some(name) = names.clone().find(|name| name.contains("{{")) {
+        return Err(Failure::usage_message(format!("the ref {name:?} has an unknown name"))
+            .hinted("only {{ arch }} and {{ arch.uname }} are replaced in it"));
+    }
+    if arches.len() > 1 && names.collect::<BTreeSet<_>>().len() < arches.len() {
+        let count = arches.len();
+        return Err(Failure::usage_message(format!(
+            "{reference:?} would be the ref of {count} arches"
+        ))
+        .hinted("put {{ arch.uname }} into it, or choose one with --arch"));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use treelay_signing::schemes::simplesigning::{self, Payload};
 use crate::cli::args::CopyArgs;
 use crate::cli::failure::Doing as _;
 use crate::cli::places::{Images, images};
-use crate::cli::{Failure, Result, Session, passwords};
+use crate::cli::{Failure, Result, Session, count, passwords};
 use crate::dest::Access;
 use crate::image_store::signatures::signatures_of;
 use crate::image_store::{CopyOptions, ImageRef, copy};
@@ -18,8 +18,10 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
     let registries = session.around.registries(args.registry.plain_http);
     let keys = passwords::secret_keys(session, &args.keys.key)?;
     let from = images(session, &registries, &args.src, Access::Read)?;
+    // Before the destination is made: from a source without the image nothing is to be copied.
+    let found = from.resolve(&args.src).await?;
     let to = images(session, &registries, &args.dest, Access::Write)?;
-    let tag = destination_tag(&args, &from, &to).await?;
+    let tag = destination_tag(&args, &from, &to, &found.digest).await?;
     let options = CopyOptions {
         signatures: !args.no_signatures,
         progress: session.reporter.clone(),
@@ -63,9 +65,9 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
         }));
     }
     session.print(&format!(
-        "{}\n{} blobs copied ({}), {} were there; {} of {} manifests have signatures\n",
+        "{}\n{} copied ({}), {} there already; {} of {} manifests have signatures\n",
         image.digest,
-        moved,
+        count(moved, "blob"),
         indicatif::HumanBytes(bytes),
         copied.reused,
         copied.signed.len(),
@@ -74,31 +76,31 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
 }
 
 /// The tag in the destination: the one given, else the source's own.
-async fn destination_tag(args: &CopyArgs, from: &Images, to: &Images) -> Result<Option<String>> {
+async fn destination_tag(
+    args: &CopyArgs,
+    from: &Images,
+    to: &Images,
+    found: &Digest,
+) -> Result<Option<String>> {
     if let ImageRef::Tag(tag) = &to.image {
         return Ok(Some(tag.clone()));
     }
     if let ImageRef::Digest(digest) = &to.image {
-        let source = from.store.resolve(&from.image).await?;
-        return match source {
-            Some(found) if found.digest == *digest => Ok(None),
-            Some(found) => Err(Failure::usage_message(format!(
-                "{} names {digest}, and {} is {}",
-                args.dest, args.src, found.digest
-            ))),
-            None => Err(Failure::message(format!("{} has no such image", args.src))),
-        };
+        if found == digest {
+            return Ok(None);
+        }
+        return Err(Failure::usage_message(format!(
+            "{} names {digest}, and {} is {found}",
+            args.dest, args.src
+        )));
     }
     match &from.image {
         ImageRef::Tag(tag) => Ok(Some(tag.clone())),
         _ => {
             // The only image of a layout has a tag of its own.
-            let Some(found) = from.store.resolve(&from.image).await? else {
-                return Err(Failure::message(format!("{} has no such image", args.src)));
-            };
             for tag in from.store.tags().await? {
                 let same = from.store.resolve(&ImageRef::Tag(tag.clone())).await?;
-                if same.is_some_and(|same| same.digest == found.digest) {
+                if same.is_some_and(|same| same.digest == *found) {
                     return Ok(Some(tag));
                 }
             }

@@ -38,9 +38,7 @@ pub async fn run(session: &Session, args: InspectArgs) -> Result<()> {
     }
     let registries = session.around.registries(args.registry.plain_http);
     let place = images(session, &registries, &args.dest, Access::Read)?;
-    let Some(found) = place.store.resolve(&place.image).await.doing(inspecting)? else {
-        return Err(Failure::message(format!("{} has no such image", args.dest)));
-    };
+    let found = place.resolve(&args.dest).await?;
     let image = Image::read(&*place.store, &found).await?;
     if args.json { session.print_json(&image) } else { session.print(&image.text()) }
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::args::LockArgs;
 use crate::cli::workspace::{LockPolicy, Workspace};
-use crate::cli::{Failure, Result, Session};
+use crate::cli::{Failure, Result, Session, count};
 
 pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
     let workspace = Workspace::open(session, &args.recipe, args.offline)?;
@@ -26,7 +26,8 @@ pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
     match (args.check, changes.is_empty()) {
         (true, _) => session.print(&format!("{file} fits the recipe\n")),
         (false, true) => {
-            session.print(&format!("{file} is up to date: {} inputs\n", lock.inputs().len()))
+            let inputs = count(lock.inputs().len(), "input");
+            session.print(&format!("{file} is up to date: {inputs}\n"))
         }
         (false, false) => session.print(&format!("{file}\n  {}\n", changes.join("\n  "))),
     }

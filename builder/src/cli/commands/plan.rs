@@ -13,9 +13,14 @@ use crate::store::Store;
 
 pub async fn run(session: &Session, args: PlanArgs) -> Result<()> {
     let workspace = Workspace::open(session, &args.recipe.recipe, args.recipe.offline)?;
+    workspace.check_arches(&args.recipe.arch)?;
+    let epoch = session.around.source_date_epoch()?;
     let policy = if args.recipe.locked { LockPolicy::Locked } else { LockPolicy::Make };
-    let (lock, _) = workspace.lock(&policy, &session.reporter).await?;
-    let plan = workspace.plan(session, &lock, &args.recipe.arch)?;
+    let (lock, changes) = workspace.lock(&policy, &session.reporter).await?;
+    for change in changes {
+        session.reporter.say(&format!("locked {change}"));
+    }
+    let plan = workspace.plan(&lock, &args.recipe.arch, epoch)?;
     if args.json {
         return session.print(&(plan.canonical_json() + "\n"));
     }

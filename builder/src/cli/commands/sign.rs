@@ -40,10 +40,7 @@ pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
             return Err(Failure::usage_message("a layout does not say what name it is pulled by")
                 .hinted("give --sign-as REPO:TAG"));
         };
-        let found = place.store.resolve(&place.image).await.doing(signing)?;
-        let Some(found) = found else {
-            return Err(Failure::message(format!("{} has no such image", args.dest)));
-        };
+        let found = place.resolve(&args.dest).await?;
         let signed =
             sign::attach(&*place.store, &found.digest, &name, &keys).await.doing(signing)?;
         place.store.commit().await.doing(signing)?;

@@ -10,7 +10,7 @@ use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
-use crate::ostree_repo::{Repository, Trust};
+use crate::ostree_repo::{CommitSignature, Repository, SignatureVerdict, Trust};
 use crate::sign::{ImageReport, Judgement, VerifyOptions, verify_image};
 
 pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
@@ -63,7 +63,9 @@ fn commits(
                 report.checksum.hex(),
                 report.objects
             );
-            for signature in &report.signatures {
+            // The reasons of a refusal speak of every signature; of a good commit, all are shown.
+            let good = |signature: &&CommitSignature| signature.verdict == SignatureVerdict::Good;
+            for signature in report.signatures.iter().filter(|one| report.is_good() || good(one)) {
                 let _ = writeln!(text, "  {signature}");
             }
             for reason in &report.reasons {
@@ -111,19 +113,20 @@ fn image_text(report: &ImageReport) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {words}");
     };
-    for subject in &report.subjects {
+    // Why a subject is refused is among the reasons below.
+    for subject in report.subjects.iter().filter(|subject| subject.is_good()) {
         for signature in &subject.signatures {
-            let key =
-                signature.key.as_deref().map_or("unknown key", |key| &key[..key.len().min(12)]);
-            let named = signature.reference.as_deref().unwrap_or("-");
-            let reason =
-                signature.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            line(format!(
-                "{} {}: {} by {key} as {named}{reason}",
-                subject.name,
-                subject.digest.short(),
-                verdict_word(signature.verdict)
-            ));
+            let mut words = verdict_word(signature.verdict).to_owned();
+            if let Some(key) = &signature.key {
+                words += &format!(" by {}", &key[..key.len().min(12)]);
+            }
+            if let Some(name) = &signature.reference {
+                words += &format!(" as {name}");
+            }
+            if let Some(reason) = &signature.reason {
+                words += &format!(": {reason}");
+            }
+            line(format!("{} {}: {words}", subject.name, subject.digest.short()));
         }
     }
     for reason in report.reasons() {

@@ -9,7 +9,6 @@ use std::sync::{Arc, Weak};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 use cap_tempfile::TempFile;
-use oci_spec::image::{DescriptorBuilder, MediaType, Sha256Digest};
 use ocidir::OciDir;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use treelay_recipes::{Digest, Hasher};
@@ -21,6 +20,9 @@ use crate::image_store::error::{Result, StoreError};
 /// The marker file (image-spec, image-layout.md), and what it holds.
 const MARKER: &str = "oci-layout";
 const MARKER_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Where blobs are, by the hex of their digest.
+const BLOBS: &str = "blobs/sha256";
 
 /// Longest `index.json` that is read: room for tens of thousands of tags.
 const INDEX_LIMIT: u64 = 16 << 20;
@@ -49,26 +51,42 @@ impl Disk {
         Self::from_dir(path, dir)
     }
 
-    pub(super) fn create(path: &Path) -> Result<Self> {
-        if path.exists() && !path.is_dir() {
+    /// Refuses a path that [`create`](Self::create) would refuse, and makes nothing.
+    pub(super) fn check(path: &Path) -> Result<()> {
+        if !path.exists() {
+            return Ok(());
+        }
+        if !path.is_dir() {
             return Err(refuse(path, "it is not a directory"));
         }
+        let doing = || format!("opening layout {}", path.display());
+        let dir =
+            Dir::open_ambient_dir(path, ambient_authority()).map_err(StoreError::io(doing()))?;
+        // An empty one is left from a process that was stopped while it made the layout.
+        if dir.metadata(MARKER).is_ok_and(|marker| marker.len() > 0) {
+            return check_marker(path, &dir);
+        }
+        match foreign_entry(&dir).map_err(StoreError::io(doing()))? {
+            None => Ok(()),
+            Some(other) => {
+                let reason = format!(
+                    "it has no file oci-layout and is not empty (it holds {other:?}); \
+                     name an empty or a new directory"
+                );
+                Err(refuse(path, reason))
+            }
+        }
+    }
+
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        Self::check(path)?;
         let doing = || format!("creating layout {}", path.display());
         std::fs::create_dir_all(path).map_err(StoreError::io(doing()))?;
         let dir =
             Dir::open_ambient_dir(path, ambient_authority()).map_err(StoreError::io(doing()))?;
-        if !dir.exists(MARKER)
-            && let Some(other) = foreign_entry(&dir).map_err(StoreError::io(doing()))?
-        {
-            let reason = format!(
-                "it has no file oci-layout and is not empty (it holds {other:?}); \
-                 name an empty or a new directory"
-            );
-            return Err(refuse(path, reason));
-        }
         ensure_marker(&dir).map_err(StoreError::io(doing()))?;
         check_marker(path, &dir)?;
-        dir.create_dir_all("blobs/sha256").map_err(StoreError::io(doing()))?;
+        dir.create_dir_all(BLOBS).map_err(StoreError::io(doing()))?;
         Self::from_dir(path, dir)
     }
 
@@ -208,7 +226,9 @@ impl Disk {
     ) -> Result<()> {
         let doing = || self.context(&format!("writing blob {digest} to"));
         let mut source = open().map_err(StoreError::io(format!("opening blob {digest}")))?;
-        let mut blob = self.oci.create_blob().map_err(|e| self.broken(e, digest))?;
+        // ocidir's own writer panics where its last buffer meets a full disk.
+        let mut blob = TempFile::new(self.oci.dir()).map_err(doing())?;
+        let mut hasher = Hasher::default();
         let mut buffer = vec![0; CHUNK];
         let mut done = 0;
         loop {
@@ -225,26 +245,19 @@ impl Disk {
             if done > size {
                 return Err(self.wrong_size(digest, size, done));
             }
+            hasher.update(&buffer[..n]);
             blob.write_all(&buffer[..n]).map_err(doing())?;
             watcher.at(done);
         }
         if done != size {
             return Err(self.wrong_size(digest, size, done));
         }
-        // Completing panics when it meets an error in what is still buffered: leave nothing there.
-        blob.flush().map_err(doing())?;
-        let expected = digest
-            .hex()
-            .parse::<Sha256Digest>()
-            .and_then(|sha256| {
-                DescriptorBuilder::default()
-                    .media_type(MediaType::Other(String::new()))
-                    .digest(sha256)
-                    .size(size)
-                    .build()
-            })
-            .map_err(|e| self.broken(e.into(), digest))?;
-        blob.complete_verified_as(&expected).map_err(|e| self.broken(e, digest))?;
+        let found = hasher.finish();
+        if found != *digest {
+            let place = format!("writing blob {digest} to {}", self.place());
+            return Err(StoreError::DigestMismatch { place, expected: *digest, found });
+        }
+        blob.replace(format!("{BLOBS}/{}", digest.hex())).map_err(doing())?;
         if size >= SYNC_AT_ONCE {
             // The disk works on it while other blobs are written.
             self.sync(&[*digest])?;
@@ -255,18 +268,6 @@ impl Disk {
     fn wrong_size(&self, digest: &Digest, expected: u64, found: u64) -> StoreError {
         let place = format!("writing to {}", self.place());
         StoreError::SizeMismatch { place, digest: *digest, expected, found }
-    }
-
-    fn broken(&self, error: ocidir::Error, digest: &Digest) -> StoreError {
-        let doing = format!("writing blob {digest} to {}", self.place());
-        match error {
-            ocidir::Error::Io(error) => StoreError::io(doing)(error),
-            ocidir::Error::DigestMismatch { found, .. } => match Digest::from_hex(&found) {
-                Ok(found) => StoreError::DigestMismatch { place: doing, expected: *digest, found },
-                Err(error) => StoreError::io(doing)(io::Error::other(error)),
-            },
-            other => StoreError::io(doing)(io::Error::other(other)),
-        }
     }
 }
 

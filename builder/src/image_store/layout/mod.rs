@@ -69,6 +69,14 @@ impl Layout {
         Ok(Self::from(Disk::create(path)?))
     }
 
+    /// Refuses a path that [`create`](Self::create) would refuse, and makes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotALayout`].
+    pub fn check(path: &Path) -> Result<()> {
+        Disk::check(path)
+    }
+
     fn from(disk: Disk) -> Self {
         Self { inner: Arc::new(Inner { disk, state: Mutex::default() }) }
     }

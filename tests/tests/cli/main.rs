@@ -1,0 +1,19 @@
+//! The command line as users meet it: sealed environment, inline snapshots. Fast tier: no consumer,
+//! no network.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod archives;
+mod copies;
+mod fixture;
+mod golang;
+mod keys;
+mod locks;
+mod mishaps;
+mod outputs;
+mod places;
+mod recipes;
+mod same;
+mod sources;
+mod tampering;
+mod usage;
