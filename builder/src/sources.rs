@@ -166,7 +166,7 @@ impl Look<'_> {
 
     fn cache(&self, place: &Path) -> StatFile {
         let name = StatFile::name_for(&std::path::absolute(place).unwrap_or_else(|_| place.into()));
-        StatFile::load(&self.store.root().join("stats").join(name), self.now)
+        StatFile::load(&self.store.stats(&name), self.now)
     }
 }
 
@@ -192,6 +192,12 @@ impl Sources {
     /// The whole of a local directory, by its place.
     pub fn snapshot(&self, place: &Path) -> Option<&Snapshot> {
         self.snapshots.get(place)
+    }
+
+    /// Whether a content is one of theirs.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.snapshots.values().any(|snapshot| snapshot.find(digest).is_some())
+            || self.files.values().any(|file| file.digest == *digest)
     }
 
     /// Files that are there, and those whose content had to be read to know it.

@@ -53,6 +53,11 @@ pub enum Command {
     /// Make keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Remove from the store what was not used for long. What running builds use stays.
+    Gc(GcArgs),
+    /// Look after the store.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print the JSON Schema of recipes, for editors.
     Schema,
     /// Print a completion script.
@@ -255,4 +260,74 @@ pub enum KeyCommand {
         #[arg(long = "type", value_name = "KIND", default_value = "ecdsa-p256")]
         kind: treelay_signing::KeyKind,
     },
+}
+
+/// `treelay gc`.
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// Keep what was used within so many days; 0 keeps only what running builds use.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub keep_days: u32,
+    /// Then remove what was longest unused, until the store is no larger: bytes, or with K, M, G, T
+    /// (powers of 1024) [default: any size].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max_size: Option<u64>,
+    /// Remove nothing, only say what would be.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `treelay store`.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Read and check everything in the store. Exit status 1 where something is wrong and stays.
+    Verify {
+        /// Remove what is wrong, so that the next build makes it anew.
+        #[arg(long)]
+        repair: bool,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Bytes: `1500000`, `500M`, `20G`, `20GiB`.
+fn size(text: &str) -> Result<u64, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit.strip_suffix("iB").unwrap_or(unit) {
+        "" if unit.is_empty() => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("expected a number of bytes, or one with K, M, G or T".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "expected a number of bytes".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "that is too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_numbers_with_a_unit() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("12", 12),
+            ("4K", 4096),
+            ("3M", 3 << 20),
+            ("20GiB", 20 << 30),
+            ("1T", 1 << 40),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "G", "iB", "1iB", "-1", "1.5G", "1GB", "1 G", "99999999999T"] {
+            assert!(size(text).is_err(), "{text:?}");
+        }
+    }
 }

@@ -52,6 +52,11 @@ impl Failure {
         self
     }
 
+    /// The error and what caused it.
+    pub fn causes(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+        self.error.chain()
+    }
+
     /// The exit status.
     pub fn exit_status(&self) -> u8 {
         match self.kind {

@@ -23,6 +23,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::store::Store;
 use args::Cli;
+use failure::Doing as _;
 pub use failure::{Failure, Result};
 pub use reporter::Reporter;
 pub use surroundings::Surroundings;
@@ -44,13 +45,22 @@ impl Session {
     /// # Errors
     /// Where there is no place for it, or it cannot be used.
     pub fn store(&self) -> Result<Arc<Store>> {
+        let mut store = self.idle_store()?;
+        store.begin().doing(|| format!("opening the store {}", store.root().display()))?;
+        store.sweep(self.around.now);
+        Ok(Arc::new(store))
+    }
+
+    /// The store, for those who look after it and use nothing of it.
+    ///
+    /// # Errors
+    /// As [`Session::store`].
+    pub fn idle_store(&self) -> Result<Store> {
         let Some(path) = self.around.store(self.store.as_deref()) else {
             return Err(Failure::usage_message("there is no place for the store")
                 .hinted("give --store DIR, or set TREELAY_STORE or HOME"));
         };
-        let store = Store::open(&path)?;
-        store.sweep(self.around.now);
-        Ok(Arc::new(store))
+        Ok(Store::open(&path)?)
     }
 
     /// Prints a result.

@@ -7,7 +7,7 @@ use treelay_recipes::{Arch, Lock, Recipe};
 
 use super::failure::{Doing as _, Failure, Result};
 use super::{Reporter, Session};
-use crate::exec::{Workshop, relock};
+use crate::exec::{Observer, Workshop, relock};
 use crate::fetch::Fetcher;
 use crate::plan::{self, Expanded, Plan};
 use crate::sources::{Look, Sources};
@@ -32,6 +32,9 @@ pub struct Workspace {
     /// Threads.
     pub jobs: usize,
 }
+
+/// Damaged files that are told one by one.
+const MOST_MISHAPS: usize = 10;
 
 /// How the lock may be treated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +77,19 @@ impl Workspace {
             fetcher,
             jobs: session.jobs,
         })
+    }
+
+    /// Tells what of the store turned out to be damaged since it was last told; whether anything
+    /// was.
+    pub fn tell_mishaps(&self, observer: &dyn Observer) -> bool {
+        let mishaps = self.store.mishaps();
+        for path in mishaps.iter().take(MOST_MISHAPS) {
+            observer.note(&format!("{path} was damaged in the store; it is made anew"));
+        }
+        if mishaps.len() > MOST_MISHAPS {
+            observer.note(&format!("and {} more", mishaps.len() - MOST_MISHAPS));
+        }
+        !mishaps.is_empty()
     }
 
     /// What execution works with.
@@ -136,6 +152,7 @@ impl Workspace {
         let locked =
             relock(&workshop, &self.recipe, &self.expanded, old.as_ref(), &update, &self.sources)
                 .await?;
+        self.tell_mishaps(reporter);
         if old.as_ref() != Some(&locked.lock) {
             write_atomically(&self.lock_file, locked.lock.to_text().as_bytes())
                 .doing(|| format!("writing the lock {name}"))?;

@@ -1,13 +1,10 @@
 //! Layers: from trees to blobs.
 
 use std::collections::BTreeMap;
-use std::io;
-
-use treelay_layers::Contents as _;
 use treelay_layers::encode::{Codec, EncodeError};
 use treelay_recipes::Digest;
 
-use super::layers::{BuiltLayer, Layers};
+use super::layers::Layers;
 use super::{ExecError, Workshop};
 use crate::sources::{Everything, Sources};
 use crate::store::LayerBlob;
@@ -43,7 +40,14 @@ impl Workshop<'_> {
             self.observer.begin(&task);
             let encoded = self.store.encode(&tree, &contents, codec, self.jobs);
             self.observer.end(&task);
-            let blob = encoded.map_err(|source| self.damaged(layer, &tree, source, sources))?;
+            let blob = encoded.map_err(|source| {
+                let reads =
+                    matches!(&source, EncodeError::Read { .. } | EncodeError::Changed { .. });
+                if reads && self.mend_layer(layer, &tree, sources) {
+                    return ExecError::Damaged { what: format!("content of layer {}", layer.name) };
+                }
+                ExecError::Encode { layer: layer.name.clone(), source }
+            })?;
             new.push((layer.tree, codec, blob));
             blobs.insert(layer.tree, (blob, false));
         }
@@ -51,31 +55,5 @@ impl Workshop<'_> {
             self.store.remember_blobs(&new).map_err(ExecError::store("remembering layers"))?;
         }
         Ok(blobs)
-    }
-
-    /// Tells a store that is damaged from anything else, and forgets what is damaged.
-    fn damaged(
-        &self,
-        layer: &BuiltLayer,
-        tree: &treelay_layers::Tree,
-        error: EncodeError,
-        sources: &Sources,
-    ) -> ExecError {
-        let path = match &error {
-            EncodeError::Read { path, .. } | EncodeError::Changed { path, .. } => path.clone(),
-            _ => return ExecError::Encode { layer: layer.name.clone(), source: error },
-        };
-        let content = tree.get(path.as_str()).and_then(|entry| entry.file());
-        let local = content.is_some_and(|(digest, size)| {
-            !matches!(sources.open(digest, size), Err(e) if e.kind() == io::ErrorKind::NotFound)
-        });
-        match content {
-            Some((digest, _)) if !local => {
-                self.store.forget_object(digest);
-                self.store.forget_product("layer-tree", &layer.key);
-                ExecError::Damaged { what: format!("the content of /{path}") }
-            }
-            _ => ExecError::Encode { layer: layer.name.clone(), source: error },
-        }
     }
 }

@@ -134,6 +134,12 @@ impl<'a> Workshop<'a> {
     /// The tree of a layer that the store remembers.
     fn remembered(&self, planned: &PlannedLayer) -> Option<Digest> {
         let tree = self.store.product("layer-tree", &planned.key)?;
+        for need in &planned.needs {
+            // In use as long as the layer is, so that a layer that changes finds it unpacked.
+            if let PlannedNeed::Input { identity, .. } = need {
+                self.store.has_tree(identity);
+            }
+        }
         self.store.has_tree(&tree).then_some(tree)
     }
 
@@ -155,7 +161,8 @@ impl<'a> Workshop<'a> {
                 inputs.push(self.input_tree(recipe, locked, sources).await?);
             }
         }
-        let mut inputs = inputs.iter();
+        let given_trees = inputs;
+        let mut inputs = given_trees.iter();
         let layer = recipe.layers.get(planned.index);
         let Some(kind) = layer.and_then(|layer| layer.kind()).map(kinds::of) else {
             return Err(failed(kinds::KindError::NotGiven { at: 0 }));
@@ -177,7 +184,14 @@ impl<'a> Workshop<'a> {
         let contents = Everything { sources, store: self.store };
         let given = Given { items: &items, contents: &contents };
         let mut sink = StoreSink::new(self.store);
-        let tree = kind.tree(planned.arch, &given, &mut sink).map_err(failed)?;
+        let tree = kind.tree(planned.arch, &given, &mut sink).map_err(|source| {
+            // What it read may have been damaged.
+            let mend = |mended, tree| self.mend_contents(tree, sources) || mended;
+            match given_trees.iter().fold(false, mend) {
+                true => ExecError::Damaged { what: format!("an input of layer {}", planned.name) },
+                false => failed(source),
+            }
+        })?;
         let digest = self.keep_tree(&tree)?;
         self.store
             .put_product("layer-tree", &planned.key, &digest)

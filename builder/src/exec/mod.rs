@@ -7,6 +7,7 @@ mod encode;
 mod inputs;
 mod layers;
 mod lock;
+mod mend;
 mod share;
 
 use std::io;

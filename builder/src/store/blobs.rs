@@ -1,7 +1,7 @@
 //! Layer blobs, by their SHA-256, and the record of what a tree became.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write as _};
+use std::fs;
+use std::io::{self, BufWriter};
 use std::path::PathBuf;
 
 use treelay_layers::encode::{self, Codec, EncodeError};
@@ -13,6 +13,7 @@ use super::{LayerBlob, Store, persist};
 impl Store {
     /// The blob that the tree with `digest` became under `codec`, if the store still has it.
     pub fn layer_blob(&self, tree: &Digest, codec: Codec) -> Option<LayerBlob> {
+        // Marked as used, and with it the blob.
         let blob: LayerBlob = self.product("layer-blob", &blob_key(tree, codec))?;
         let file = fs::metadata(self.path("blobs", &blob.digest)).ok()?;
         (file.len() == blob.size).then_some(blob)
@@ -23,10 +24,9 @@ impl Store {
         Some(self.path("blobs", digest)).filter(|path| path.exists())
     }
 
-    /// Removes a blob that turned out to be damaged.
-    pub fn forget_blob(&self, digest: &Digest) {
-        // Another process may have done it.
-        let _ = fs::remove_file(self.path("blobs", digest));
+    /// Reads a blob whole; removes it, and says so, unless it is what its name says.
+    pub fn check_blob(&self, digest: &Digest) -> bool {
+        self.check_bytes("blobs", digest)
     }
 
     /// Encodes `tree` and keeps the blob; the record of it is written by
@@ -65,12 +65,6 @@ impl Store {
         blobs.iter().try_for_each(|(tree, codec, blob)| {
             self.put_product("layer-blob", &blob_key(tree, *codec), blob)
         })
-    }
-
-    /// Appends `bytes` to the end of a file of the store, for indexes that only grow.
-    pub(super) fn append(&self, path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file: File = File::options().create(true).append(true).open(path)?;
-        file.write_all(bytes)
     }
 }
 

@@ -6,36 +6,53 @@
 //! blobs/ab/cd…       layer blobs, by their SHA-256
 //! frames/ab/cd…      compressed frames, by entries and codec
 //! products/KIND/…    small records: what a thing became, by the digest of what it was made from
+//! stats/             digests of local files, by their stat results
+//! ostree-objects     the OSTree objects that files became
 //! quarantine/        rejected downloads, size-limited
 //! tmp/               files on their way; leftovers of killed runs are removed when old
+//! runs/, lock        who is at work with the store
 //! ```
 //!
 //! Every file is written to `tmp/` and renamed when complete. Nothing is synced: all of it can be made
-//! again, and all of it is checked when it is used (contents, trees and blobs against their digest,
-//! frames against their own sums), so what a power loss tore is found then and made anew. Outputs,
-//! which cannot be made again by whoever has them, are synced. Several processes may use one store at
-//! once: files are immutable and named by what is in them, so whoever comes second replaces equal
-//! bytes with equal bytes.
+//! again, and all of it is checked when it is used, so what a power loss tore is found then and made
+//! anew. Outputs, which cannot be made again by whoever has them, are synced. Several processes may
+//! use one store at once: files are immutable and named by what is in them, so whoever comes second
+//! replaces equal bytes with equal bytes.
+//!
+//! *Damage.* Whoever reads a content or blob hashes it again; trees, records and frames carry or are
+//! their own sums. What is damaged is removed where it is found, made anew as what was never there,
+//! and told ([`Store::mishaps`]). [`Store::check`] looks at everything at once.
+//!
+//! *Use.* A file's modification time is when it was last used; [`Store::gc`] removes what was not
+//! used for long, and never what a process uses that is at work ([`Store::begin`]).
 
 mod blobs;
+mod check;
 mod frames;
+mod gc;
 mod objects;
 mod products;
+mod runs;
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use treelay_layers::Tree;
 use treelay_recipes::Digest;
 
+pub use check::{CheckReport, Problem};
+pub use gc::{GcReport, Limits, Tally};
 pub use objects::StoreSink;
 pub use products::{LayerBlob, ObjectIndex};
 
 /// A store directory.
 pub struct Store {
     root: PathBuf,
+    run: Option<runs::Run>,
+    mishaps: Mutex<Vec<String>>,
 }
 
 /// Why the store could not be used.
@@ -60,7 +77,7 @@ impl Store {
     /// # Errors
     /// [`StoreFailure`] where it cannot be made, or something else is there.
     pub fn open(root: &Path) -> Result<Self, StoreFailure> {
-        let store = Self { root: root.to_owned() };
+        let store = Self { root: root.to_owned(), run: None, mishaps: Mutex::default() };
         let opened = store.is_marked().and_then(|marked| {
             if !marked {
                 store.start()?;
@@ -130,7 +147,7 @@ impl Store {
         let text = tree.to_text();
         let digest = Digest::of(&text);
         let path = self.path("trees", &digest);
-        if !path.exists() {
+        if !self.mark(&path) {
             self.write_new(&path, text.as_bytes())?;
         }
         Ok(digest)
@@ -138,24 +155,46 @@ impl Store {
 
     /// The tree with this digest, if it is there and whole.
     pub fn tree(&self, digest: &Digest) -> Option<Tree> {
-        let text = fs::read_to_string(self.path("trees", digest)).ok()?;
-        if Digest::of(&text) != *digest {
-            // Torn by a crash or damaged: it will be made again.
-            let _ = fs::remove_file(self.path("trees", digest));
+        let path = self.path("trees", digest);
+        if !self.mark(&path) {
             return None;
         }
-        Tree::from_text(&text).ok()
+        let text = fs::read(&path).ok()?;
+        if Digest::of(&text) != *digest {
+            self.damaged(&path);
+            return None;
+        }
+        Tree::from_text(std::str::from_utf8(&text).ok()?).ok()
     }
 
     /// Whether the tree is there, without reading it.
     pub fn has_tree(&self, digest: &Digest) -> bool {
-        self.path("trees", digest).exists()
+        self.mark(&self.path("trees", digest))
+    }
+
+    /// Where the cache of stat results of that name is, or will be.
+    pub fn stats(&self, name: &str) -> PathBuf {
+        let path = self.root.join("stats").join(name);
+        self.mark(&path);
+        path
+    }
+
+    /// What was found damaged since this was last asked; it is removed already.
+    pub fn mishaps(&self) -> Vec<String> {
+        std::mem::take(&mut self.mishaps.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Removes a file that is damaged. It is made anew as if it had never been there.
+    fn damaged(&self, path: &Path) {
+        // Another process may have done it.
+        let _ = fs::remove_file(path);
+        let shown = path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
+        self.mishaps.lock().unwrap_or_else(PoisonError::into_inner).push(shown);
     }
 
     /// `room/ab/cdef…`
     fn path(&self, room: &str, digest: &Digest) -> PathBuf {
-        let hex = digest.hex();
-        self.root.join(room).join(&hex[..2]).join(&hex[2..])
+        place(&self.root, room, digest)
     }
 
     /// A temporary file that disappears unless it is persisted.
@@ -169,6 +208,18 @@ impl Store {
         file.write_all(bytes)?;
         persist(file, path)
     }
+}
+
+fn place(root: &Path, room: &str, digest: &Digest) -> PathBuf {
+    let hex = digest.hex();
+    root.join(room).join(&hex[..2]).join(&hex[2..])
+}
+
+/// The digest that a file is named by.
+fn hex_of(path: &Path) -> Option<Digest> {
+    let start = path.parent()?.file_name()?.to_str()?;
+    let rest = path.file_stem()?.to_str()?;
+    Digest::from_hex(&format!("{start}{rest}")).ok()
 }
 
 /// Renames a complete temporary file to where it belongs.

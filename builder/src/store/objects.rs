@@ -1,13 +1,13 @@
 //! Objects: file contents and fetched files, by their SHA-256.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use treelay_layers::{ContentSink, Contents};
-use treelay_recipes::{Digest, Hasher};
+use treelay_recipes::{Digest, Hasher, HashingReader};
 
-use super::{Store, persist};
+use super::{Store, persist, place};
 use crate::fetch::{BlobSink, BlobWriter};
 
 /// Contents up to this size are hashed before anything is written, so that what is there already
@@ -21,23 +21,44 @@ const QUARANTINE: u64 = 512 << 20;
 impl Store {
     /// Where the object is, if it is there.
     pub fn object(&self, digest: &Digest) -> Option<PathBuf> {
-        Some(self.path("objects", digest)).filter(|path| path.exists())
+        Some(self.path("objects", digest)).filter(|path| self.mark(path))
     }
 
-    /// Removes an object that turned out to be damaged.
-    pub fn forget_object(&self, digest: &Digest) {
-        // Another process may have done it.
-        let _ = std::fs::remove_file(self.path("objects", digest));
+    /// Reads an object whole; removes it, and says so, unless it is what its name says.
+    pub fn check_object(&self, digest: &Digest) -> bool {
+        self.check_bytes("objects", digest)
+    }
+
+    /// As its name says and there.
+    pub(super) fn check_bytes(&self, room: &str, digest: &Digest) -> bool {
+        let path = self.path(room, digest);
+        match hash_file(&path) {
+            Ok(found) if found == *digest => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            _ => {
+                self.damaged(&path);
+                false
+            }
+        }
     }
 
     fn put_small(&self, bytes: &[u8]) -> io::Result<Digest> {
         let digest = Digest::of(bytes);
         let path = self.path("objects", &digest);
-        let there = std::fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64);
-        if !there {
+        if !self.has_small(&path, bytes) {
             self.write_new(&path, bytes)?;
         }
         Ok(digest)
+    }
+
+    /// Whether the object is there and whole. Contents are put again only where something is
+    /// missing or damaged, so what an earlier run left is compared.
+    fn has_small(&self, path: &Path, bytes: &[u8]) -> bool {
+        let Ok(there) = fs::metadata(path) else { return false };
+        let whole = there.len() == bytes.len() as u64
+            && (there.modified().is_ok_and(|used| self.is_ours(used))
+                || fs::read(path).is_ok_and(|found| found == bytes));
+        whole && self.mark(path)
     }
 }
 
@@ -107,8 +128,7 @@ impl BlobWriter for Incoming {
     }
 
     fn finish(self: Box<Self>, digest: &Digest, _size: u64) -> io::Result<()> {
-        let store = Store { root: self.root };
-        persist(self.file, &store.path("objects", digest))
+        persist(self.file, &place(&self.root, "objects", digest))
     }
 
     fn reject(self: Box<Self>, actual: &Digest) {
@@ -119,6 +139,14 @@ impl BlobWriter for Incoming {
             let _ = self.file.persist(folder.join(actual.hex()));
         }
     }
+}
+
+/// The SHA-256 of a file.
+pub(super) fn hash_file(path: &Path) -> io::Result<Digest> {
+    let mut reader = HashingReader::new(File::open(path)?);
+    let mut buffer = vec![0; CHUNK];
+    while reader.read(&mut buffer)? > 0 {}
+    Ok(reader.finish().0)
 }
 
 /// Bytes in a flat folder.

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use treelay_recipes::{Arch, Digest, Lock};
+use treelay_recipes::{Arch, Digest};
 use treelay_signing::SecretKey;
 
+use super::make::{Made, Maker};
 use crate::cli::args::{BuildArgs, KeyArgs};
 use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
@@ -15,7 +16,7 @@ use crate::cli::report::{BuildReport, Phases};
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest, for_arch};
-use crate::exec::{Blobs, ExecError, Layers, Workshop};
+use crate::exec::Layers;
 use crate::image_store::layout::Layout;
 use crate::image_store::{ImageRef, is_tag};
 use crate::ostree_repo::Repository;
@@ -46,64 +47,37 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
     let workshop = workspace.workshop(&session.reporter);
     let wants_image = |dest: &&Dest| matches!(dest, Dest::Oci { .. } | Dest::Docker { .. });
     let encode = args.output.is_empty() || args.output.iter().any(|dest| wants_image(&dest));
-    let mut made = make(&workspace, &workshop, &plan, &lock, encode, &mut phases).await;
-    if let Err(ExecError::Damaged { what }) = &made {
-        session.reporter.say(&format!("{what} was damaged in the store; making it anew"));
-        made = make(&workspace, &workshop, &plan, &lock, encode, &mut phases).await;
-    }
-    let (layers, blobs) = made?;
+    let mut maker = Maker::new(&workspace, &workshop, &plan, &lock, encode);
+    let mut made = maker.make(&mut phases).await?;
 
     let mut build = Build {
         session,
         workspace: &workspace,
         plan: &plan,
-        layers: &layers,
         keys: &keys,
         args: &args,
         report: BuildReport::new(&workspace.recipe, &args.recipe.recipe, &plan),
     };
-    if let Some(blobs) = blobs {
-        let image = BuiltImage::new(&plan, &layers, &blobs)?;
-        build.report.image(&plan, &image, &layers, &blobs);
-        for dest in args.output.iter().filter(wants_image) {
-            build.write_image(dest, &image).await?;
-        }
-        phases.end("images");
+    if let Some((image, blobs)) = &made.image {
+        build.report.image(&plan, image, &made.layers, blobs);
     }
-    for dest in &args.output {
-        match dest {
-            Dest::Ostree { repo, reference } => {
-                build.write_commits(dest, repo.clone(), reference.as_deref())?;
-                phases.end("commits");
+    let others = args.output.iter().filter(|dest| !wants_image(dest));
+    for dest in args.output.iter().filter(wants_image).chain(others) {
+        while let Err(failure) = build.write(dest, &made).await {
+            if !maker.mend(&failure, &made) {
+                return Err(failure);
             }
-            Dest::Tree { dir } => {
-                build.write_tree(dest, dir.clone())?;
-                phases.end("tree");
-            }
-            _ => {}
+            made = maker.make(&mut phases).await?;
         }
+        phases.end(match dest {
+            Dest::Ostree { .. } => "commits",
+            Dest::Tree { .. } => "tree",
+            Dest::Oci { .. } | Dest::Docker { .. } => "images",
+        });
     }
+    workspace.tell_mishaps(&*session.reporter);
     let report = build.report.finish(phases, started.elapsed());
     if args.json { session.print_json(&report) } else { session.print(&report.text()) }
-}
-
-/// Trees, and where images are wanted their layers' blobs.
-async fn make<'a>(
-    workspace: &'a Workspace,
-    workshop: &Workshop<'a>,
-    plan: &Plan,
-    lock: &Lock,
-    encode: bool,
-    phases: &mut Phases,
-) -> std::result::Result<(Layers<'a>, Option<Blobs>), ExecError> {
-    let layers = workshop.make_layers(plan, &workspace.expanded, lock, &workspace.sources).await?;
-    phases.end("layers");
-    if !encode {
-        return Ok((layers, None));
-    }
-    let blobs = workshop.encode_layers(&layers, plan.codec(), &workspace.sources)?;
-    phases.end("encode");
-    Ok((layers, Some(blobs)))
 }
 
 /// Refuses what could only fail after the work is done.
@@ -188,13 +162,26 @@ struct Build<'a> {
     session: &'a Session,
     workspace: &'a Workspace,
     plan: &'a Plan,
-    layers: &'a Layers<'a>,
     keys: &'a [SecretKey],
     args: &'a BuildArgs,
     report: BuildReport,
 }
 
 impl Build<'_> {
+    async fn write(&mut self, dest: &Dest, made: &Made<'_>) -> Result<()> {
+        match (dest, &made.image) {
+            (Dest::Ostree { repo, reference }, _) => {
+                self.write_commits(dest, repo.clone(), reference.as_deref(), &made.layers)
+            }
+            (Dest::Tree { dir }, _) => self.write_tree(dest, dir.clone(), &made.layers),
+            (Dest::Oci { .. } | Dest::Docker { .. }, Some((image, _))) => {
+                self.write_image(dest, image).await
+            }
+            // Images are always made where a destination wants them.
+            (Dest::Oci { .. } | Dest::Docker { .. }, None) => Ok(()),
+        }
+    }
+
     async fn write_image(&mut self, dest: &Dest, image: &BuiltImage) -> Result<()> {
         let registries = self.session.around.registries(self.args.registry.plain_http);
         let place = images(self.session, &registries, dest, Access::Write)?;
@@ -225,7 +212,13 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn write_commits(&mut self, dest: &Dest, repo: PathBuf, refname: Option<&str>) -> Result<()> {
+    fn write_commits(
+        &mut self,
+        dest: &Dest,
+        repo: PathBuf,
+        refname: Option<&str>,
+        layers: &Layers<'_>,
+    ) -> Result<()> {
         let path = self.session.around.current_dir.join(repo);
         let opening = || format!("opening {dest}");
         let repository = Repository::open_or_create(&path).doing(opening)?;
@@ -241,23 +234,16 @@ impl Build<'_> {
             }
             Ok(())
         };
-        let written = commits::write(
-            &repository,
-            refname,
-            &workshop,
-            self.plan,
-            self.layers,
-            sources,
-            &mut sign,
-        )
-        .doing(|| format!("writing {dest}"))?;
+        let written =
+            commits::write(&repository, refname, &workshop, self.plan, layers, sources, &mut sign)
+                .doing(|| format!("writing {dest}"))?;
         self.report.committed(dest, &repository, &written);
         Ok(())
     }
 
-    fn write_tree(&mut self, dest: &Dest, dir: PathBuf) -> Result<()> {
+    fn write_tree(&mut self, dest: &Dest, dir: PathBuf, layers: &Layers<'_>) -> Result<()> {
         let arch = self.plan.arches[0];
-        let tree = self.layers.merged_tree(arch)?;
+        let tree = layers.merged_tree(arch)?;
         let contents = crate::sources::Everything {
             sources: &self.workspace.sources,
             store: &self.workspace.store,

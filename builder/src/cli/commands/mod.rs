@@ -2,11 +2,14 @@
 
 mod build;
 mod copy;
+mod gc;
 mod inspect;
 mod key;
 mod lock;
+mod make;
 mod plan;
 mod sign;
+mod store;
 mod texts;
 mod verify;
 
@@ -27,6 +30,8 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Copy(args) => copy::run(session, args).await,
         Command::Inspect(args) => inspect::run(session, args).await,
         Command::Key(args) => key::run(session, args),
+        Command::Gc(args) => gc::run(session, &args),
+        Command::Store(command) => store::run(session, &command),
         Command::Schema => texts::schema(session),
         Command::Completions { shell } => texts::completions(session, shell),
         Command::Man => texts::man(session),
