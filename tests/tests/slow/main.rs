@@ -2,7 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../store/crash.rs"]
+mod crash;
 mod ed25519;
 mod fixture;
 mod harness;
+#[path = "../store/recipe.rs"]
+mod recipe;
 mod spki;
+
+#[test]
+fn builds_that_are_killed_leave_nothing_that_is_wrong() {
+    crash::at_moments(200);
+}
