@@ -15,8 +15,13 @@ impl Store {
     pub fn layer_blob(&self, tree: &Digest, codec: Codec) -> Option<LayerBlob> {
         // Marked as used, and with it the blob.
         let blob: LayerBlob = self.product("layer-blob", &blob_key(tree, codec))?;
-        let file = fs::metadata(self.path("blobs", &blob.digest)).ok()?;
-        (file.len() == blob.size).then_some(blob)
+        let path = self.path("blobs", &blob.digest);
+        let there = fs::metadata(&path).ok()?.len();
+        if there != blob.size {
+            self.damaged(&path);
+            return None;
+        }
+        Some(blob)
     }
 
     /// Where a blob is, if it is there.

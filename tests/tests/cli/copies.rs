@@ -11,7 +11,7 @@ fn a_copy_is_the_same_with_its_signatures() {
         &env.treelay(["copy", "oci:out", "oci:copy"]).ok(),
         r#"
 sha256:[SHA256]
-11 blobs copied (2.94 KiB), 0 there already; 3 of 3 manifests have signatures
+11 blobs copied ([SIZE]), 0 there already; 3 of 3 manifests have signatures
 "#,
     );
     assert_eq!(listing(&env.path("copy/blobs")), listing(&env.path("out/blobs")));

@@ -51,7 +51,7 @@ pub fn build(env: &Env, args: &[&str]) -> Value {
     env.treelay(["build", "small.yaml", "--json"]).args(args).ok().json()
 }
 
-/// A text with what differs from run to run replaced: folders, digests, seconds.
+/// A text with what differs from run to run replaced: folders, digests, sizes, seconds.
 pub fn settle(env: &Env, text: &str) -> String {
     let text = env.normalise(text);
     let mut out = String::new();
@@ -68,10 +68,34 @@ pub fn settle(env: &Env, text: &str) -> String {
         rest = &rest[taken..];
     }
     let lines = out.lines().map(|line| match line.strip_suffix(" s") {
-        Some(number) if number.parse::<f64>().is_ok() => "[T] s",
-        _ => line,
+        Some(number) if number.parse::<f64>().is_ok() => "[T] s\n".to_owned(),
+        _ => without_sizes(line) + "\n",
     });
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.collect()
+}
+
+/// The line with every size as people read it replaced: a better compressor may come any time.
+fn without_sizes(line: &str) -> String {
+    let mut out = String::new();
+    let mut words = line.split(' ').peekable();
+    while let Some(word) = words.next() {
+        let number = word.trim_start_matches('(');
+        let unit = words.peek().map_or("", |unit| unit.trim_end_matches([')', ',', ';']));
+        if number.parse::<f64>().is_ok() && ["B", "KiB", "MiB"].contains(&unit) {
+            let after = words.next().unwrap_or_default().trim_start_matches(unit);
+            // Columns are padded by what the size is short of them.
+            let padded = out.trim_end_matches(' ').len();
+            out.truncate(padded);
+            let before = if out.is_empty() { "" } else { " " };
+            let bracket = &word[..word.len() - number.len()];
+            out.push_str(&format!("{before}{bracket}[SIZE]{after} "));
+        } else {
+            out.push_str(word);
+            out.push(' ');
+        }
+    }
+    out.pop();
+    out
 }
 
 /// Asserts what a program said on standard output; the expected text begins on a line of its own.

@@ -108,7 +108,7 @@ good: treelay/small/x86_64 [SHA256] (13 objects)
         r#"
 treelay/small/x86_64 [SHA256]
   small 1.0, 2023-11-14T22:13:20Z
-  5 files, 6 directories, 32 B
+  5 files, 6 directories, [SIZE]
   content [SHA256]
   ostree.architecture: x86_64
   ostree.ref-binding: ['treelay/small/x86_64']

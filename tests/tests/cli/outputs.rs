@@ -15,12 +15,12 @@ fn a_build_tells_what_is_new_and_a_second_one_that_nothing_is() {
         r#"
 small 1.0
 amd64    sha256:[SHA256]
-  settings       [SHORT]       213 B  new
-  data           [SHORT]       259 B  new
+  settings       [SHORT] [SIZE]  new
+  data           [SHORT] [SIZE]  new
 arm64    sha256:[SHA256]
-  settings       [SHORT]       213 B  new
-  data           [SHORT]       259 B  shared
-oci:out: 1.0 is sha256:[SHA256]; 5 blobs written (1.55 KiB), 0 there already
+  settings       [SHORT] [SIZE]  new
+  data           [SHORT] [SIZE]  shared
+oci:out: 1.0 is sha256:[SHA256]; 5 blobs written ([SIZE]), 0 there already
 ostree:repo (archive):
   treelay/small/x86_64 is [SHA256]; new, 4 objects made, 0 there already
   treelay/small/aarch64 is [SHA256]; new, 1 object made, 3 there already
@@ -33,12 +33,12 @@ ostree:repo (archive):
         r#"
 small 1.0
 amd64    sha256:[SHA256]
-  settings       [SHORT]       213 B  unchanged
-  data           [SHORT]       259 B  unchanged
+  settings       [SHORT] [SIZE]  unchanged
+  data           [SHORT] [SIZE]  unchanged
 arm64    sha256:[SHA256]
-  settings       [SHORT]       213 B  unchanged
-  data           [SHORT]       259 B  shared
-oci:out: 1.0 is sha256:[SHA256]; 0 blobs written (0 B), 5 there already
+  settings       [SHORT] [SIZE]  unchanged
+  data           [SHORT] [SIZE]  shared
+oci:out: 1.0 is sha256:[SHA256]; 0 blobs written ([SIZE]), 5 there already
 ostree:repo (archive):
   treelay/small/x86_64 is [SHA256]; unchanged
   treelay/small/aarch64 is [SHA256]; unchanged
@@ -155,10 +155,10 @@ commit treelay/small/aarch64
         r#"
 plan sha256:[SHA256] of small 1.0
 epoch 1700000000 (2023-11-14T22:13:20Z)
-layer settings for amd64 (files): there, 213 B
-layer data for amd64 (directory): there, 259 B
+layer settings for amd64 (files): there, [SIZE]
+layer data for amd64 (directory): there, [SIZE]
   directory data [SHORT]
-layer settings for arm64 (files): there, 213 B
+layer settings for arm64 (files): there, [SIZE]
 layer data for arm64 (directory): the same as on another arch
   directory data [SHORT]
 commit treelay/small/x86_64
@@ -177,15 +177,15 @@ fn inspections_show_images_and_commits() {
         r#"
 sha256:[SHA256] application/vnd.oci.image.index.v1+json
 linux/amd64 sha256:[SHA256], 2023-11-14T22:13:20Z, not signed
-  [SHORT]       213 B  treelay layer settings (files)
-  [SHORT]       259 B  treelay layer data (directory), shared
+  [SHORT] [SIZE]  treelay layer settings (files)
+  [SHORT] [SIZE]  treelay layer data (directory), shared
 linux/arm64/v8 sha256:[SHA256], 2023-11-14T22:13:20Z, not signed
-  [SHORT]       213 B  treelay layer settings (files)
-  [SHORT]       259 B  treelay layer data (directory), shared
+  [SHORT] [SIZE]  treelay layer settings (files)
+  [SHORT] [SIZE]  treelay layer data (directory), shared
 org.opencontainers.image.created: 2023-11-14T22:13:20Z
 org.opencontainers.image.title: small
 org.opencontainers.image.version: 1.0
-685 B in all
+[SIZE] in all
 "#,
     );
     prints(
@@ -194,7 +194,7 @@ org.opencontainers.image.version: 1.0
         r#"
 treelay/small/x86_64 [SHA256]
   small 1.0, 2023-11-14T22:13:20Z
-  5 files, 6 directories, 32 B
+  5 files, 6 directories, [SIZE]
   content [SHA256]
   ostree.architecture: x86_64
   ostree.ref-binding: ['treelay/small/x86_64']

@@ -38,7 +38,7 @@ pub fn at_moments(count: u64) {
         let before = files_now(env.dir());
         let mut child = signed(&OUTPUTS).spawn();
         // By what was done, not by the clock: a slow machine is killed as far into it as a fast one.
-        let moment = before + random.below(all - before + 1);
+        let moment = before + random.below(all.saturating_sub(before) + 1);
         let more = random.below(2000);
         while files_now(env.dir()) < moment && child.try_wait().unwrap().is_none() {}
         (0..more).for_each(|_| std::thread::yield_now());
