@@ -117,10 +117,21 @@ impl Repository {
     /// The detached metadata, by key; empty where there are none.
     pub(super) fn detached(&self, commit: &Digest) -> Result<BTreeMap<String, Variant>> {
         let metadata = self
-            .repo
-            .read_commit_detached_metadata(&commit.hex(), NONE)
+            .detached_variant(commit)
             .doing(|| format!("reading the signatures of commit {}", commit.hex()))?;
         Ok(metadata.map(|metadata| dictionary(&metadata)).unwrap_or_default())
+    }
+
+    /// The detached metadata as they are stored, which no checksum covers. libostree takes what is
+    /// in a repository for well formed and would say so of anything; these are looked at.
+    pub(super) fn detached_variant(
+        &self,
+        commit: &Digest,
+    ) -> std::result::Result<Option<Variant>, glib::Error> {
+        let metadata = self.repo.read_commit_detached_metadata(&commit.hex(), NONE)?;
+        let unchecked =
+            |it: Variant| Variant::from_bytes_with_type(&it.data_as_bytes(), it.type_());
+        Ok(metadata.map(unchecked))
     }
 }
 

@@ -12,7 +12,7 @@ use treelay_signing::{PublicKey, Signature, Subject, Verdict, schemes};
 
 use super::error::{Doing, Result};
 use super::sign::{GPG_KEY, dictionary, signatures};
-use super::{NONE, Repository, gpg, integrity, objects, run};
+use super::{Repository, gpg, integrity, objects, run};
 
 /// Whose signatures are trusted.
 #[derive(Clone, Copy, Default)]
@@ -174,13 +174,7 @@ impl Repository {
         report: &mut CommitReport,
     ) -> Result<()> {
         let checksum = report.checksum;
-        let detached = self.repo.read_commit_detached_metadata(&checksum.hex(), NONE);
-        // libostree declares the file trusted, and of trusted bytes GLib takes the normal form for
-        // granted. A byte between key and value could then be anything.
-        let detached = detached.map(|metadata| {
-            metadata.map(|it| Variant::from_bytes_with_type(&it.data_as_bytes(), it.type_()))
-        });
-        let detached = match detached {
+        let detached = match self.detached_variant(&checksum) {
             Ok(None) => Default::default(),
             Ok(Some(metadata)) if metadata.is_normal_form() => dictionary(&metadata),
             Ok(Some(_)) => {

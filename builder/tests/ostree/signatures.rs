@@ -105,10 +105,15 @@ fn every_damaged_object_is_named() {
             let path = fixture.path().join("objects").join(&object);
             // In bare-user repositories a link is a file that holds its target.
             let good = std::fs::read(&path).unwrap();
-            for at in [0, good.len() / 2, good.len().saturating_sub(1)] {
-                if good.is_empty() {
-                    continue;
-                }
+            if good.is_empty() {
+                continue;
+            }
+            // What no checksum covers is looked at byte by byte.
+            let places = match object.ends_with("commitmeta") {
+                true => (0..good.len()).collect(),
+                false => vec![0, good.len() / 2, good.len() - 1],
+            };
+            for at in places {
                 let mut patched = good.clone();
                 patched[at] ^= 0x20;
                 replace(&path, &patched);
