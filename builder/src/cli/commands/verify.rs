@@ -11,7 +11,7 @@ use crate::cli::places::images;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
 use crate::ostree_repo::{CommitSignature, Repository, SignatureVerdict, Trust};
-use crate::sign::{ImageReport, Judgement, VerifyOptions, verify_image};
+use crate::sign::{ImageReport, Judgement, Refusal, SubjectReport, VerifyOptions, verify_image};
 
 pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
     if args.key.is_empty() && args.gpg_keyring.is_none() {
@@ -96,7 +96,14 @@ async fn image(session: &Session, args: &VerifyArgs, keys: &[PublicKey]) -> Resu
     } else {
         session.print(&image_text(&report))?;
     }
-    refuse(args, good)
+    let other_name =
+        |subject: &SubjectReport| matches!(subject.refusal, Some(Refusal::OtherReference { .. }));
+    match refuse(args, good) {
+        // cosign, for one, names the repository alone, which default policies of hosts refuse too.
+        Err(failure) if report.subjects.iter().any(other_name) => Err(failure
+            .hinted("--signed-as REPOSITORY takes signatures under any name in that repository")),
+        result => result,
+    }
 }
 
 fn refuse(args: &VerifyArgs, good: bool) -> Result<()> {
