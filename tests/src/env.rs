@@ -1,8 +1,9 @@
 //! A sealed environment: programs in it see nothing of the machine's user, and leave nothing.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,7 +34,17 @@ const REGISTRIES: &str = "home/.config/containers/registries.conf";
 #[derive(Debug)]
 pub struct Env {
     dir: TempDir,
+    /// Removes the folder when this process is gone, where nobody drops the environment.
+    _sweeper: Option<Child>,
 }
+
+/// $1: the folder. Reading ends when the process that holds the other end of the pipe does,
+/// however it ends.
+const SWEEP: &str = r#"
+while read -r line; do :; done
+[ -d "$1/gnupg" ] && GNUPGHOME="$1/gnupg" gpgconf --kill all
+rm -rf -- "$1"
+"#;
 
 impl Default for Env {
     fn default() -> Self {
@@ -53,7 +64,7 @@ impl Env {
         // Not /tmp: that may be memory, without the xattrs that OSTree and podman need.
         let above = std::env::var_os("TMPDIR").map_or_else(|| "/var/tmp".into(), PathBuf::from);
         let dir = folder_in(&above);
-        let env = Self { dir };
+        let env = Self { dir, _sweeper: None };
         for folder in [
             "work",
             "tmp",
@@ -68,6 +79,21 @@ impl Env {
             fs::DirBuilder::new().mode(0o700).create(env.dir().join(private)).unwrap();
         }
         env.write_container_settings();
+        env
+    }
+
+    /// One that several tests of a program share. It lives in a static, which is never dropped, so
+    /// it is removed by a process of its own when this one has ended.
+    ///
+    /// # Panics
+    /// When the folder cannot be made.
+    pub fn for_all_tests() -> Self {
+        let mut env = Self::new();
+        let mut sweep = env.command("/bin/sh");
+        // Not the terminal's Ctrl-C: that is when there is something to remove.
+        sweep.args(["-c", SWEEP, "sh"]).arg(env.dir()).current_dir("/").process_group(0);
+        sweep.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        env._sweeper = Some(sweep.spawn().unwrap());
         env
     }
 

@@ -307,6 +307,13 @@ mod tests {
     }
 
     #[test]
+    fn a_program_inside_another_keeps_its_variables_and_folder() {
+        let run = Run::new(Command::new("/bin/pwd")).env("A", "a b").current_dir("/usr");
+        let run = run.inside("/bin/sh", &["-c", "echo $A; exec \"$0\""]);
+        assert_eq!(run.ok().out(), "a b\n/usr\n");
+    }
+
+    #[test]
     fn the_shell_sets_up_and_then_is_the_program() {
         let run = Run::new(Command::new("/bin/sh")).env("A", "a b").args(["-c", "umask; echo $A"]);
         assert_eq!(run.after_shell("umask 027").ok().out(), "0027\na b\n");
