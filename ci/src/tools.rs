@@ -47,17 +47,22 @@ pub const PROGRAMS: &[Program] = &[
     program(Tier::Real, "libcap2-bin", "getcap"),
     program(Tier::Real, "openssl", "openssl"),
     program(Tier::Real, "util-linux", "setpriv"),
+    program(Tier::Real, "util-linux", "unshare"),
     program(Tier::Host, "mmdebstrap", "mmdebstrap"),
     program(Tier::Slow, "bison", "bison"),
     program(Tier::Slow, "make", "make"),
     program(Tier::Slow, "dpkg-dev", "dpkg-source"),
 ];
 
-/// Debian packages without a program of their own: libraries to build against, certificates.
+/// Debian packages without a program of their own: libraries to build against, certificates,
+/// schemas.
 pub const LIBRARIES: &[(Tier, &str)] = &[
     (Tier::Fast, "libostree-dev"),
     (Tier::Fast, "libssl-dev"),
     (Tier::Fast, "ca-certificates"),
+    // Documents are checked against the image specification's own schemas.
+    (Tier::Real, "golang-github-opencontainers-image-spec-dev"),
+    (Tier::Real, "python3-jsonschema"),
     (Tier::Slow, "libattr1-dev"),
     (Tier::Slow, "libcap-dev"),
     (Tier::Slow, "libcurl4-openssl-dev"),

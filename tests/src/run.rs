@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn a_program_inside_another_keeps_its_variables_and_folder() {
         let run = Run::new(Command::new("/bin/pwd")).env("A", "a b").current_dir("/usr");
-        let run = run.inside("/bin/sh", &["-c", "echo $A; exec \"$0\""]);
+        let run = run.through(["/bin/sh", "-c", "echo $A; exec \"$0\""]);
         assert_eq!(run.ok().out(), "a b\n/usr\n");
     }
 

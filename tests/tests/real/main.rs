@@ -2,4 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cosign;
 mod harness;
+mod oci;
+mod ostree;
+mod registry;
+mod reproducible;
+mod runs;
+mod sdk;
+mod small;
+mod tampered;
