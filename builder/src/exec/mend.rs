@@ -44,7 +44,7 @@ impl Workshop<'_> {
         let files = tree.entries().iter().filter_map(|entry| entry.file());
         let digests: BTreeSet<_> = files.map(|(digest, _)| digest).collect();
         let kept = digests.into_iter().filter(|digest| !sources.has(digest));
-        // Each is looked at, whatever was found before.
-        kept.fold(false, |mended, digest| !self.store.check_object(digest) || mended)
+        // Counted, so that each is looked at.
+        kept.filter(|digest| !self.store.check_object(digest)).count() > 0
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use treelay::ostree_repo::{OstreeError, Repository};
+use treelay::ostree_repo::{CommitSpec, OstreeError, Repository};
 
 use crate::fixture::{Fixture, SAMPLE, spec, tree, unpack};
 
@@ -217,8 +217,23 @@ fn a_ref_that_moved_meanwhile_is_left_alone() {
     let repository = Repository::open_or_create(&fixture.path()).unwrap();
     let mut run = repository.begin(2);
     run.write_commit(&tree, &contents, &(), &spec(REF), &|_| {}).unwrap();
-    let other = fixture.commit(&tree, &contents, &spec(REF)).unwrap();
+    let version = Some("2".to_owned());
+    let other = fixture.commit(&tree, &contents, &CommitSpec { version, ..spec(REF) }).unwrap();
     assert!(matches!(run.finish(), Err(OstreeError::Moved(_))));
+    assert_eq!(repository.resolve(REF).unwrap(), other.checksum);
+    fixture.ostree(&["fsck", "--quiet"]);
+}
+
+#[test]
+fn a_ref_that_somebody_moved_to_the_same_commit_is_right() {
+    let (tree, contents) = tree(SAMPLE);
+    let fixture = Fixture::new();
+    let repository = Repository::open_or_create(&fixture.path()).unwrap();
+    let mut run = repository.begin(2);
+    let mine = run.write_commit(&tree, &contents, &(), &spec(REF), &|_| {}).unwrap();
+    let other = fixture.commit(&tree, &contents, &spec(REF)).unwrap();
+    assert_eq!(run.finish().unwrap().refs, [REF]);
+    assert_eq!(mine.checksum, other.checksum);
     assert_eq!(repository.resolve(REF).unwrap(), other.checksum);
     fixture.ostree(&["fsck", "--quiet"]);
 }
