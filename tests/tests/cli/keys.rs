@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use treelay_tests::{Env, Run};
 
-use crate::fixture::{build, prints, refused, refuses, settle, small};
+use crate::fixture::{build, prints, refused, refuses, settle, small, write_small};
 
 /// treelay with the password of the environment's keys.
 fn with_password(env: &Env, args: &[&str]) -> Run {
@@ -24,7 +24,8 @@ pub fn generate(env: &Env, name: &str, kind: &str) {
 pub fn signed() -> Env {
     static MADE: OnceLock<Env> = OnceLock::new();
     let made = MADE.get_or_init(|| {
-        let env = small();
+        let env = Env::for_all_tests();
+        write_small(&env, "");
         generate(&env, "key", "ecdsa-p256");
         generate(&env, "other", "ecdsa-p256");
         let dests = ["-o", "oci:out", "-o", "ostree:repo"];

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use treelay_tests::tamper::Random;
@@ -11,25 +12,29 @@ use treelay_tests::{Env, Run, tamper};
 use crate::fixture::listing;
 use crate::golang::{FROM_DIR, MACHINES, distribution};
 
-/// Files of a local source: enough for several folders, frames and threads.
-fn files() -> Vec<(String, Vec<u8>)> {
-    let mut random = Random(7);
-    let mut files = Vec::new();
-    for folder in 0..12 {
-        for file in 0..12 {
-            let size = random.below(if file == 0 { 60_000 } else { 900 });
-            let bytes = (0..size).map(|_| b"abcdefgh\n"[random.below(9) as usize]).collect();
-            files.push((format!("data/{folder:x}/F{file}-\u{e9}"), bytes));
+/// Files of a local source: small ones in several folders, and enough bytes for several frames, so
+/// that several threads have work. Few in number, since each is made again for every build.
+fn files() -> &'static Vec<(String, Vec<u8>)> {
+    static FILES: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let mut random = Random(7);
+        let mut files = Vec::new();
+        for folder in 0..5 {
+            for file in 0..5 {
+                let size = random.below(if file == 0 { 1_200_000 } else { 900 });
+                let bytes = (0..size).map(|_| b"abcdefgh\n"[random.below(9) as usize]).collect();
+                files.push((format!("data/{folder:x}/F{file}-\u{e9}"), bytes));
+            }
         }
-    }
-    files
+        files
+    })
 }
 
 /// Writes the recipe, its Go distributions and its data, in an order of its own.
 fn write(env: &Env, folder: &str, order: u64) {
     let layer = "  - name: data\n    directory: {source: data, prefix: /usr/share/data}\n";
     env.write(&format!("{folder}recipe.yaml"), format!("{FROM_DIR}{layer}"));
-    let mut all = files();
+    let mut all = files().clone();
     for (arch, _) in MACHINES {
         let below = |(path, bytes)| (format!("sdk/{arch}/go/{path}"), bytes);
         all.extend(distribution(arch).into_iter().map(below));
