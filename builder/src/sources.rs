@@ -4,10 +4,10 @@
 //! [`Sources`] knows their digests, through the store's cache of stat results, and opens them
 //! again when they are encoded; whoever reads them hashes them again.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use treelay_layers::kinds::{self, Globs, KindError, Need};
@@ -87,9 +87,11 @@ impl Look<'_> {
     /// Looks at everything local that the layers and `dir` inputs of a recipe name.
     ///
     /// # Errors
-    /// [`SourcesError`], with who names the path.
+    /// [`SourcesError`], with who names the path; of several, the first in the recipe's order.
     pub fn at(&self, recipes: &Expanded) -> Result<Sources, SourcesError> {
         let mut sources = Sources::default();
+        let mut wanted = Vec::new();
+        let mut dirs = Vec::new();
         for (arch, recipe) in recipes {
             for (name, input) in &recipe.inputs {
                 if let Input::GoToolchain(go) = input
@@ -97,13 +99,7 @@ impl Look<'_> {
                     && let Some(dir) = &go.dir
                 {
                     // A later source may do; whether it must is the lock's to find out.
-                    let user = format!("input {name:?}");
-                    match self.snapshot(&mut sources, dir, &user) {
-                        Err(SourcesError::Snapshot {
-                            source: SnapshotError::NotThere(_), ..
-                        }) => {}
-                        other => other?,
-                    }
+                    wanted.push(Wanted::new(self.folder, dir, format!("input {name:?}"), true));
                 }
             }
             for layer in &recipe.layers {
@@ -114,52 +110,86 @@ impl Look<'_> {
                 })?;
                 let user = format!("layer {:?}", layer.name.value);
                 for need in needs {
-                    self.need(&mut sources, &need, &user)?;
+                    match need {
+                        Need::LocalFile(path) => self.file(&mut sources, &path, &user)?,
+                        Need::LocalDir { path, exclude } => {
+                            wanted.push(Wanted::new(self.folder, &path, user.clone(), false));
+                            dirs.push((path, exclude));
+                        }
+                        _ => {}
+                    }
                 }
             }
+        }
+        self.snapshots(&mut sources, wanted)?;
+        for (path, exclude) in dirs {
+            let key = dir_key(&path, &exclude);
+            let Some(place) = sources.snapshots.get(&self.folder.join(&path.value)) else {
+                continue;
+            };
+            sources.dirs.entry(key).or_insert_with(|| {
+                let globs = Globs::new(exclude.iter().map(|text| &**text));
+                let tree = place.tree.filter(|entry| !globs.matches(entry.path.as_str()));
+                SourceDir { digest: tree.digest(), tree }
+            });
         }
         Ok(sources)
     }
 
-    fn need(&self, sources: &mut Sources, need: &Need, user: &str) -> Result<(), SourcesError> {
-        match need {
-            Need::LocalFile(path) if !sources.files.contains_key(&path.value) => {
-                let place = self.folder.join(&path.value);
-                let snapshot = snapshot_file(&place, &self.cache(&place))
-                    .map_err(|source| failed(path, user, source))?;
-                let file = SourceFile {
-                    digest: snapshot.digest,
-                    size: snapshot.size,
-                    executable: snapshot.mode & 0o100 != 0,
-                    snapshot,
-                };
-                sources.files.insert(path.value.clone(), file);
-            }
-            Need::LocalDir { path, exclude } => {
-                let key = dir_key(path, exclude);
-                if !sources.dirs.contains_key(&key) {
-                    self.snapshot(sources, path, user)?;
-                    let globs = Globs::new(exclude.iter().map(|text| &**text));
-                    if let Some(snapshot) = sources.snapshots.get(&self.folder.join(&path.value)) {
-                        let all = &snapshot.tree;
-                        let tree = all.filter(|entry| !globs.matches(entry.path.as_str()));
-                        let digest = tree.digest();
-                        sources.dirs.insert(key, SourceDir { tree, digest });
-                    }
-                }
-            }
-            _ => {}
+    fn file(&self, sources: &mut Sources, path: &Text, user: &str) -> Result<(), SourcesError> {
+        if sources.files.contains_key(&path.value) {
+            return Ok(());
         }
+        let place = self.folder.join(&path.value);
+        let snapshot = snapshot_file(&place, &self.cache(&place))
+            .map_err(|source| failed(&path.value, user, source))?;
+        let file = SourceFile {
+            digest: snapshot.digest,
+            size: snapshot.size,
+            executable: snapshot.mode & 0o100 != 0,
+            snapshot,
+        };
+        sources.files.insert(path.value.clone(), file);
         Ok(())
     }
 
-    fn snapshot(&self, seen: &mut Sources, path: &Text, user: &str) -> Result<(), SourcesError> {
-        let place = self.folder.join(&path.value);
-        if let Entry::Vacant(vacant) = seen.snapshots.entry(place) {
-            let cache = self.cache(vacant.key());
-            let snapshot = snapshot_dir(vacant.key(), &cache, self.jobs)
-                .map_err(|source| failed(path, user, source))?;
-            vacant.insert(snapshot);
+    /// Takes the snapshots of `wanted`, several at once: one ends with work for one thread, sorting,
+    /// while the next one lists folders.
+    fn snapshots(&self, sources: &mut Sources, wanted: Vec<Wanted>) -> Result<(), SourcesError> {
+        let mut places = BTreeSet::new();
+        let distinct: Vec<Wanted> =
+            wanted.into_iter().filter(|wanted| places.insert(wanted.place.clone())).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut taken = Vec::new();
+            while let Some((at, wanted)) =
+                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, distinct.get(n)?)))
+            {
+                let cache = self.cache(&wanted.place);
+                taken.push((at, snapshot_dir(&wanted.place, &cache, self.jobs)));
+            }
+            taken
+        };
+        let mut taken = std::thread::scope(|scope| {
+            let helpers = self.jobs.min(distinct.len()).saturating_sub(1);
+            let threads: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+            let mut taken = work();
+            for thread in threads {
+                let more = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                taken.extend(more);
+            }
+            taken
+        });
+        taken.sort_by_key(|(at, _)| *at);
+        for (at, snapshot) in taken {
+            let Wanted { place, path, user, optional } = &distinct[at];
+            match snapshot {
+                Ok(snapshot) => {
+                    sources.snapshots.insert(place.clone(), snapshot);
+                }
+                Err(SnapshotError::NotThere(_)) if *optional => {}
+                Err(source) => return Err(failed(path, user, source)),
+            }
         }
         Ok(())
     }
@@ -170,8 +200,24 @@ impl Look<'_> {
     }
 }
 
-fn failed(path: &Text, user: &str, source: SnapshotError) -> SourcesError {
-    SourcesError::Snapshot { path: path.value.clone(), user: user.to_owned(), source }
+/// A folder to look at.
+struct Wanted {
+    place: PathBuf,
+    /// As the recipe has it.
+    path: String,
+    user: String,
+    /// Whether it may be missing.
+    optional: bool,
+}
+
+impl Wanted {
+    fn new(folder: &Path, path: &Text, user: String, optional: bool) -> Self {
+        Self { place: folder.join(&path.value), path: path.value.clone(), user, optional }
+    }
+}
+
+fn failed(path: &str, user: &str, source: SnapshotError) -> SourcesError {
+    SourcesError::Snapshot { path: path.to_owned(), user: user.to_owned(), source }
 }
 
 fn dir_key(path: &str, exclude: &[Text]) -> (String, Vec<String>) {

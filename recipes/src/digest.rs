@@ -35,7 +35,19 @@ impl Digest {
 
     /// 64 lowercase hex digits, without the algorithm.
     pub fn hex(&self) -> String {
-        hex::encode(self.0)
+        let mut text = String::with_capacity(64);
+        self.push_hex(&mut text);
+        text
+    }
+
+    /// Appends [`Digest::hex`] to `text`. Trees are written with one digest a line, so this is not
+    /// left to a formatter.
+    pub fn push_hex(&self, text: &mut String) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for byte in self.0 {
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
     }
 
     /// The first 12 hex digits, for people.
@@ -48,12 +60,22 @@ impl Digest {
     /// # Errors
     /// [`NotADigest`] for any other text.
     pub fn from_hex(text: &str) -> Result<Self, NotADigest> {
+        let wrong = || NotADigest(text.to_owned());
+        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| wrong())?;
         let mut bytes = [0; 32];
-        let lower = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if !lower || hex::decode_to_slice(text, &mut bytes).is_err() {
-            return Err(NotADigest(text.to_owned()));
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let (high, low) = (nibble(pair[0]), nibble(pair[1]));
+            *byte = high.zip(low).map(|(high, low)| high << 4 | low).ok_or_else(wrong)?;
         }
         Ok(Self(bytes))
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 
@@ -154,6 +176,7 @@ mod tests {
         let text = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(digest.to_string(), text);
         assert_eq!(text.parse(), Ok(digest));
+        assert_eq!(Digest::from_bytes([0x0f; 32]).hex(), "0f".repeat(32));
     }
 
     #[test]

@@ -203,6 +203,9 @@ impl<'a> Workshop<'a> {
     /// The digest of the union of an arch's layers.
     fn merge(&self, arch: Arch, layers: &Layers<'_>) -> Result<Digest, ExecError> {
         let of_arch = layers.by_arch.get(&arch).map(Vec::as_slice).unwrap_or_default();
+        if let [only] = of_arch {
+            return Ok(only.tree);
+        }
         let parts: Vec<_> = of_arch.iter().map(|layer| layer.tree.to_string()).collect();
         let key = Digest::of(format!("merge-1 {}", parts.join(" ")));
         if let Some(digest) = self.store.product("merged-tree", &key)

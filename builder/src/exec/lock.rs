@@ -1,13 +1,15 @@
 //! Making and refreshing locks.
 
 use futures_util::future::try_join_all;
+use treelay_layers::go;
 use treelay_recipes::lock::{InputKind, LockedInput};
 use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, Recipe, Source};
-use treelay_recipes::{Arch, Lock};
+use treelay_recipes::{Arch, Digest, Lock};
 
 use super::inputs::describe;
 use super::{ExecError, Workshop};
 use crate::plan::Expanded;
+use crate::snapshot::Snapshot;
 use crate::sources::Sources;
 
 /// A lock, and what of it is new.
@@ -77,10 +79,23 @@ impl Workshop<'_> {
             return false;
         };
         locked.source == Source::Dir
-            && sources.snapshot(&self.folder.join(&dir.value)).is_some_and(|snapshot| {
-                treelay_layers::go::canonical(&snapshot.tree)
-                    .map_or(true, |tree| tree.digest() != locked.identity)
-            })
+            && sources
+                .snapshot(&self.folder.join(&dir.value))
+                .is_some_and(|snapshot| self.go_identity(snapshot) != Some(locked.identity))
+    }
+
+    /// The identity of the distribution in a directory, if there is one: remembered under what the
+    /// directory holds.
+    fn go_identity(&self, snapshot: &Snapshot) -> Option<Digest> {
+        let key = Digest::of(format!("{} {}", go::CANONICAL, snapshot.digest()));
+        if let Some(identity) = self.store.product("go-identity", &key) {
+            return Some(identity);
+        }
+        let identity = go::canonical(&snapshot.tree).ok()?.digest();
+        if let Err(error) = self.store.put_product("go-identity", &key, &identity) {
+            tracing::debug!("remembering an identity: {error}");
+        }
+        Some(identity)
     }
 
     async fn lock_archive(

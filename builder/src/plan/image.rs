@@ -75,8 +75,8 @@ impl ImageSettings {
 
 fn codec(compression: Compression) -> Codec {
     match compression {
-        Compression::Gzip => Codec::GZIP_1,
-        Compression::Zstd => Codec::ZSTD_1,
+        Compression::Gzip => Codec::GZIP,
+        Compression::Zstd => Codec::ZSTD,
     }
 }
 

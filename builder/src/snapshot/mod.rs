@@ -36,6 +36,7 @@ pub struct Snapshot {
     pub work: Work,
     path: PathBuf,
     root: cap_std::fs::Dir,
+    digest: Digest,
     /// Entries of `tree` that are files, by number, sorted by digest: 4 bytes a file. Made when
     /// first asked for, since a build that has nothing to do opens nothing.
     by_digest: OnceLock<Vec<u32>>,
@@ -184,12 +185,18 @@ pub fn snapshot_file(path: &Path, cache: &dyn StatCache) -> Result<FileSnapshot,
 impl Snapshot {
     fn new(path: PathBuf, root: OwnedFd, tree: Tree, work: Work) -> Self {
         let root = cap_std::fs::Dir::from_std_file(root.into());
-        Self { tree, work, path, root, by_digest: OnceLock::new() }
+        let digest = tree.digest();
+        Self { tree, work, path, root, digest, by_digest: OnceLock::new() }
     }
 
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The digest of its tree.
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// A file with this content.

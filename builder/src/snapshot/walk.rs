@@ -46,10 +46,13 @@ pub fn walk(
 ) -> Result<Walked, SnapshotError> {
     let queue = Queue::default();
     let root = Arc::new(root);
-    let mut first = Worker::new(path, cache, &queue);
+    // Most likely there is what was there: no growing and copying meanwhile.
+    let each = cache.len() / threads + cache.len() / 8;
+    let worker = || Worker::new(path, cache, &queue, each);
+    let mut first = worker();
     first.list(&root, None)?;
     std::thread::scope(|scope| {
-        let run = || Worker::new(path, cache, &queue).run();
+        let run = || worker().run();
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
         let mut all = first.run();
         for other in others {
@@ -136,9 +139,11 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(root: &'a Path, cache: &'a dyn StatCache, queue: &'a Queue) -> Self {
+    fn new(root: &'a Path, cache: &'a dyn StatCache, queue: &'a Queue, files: usize) -> Self {
         let names = vec![MaybeUninit::uninit(); 64 << 10];
-        let (walked, bytes) = (Walked::default(), Vec::new());
+        let (entries, records) = (Vec::with_capacity(files), Vec::with_capacity(files));
+        let walked = Walked { entries, records, work: Work::default() };
+        let bytes = Vec::new();
         Self { root, cache, queue, walked, names, bytes }
     }
 

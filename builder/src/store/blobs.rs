@@ -52,7 +52,7 @@ impl Store {
         let kept = writer
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
-            .and_then(|file| persist(file, &self.path("blobs", &encoded.digest)));
+            .and_then(|file| persist(file.into_temp_path(), &self.path("blobs", &encoded.digest)));
         kept.map_err(EncodeError::Write)?;
         Ok(LayerBlob {
             digest: encoded.digest,

@@ -5,11 +5,12 @@
 //! agree with its sum is damaged.
 
 use std::fs;
+use std::io::Write as _;
 
-use treelay_layers::encode::{FrameCache, Packed};
+use treelay_layers::encode::{FrameCache, Packed, Remember};
 use treelay_recipes::Digest;
 
-use super::Store;
+use super::{Store, persist};
 
 const HEAD: usize = 16;
 
@@ -27,17 +28,25 @@ impl FrameCache for Store {
         packed
     }
 
-    fn put(&self, key: &Digest, packed: &Packed) {
+    fn put(&self, key: &Digest, packed: &Packed) -> Remember<'_> {
         let mut file = vec![0; 4];
         file.extend_from_slice(&packed.crc.to_le_bytes());
         file.extend_from_slice(&packed.raw.to_le_bytes());
         file.extend_from_slice(&packed.bytes);
         let sum = sum(key, &file[4..]);
         file[..4].copy_from_slice(&sum.to_le_bytes());
+        let path = self.path("frames", key);
+        // Closed meanwhile: a large file has thousands of frames.
+        let written = self.temporary().and_then(|mut temporary| {
+            temporary.write_all(&file)?;
+            Ok(temporary.into_temp_path())
+        });
         // A frame that cannot be remembered is only made again.
-        if let Err(error) = self.write_new(&self.path("frames", key), &file) {
-            tracing::debug!("remembering a frame: {error}");
-        }
+        Box::new(move || {
+            if let Err(error) = written.and_then(|temporary| persist(temporary, &path)) {
+                tracing::debug!("remembering a frame: {error}");
+            }
+        })
     }
 }
 

@@ -206,7 +206,7 @@ impl Store {
     fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = self.temporary()?;
         file.write_all(bytes)?;
-        persist(file, path)
+        persist(file.into_temp_path(), path)
     }
 }
 
@@ -223,16 +223,15 @@ fn hex_of(path: &Path) -> Option<Digest> {
 }
 
 /// Renames a complete temporary file to where it belongs.
-fn persist(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
-    let persisted = file.persist(path).or_else(|failed| match failed.error.kind() {
+fn persist(file: tempfile::TempPath, path: &Path) -> io::Result<()> {
+    file.persist(path).or_else(|failed| match failed.error.kind() {
         io::ErrorKind::NotFound => {
             // The first object of its folder.
             fs::create_dir_all(path.parent().unwrap_or(path))?;
-            failed.file.persist(path).map_err(|failed| failed.error)
+            failed.path.persist(path).map_err(|failed| failed.error)
         }
         _ => Err(failed.error),
-    });
-    persisted.map(drop)
+    })
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl ContentSink for StoreSink<'_> {
         }
         let size = hasher.bytes();
         let digest = hasher.finish();
-        persist(file, &self.store.path("objects", &digest))?;
+        persist(file.into_temp_path(), &self.store.path("objects", &digest))?;
         Ok((digest, size))
     }
 }
@@ -128,7 +128,7 @@ impl BlobWriter for Incoming {
     }
 
     fn finish(self: Box<Self>, digest: &Digest, _size: u64) -> io::Result<()> {
-        persist(self.file, &place(&self.root, "objects", digest))
+        persist(self.file.into_temp_path(), &place(&self.root, "objects", digest))
     }
 
     fn reject(self: Box<Self>, actual: &Digest) {

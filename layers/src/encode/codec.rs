@@ -14,7 +14,7 @@ pub struct Codec(Algorithm);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Algorithm {
-    Gzip1,
+    Gzip2,
     Zstd1,
 }
 
@@ -43,16 +43,16 @@ impl Codec {
     /// One member, because ostree-ext reads layers with a decoder that stops after the first;
     /// so each frame ends with an empty stored block that aligns it to a byte,
     /// and its CRC is combined with the others'.
-    pub const GZIP_1: Self = Self(Algorithm::Gzip1);
+    pub const GZIP: Self = Self(Algorithm::Gzip2);
     /// Concatenated zstd frames.
-    pub const ZSTD_1: Self = Self(Algorithm::Zstd1);
+    pub const ZSTD: Self = Self(Algorithm::Zstd1);
     /// All codecs.
-    pub const ALL: [Self; 2] = [Self::GZIP_1, Self::ZSTD_1];
+    pub const ALL: [Self; 2] = [Self::GZIP, Self::ZSTD];
 
-    /// The versioned name: `gzip-1`.
+    /// The versioned name: `gzip-2`.
     pub fn id(self) -> &'static str {
         match self.0 {
-            Algorithm::Gzip1 => "gzip-1",
+            Algorithm::Gzip2 => "gzip-2",
             Algorithm::Zstd1 => "zstd-1",
         }
     }
@@ -60,7 +60,7 @@ impl Codec {
     /// The media type of a layer (image-spec, layer.md).
     pub fn media_type(self) -> &'static str {
         match self.0 {
-            Algorithm::Gzip1 => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Algorithm::Gzip2 => "application/vnd.oci.image.layer.v1.tar+gzip",
             Algorithm::Zstd1 => "application/vnd.oci.image.layer.v1.tar+zstd",
         }
     }
@@ -68,7 +68,7 @@ impl Codec {
     /// A compressor for one thread.
     pub(super) fn compressor(self) -> io::Result<Compressor> {
         Ok(match self.0 {
-            Algorithm::Gzip1 => Compressor::Gzip(Deflater::new()?),
+            Algorithm::Gzip2 => Compressor::Gzip(Deflater::new()?),
             Algorithm::Zstd1 => {
                 let mut zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
                 zstd.include_checksum(true)?;
@@ -80,7 +80,7 @@ impl Codec {
     /// What comes before the first frame.
     pub(super) fn head(self) -> &'static [u8] {
         match self.0 {
-            Algorithm::Gzip1 => &GZIP_HEADER,
+            Algorithm::Gzip2 => &GZIP_HEADER,
             Algorithm::Zstd1 => &[],
         }
     }
@@ -88,7 +88,7 @@ impl Codec {
     /// What comes after the last frame, given CRC and length of the whole.
     pub(super) fn tail(self, crc: u32, raw: u64) -> Vec<u8> {
         match self.0 {
-            Algorithm::Gzip1 => {
+            Algorithm::Gzip2 => {
                 let mut tail = DEFLATE_END.to_vec();
                 tail.extend_from_slice(&crc.to_le_bytes());
                 // RFC 1952: the length modulo 2^32.

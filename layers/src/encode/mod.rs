@@ -4,11 +4,12 @@
 //! by itself and joins them to one *blob* (`codec`). The SHA-256 of the tar stream is the
 //! *diffID*, that of the blob its *digest*.
 //!
-//! *Phases.* One thread reads: it writes headers, reads contents, hashes them again (a content that
-//! is not what the tree names is an error, never a wrong layer) and hashes the stream. Workers
-//! compress the frames that the [`FrameCache`] does not have. The calling thread puts them in
-//! order, hashes the blob and writes it. All of them are bounded by channels of a few frames, so
-//! memory depends neither on file nor layer size, and no byte depends on the number of workers.
+//! *Phases.* One thread reads: headers and contents become frames. From it each frame goes two
+//! ways: to a thread that hashes the stream, and to workers that hash the contents again (one that is
+//! not what the tree names is an error, never a wrong layer) and compress what the [`FrameCache`] does
+//! not have. The calling thread puts the frames in order, hashes the blob and writes it. All of them
+//! are bounded by channels of a few frames, so memory depends neither on file nor layer size, and no
+//! byte depends on the number of workers.
 
 mod codec;
 mod deflate;
@@ -54,9 +55,14 @@ pub struct FrameCount {
 pub trait FrameCache: Sync {
     /// The frame remembered under `key`, if it is there and whole.
     fn get(&self, key: &Digest) -> Option<Packed>;
-    /// Remembers a frame; what goes wrong is the cache's own affair.
-    fn put(&self, key: &Digest, packed: &Packed);
+    /// Takes a frame in. It is remembered when the result is called, and forgotten when that is
+    /// dropped: parts of a large content are not known to be right before its end. What goes wrong
+    /// is the cache's own affair.
+    fn put(&self, key: &Digest, packed: &Packed) -> Remember<'_>;
 }
+
+/// What [`FrameCache::put`] leaves to be done.
+pub type Remember<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 /// Remembers nothing.
 pub struct NoCache;
@@ -66,7 +72,9 @@ impl FrameCache for NoCache {
         None
     }
 
-    fn put(&self, _: &Digest, _: &Packed) {}
+    fn put(&self, _: &Digest, _: &Packed) -> Remember<'_> {
+        Box::new(|| {})
+    }
 }
 
 /// Why a layer could not be encoded.

@@ -31,6 +31,9 @@ pub const LICENSE: &str = include_str!("LICENSE-go");
 /// The patent grant that goes with them.
 pub const PATENTS: &str = include_str!("PATENTS-go");
 
+/// The version of the canonical form: part of what identities are remembered under.
+pub const CANONICAL: &str = "go-1";
+
 /// Where sources put the distribution: at the root, or below this directory.
 const ROOT: &str = "go/";
 const FILES: [&str; 2] = ["VERSION", "go.env"];
@@ -105,8 +108,7 @@ pub enum GoError {
 /// Whether `path` of an archive may be part of a Go distribution; what [`canonical`] would leave
 /// out need not be unpacked.
 pub fn is_part(path: &str) -> bool {
-    let path = path.strip_prefix(ROOT).unwrap_or(path);
-    FILES.contains(&path) || DIRECTORIES.iter().any(|directory| path.starts_with(directory))
+    in_it(path.strip_prefix(ROOT).unwrap_or(path))
 }
 
 /// The canonical form of the distribution in `raw`, at its top or in `go/`; of a canonical tree,
@@ -121,22 +123,33 @@ pub fn canonical(raw: &Tree) -> Result<Tree, GoError> {
         () if is_file("go/VERSION") => ROOT,
         () => return Err(GoError::NotFound),
     };
-    let mut entries = Vec::with_capacity(raw.entries().len());
-    for entry in raw.entries() {
-        let Some(path) = entry.path.as_str().strip_prefix(root) else { continue };
-        if !FILES.contains(&path) && !DIRECTORIES.iter().any(|dir| path.starts_with(dir)) {
-            continue;
-        }
-        match &entry.node {
-            Node::File { digest, size } => {
-                let mode = if is_executable(path) { 0o755 } else { 0o644 };
-                entries.push(Entry::new_file(TreePath::new(path)?, mode, *digest, *size));
+    let is_inner = |entry: &Entry| entry.path.as_str().strip_prefix(root).is_some_and(in_it);
+    let link = |entry: &&Entry| matches!(entry.node, Node::Symlink { .. }) && is_inner(entry);
+    if let Some(link) = raw.entries().iter().find(link) {
+        return Err(GoError::Link { path: link.path.clone() });
+    }
+    let part = raw.filter(|entry| entry.file().is_some() && is_inner(entry));
+    let mut entries = Vec::with_capacity(part.entries().len());
+    for entry in part.entries() {
+        let path = match entry.path.as_str().strip_prefix(root) {
+            Some(_) if root.is_empty() => entry.path.clone(),
+            Some(path) => TreePath::new(path)?,
+            // The directory `go` itself.
+            None => continue,
+        };
+        entries.push(match entry.file() {
+            Some((digest, size)) => {
+                let mode = if is_executable(path.as_str()) { 0o755 } else { 0o644 };
+                Entry::new_file(path, mode, *digest, size)
             }
-            Node::Symlink { .. } => return Err(GoError::Link { path: entry.path.clone() }),
-            Node::Dir => {}
-        }
+            None => Entry::dir(path, 0o755),
+        });
     }
     Ok(Tree::from_entries(entries)?)
+}
+
+fn in_it(path: &str) -> bool {
+    FILES.contains(&path) || DIRECTORIES.iter().any(|directory| path.starts_with(directory))
 }
 
 /// Whether the file at `path` of a distribution can be run.

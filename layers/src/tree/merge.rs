@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entry, Node, Tree, TreePath};
+use super::{Entry, Node, Owner, Tree, TreePath};
 
 /// Two layers that want different things at one path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +59,8 @@ impl Tree {
 }
 
 fn is_plain_dir(entry: &Entry) -> bool {
-    *entry == Entry::dir(entry.path.clone(), 0o755)
+    let Entry { path: _, node, mode, owner, xattrs } = entry;
+    (node, *mode, *owner, xattrs) == (&Node::Dir, 0o755, Owner::default(), &None)
 }
 
 fn check_parents(union: &BTreeMap<&TreePath, (&str, &Entry)>) -> Result<(), Conflict> {

@@ -20,6 +20,8 @@ pub use path::{NotATreePath, TreePath};
 pub use text::NotATree;
 pub(crate) use text::write_entry;
 
+use std::collections::{BTreeSet, HashSet};
+
 use treelay_recipes::Digest;
 
 /// Sorted entries; see the module's text.
@@ -94,14 +96,14 @@ impl Tree {
     /// [`NotATreePath`] where a path becomes too long.
     pub fn under(&self, prefix: Option<&TreePath>) -> Result<Self, NotATreePath> {
         let Some(prefix) = prefix else { return Ok(self.clone()) };
-        let mut entries = Vec::with_capacity(self.entries.len() + 4);
+        let mut parents: Vec<_> = prefix.ancestors().collect();
+        parents.push(prefix.clone());
+        // Sorted as they are: a path comes after what it begins with, and one prefix changes no order.
+        let mut entries = Vec::with_capacity(self.entries.len() + parents.len());
+        entries.extend(parents.into_iter().map(|path| Entry::dir(path, 0o755)));
         for entry in &self.entries {
             entries.push(Entry { path: prefix.join(entry.path.as_str())?, ..entry.clone() });
         }
-        let mut parents: Vec<_> = prefix.ancestors().collect();
-        parents.push(prefix.clone());
-        entries.extend(parents.into_iter().map(|path| Entry::dir(path, 0o755)));
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Self { entries })
     }
 
@@ -113,32 +115,47 @@ impl Tree {
 
     /// Completes `kept`, a sorted part of this tree, with the parents it needs, as they are here.
     fn with_own_parents(&self, kept: Vec<Entry>) -> Self {
-        // Parents of entries of a valid tree are directories of it: nothing can be missing here.
-        let missing = missing_parents(&kept).unwrap_or_default();
-        let mut entries = kept;
-        entries.extend(missing.iter().filter_map(|path| self.get(path.as_str()).cloned()));
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut needed = HashSet::new();
+        for entry in &kept {
+            // A parent that is known has had its own parents looked at.
+            parents(entry.path.as_str()).take_while(|parent| needed.insert(*parent)).for_each(drop);
+        }
+        let mut entries = Vec::with_capacity(kept.len() + needed.len());
+        let mut rest = kept.iter().peekable();
+        for entry in &self.entries {
+            if let Some(kept) = rest.next_if(|kept| kept.path == entry.path) {
+                entries.push(kept.clone());
+            } else if matches!(entry.node, Node::Dir) && needed.contains(entry.path.as_str()) {
+                entries.push(entry.clone());
+            }
+        }
         Self { entries }
     }
 }
 
+/// The directories above `path`, the deepest first, without the root.
+fn parents(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| path.rfind('/').map(|at| &path[..at])).skip(1)
+}
+
 /// The parents of sorted `entries` that are not among them.
 fn missing_parents(entries: &[Entry]) -> Result<Vec<TreePath>, TreeError> {
-    let mut missing = std::collections::BTreeSet::new();
+    let mut missing = BTreeSet::new();
     // Neighbours mostly lie in one directory, and a parent that is an entry has its own parents
     // looked at as an entry: so one search for each directory is enough.
-    let mut known: Option<&str> = None;
+    let mut known = None;
     for entry in entries {
-        let parent = entry.path.as_str().rfind('/').map(|at| &entry.path.as_str()[..at]);
+        let path = &entry.path;
+        let parent = parents(path.as_str()).next();
         if parent.is_none() || parent == known {
             continue;
         }
         known = parent;
-        for parent in entry.path.ancestors().collect::<Vec<_>>().into_iter().rev() {
-            match entries.binary_search_by(|e| e.path.cmp(&parent)) {
+        for parent in path.ancestors_up() {
+            match entries.binary_search_by(|entry| entry.path.cmp(&parent)) {
                 Ok(at) if matches!(entries[at].node, Node::Dir) => break,
                 Ok(_) => {
-                    return Err(TreeError::BelowNoDirectory { path: entry.path.clone(), parent });
+                    return Err(TreeError::BelowNoDirectory { path: path.clone(), parent });
                 }
                 Err(_) => {
                     missing.insert(parent);

@@ -61,7 +61,9 @@ fn damaged_frames_are_not_there() {
     let key = Digest::of("key");
     let packed = Packed { bytes: b"packed".to_vec(), crc: 7, raw: 9 };
     assert_eq!(store.get(&key), None);
-    store.put(&key, &packed);
+    drop(store.put(&key, &packed));
+    assert_eq!(store.get(&key), None);
+    store.put(&key, &packed)();
     assert_eq!(store.get(&key), Some(packed));
     let path = store.path("frames", &key);
     let whole = fs::read(&path).unwrap();

@@ -1,8 +1,8 @@
 //! Walking a deflate stream (RFC 1951) from block to block, without unpacking it.
 //!
-//! What costs is one table look-up a symbol: a table's entry is the number of bits that the symbol
-//! takes with its extra bits, and whether it is a literal, a match or the end of the block. What the
-//! literals and matches are does not matter here.
+//! What costs is table look-ups: an entry is the number of bits that a symbol takes with its extra
+//! bits, and whether it is a literal, a match or the end of the block. What the literals and matches
+//! are does not matter here, so one entry can stand for several literals.
 
 /// Where a stream's last block begins, and where the stream ends, in bits from its beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +25,22 @@ const DISTANCE_EXTRA: [u8; 30] = [
 const CODE_LENGTH_ORDER: [usize; 19] =
     [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-/// An entry of a table: the low five bits say how many bits to pass, the others what it is.
+/// An entry of a table: the low five bits say how many bits to pass, the next whether it is a match,
+/// so that a distance follows.
 const BITS: u8 = 0x1f;
 const LITERAL: u8 = 0;
 const MATCH: u8 = 0x20;
+/// From here on it is none of these: the end of the block,
 const END: u8 = 0x40;
-/// No code begins like that.
-const NONE: u8 = 0x60;
+/// a code longer than [`SHORT`] bits,
+const LONG: u8 = 0x80;
+/// or no code begins like that.
+const NONE: u8 = 0xc0;
+
+/// Bits that the first look-up takes: such a table fits the processor's nearest cache.
+const SHORT: u32 = 11;
+/// Entries of such a table.
+const SIZE: usize = 1 << SHORT;
 
 /// Finds the last block of the stream at the beginning of `bytes`; `None` where there is no whole
 /// stream.
@@ -68,11 +77,18 @@ fn stored(bits: &mut Bits<'_>) -> Option<()> {
     bits.skip_bytes(length as usize)
 }
 
-/// The tables of a block.
-#[derive(Default)]
+/// The Huffman codes of a block: 0 is that of literals and lengths, 1 that of distances. Each is a
+/// table of all values of [`SHORT`] bits, one after the other, and, where codes are longer, one of all
+/// values of as many bits as the longest has.
 struct Tables {
-    symbols: Table,
-    distances: Table,
+    short: Box<[u8; 2 * SIZE]>,
+    long: [Vec<u8>; 2],
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self { short: Box::new([NONE; 2 * SIZE]), long: Default::default() }
+    }
 }
 
 impl Tables {
@@ -80,8 +96,7 @@ impl Tables {
         let mut lengths = [8; 288];
         lengths[144..256].fill(9);
         lengths[256..280].fill(7);
-        self.symbols.set(&lengths, symbol)?;
-        self.distances.set(&[5; 30], distance)
+        self.set(&lengths, &[5; 30])
     }
 
     fn dynamic(&mut self, bits: &mut Bits<'_>) -> Option<()> {
@@ -93,7 +108,9 @@ impl Tables {
             code_lengths[at] = bits.take(3)? as u8;
         }
         let mut codes = [(0, 0); 128];
-        fill(&code_lengths, 7, |at, length, symbol| codes[at] = (symbol, length))?;
+        codes_of(&code_lengths, |code, length, symbol| {
+            codes[code..].iter_mut().step_by(1 << length).for_each(|to| *to = (symbol, length));
+        })?;
         let mut lengths = Vec::with_capacity(symbols + distances + 138);
         while lengths.len() < symbols + distances {
             bits.refill();
@@ -113,39 +130,92 @@ impl Tables {
         if lengths.len() > symbols + distances {
             return None;
         }
-        self.symbols.set(&lengths[..symbols], symbol)?;
-        self.distances.set(&lengths[symbols..], distance)
+        self.set(&lengths[..symbols], &lengths[symbols..])
+    }
+
+    fn set(&mut self, symbols: &[u8], distances: &[u8]) -> Option<()> {
+        self.set_code(0, symbols, symbol)?;
+        self.join_literals();
+        self.set_code(1, distances, distance)
+    }
+
+    fn set_code(
+        &mut self,
+        which: usize,
+        lengths: &[u8],
+        meaning: fn(usize) -> Option<(u8, u8)>,
+    ) -> Option<()> {
+        let short = &mut self.short[which * SIZE..][..SIZE];
+        let long = &mut self.long[which];
+        let longest = u32::from(lengths.iter().copied().max().unwrap_or_default());
+        short.fill(NONE);
+        long.clear();
+        if longest > SHORT {
+            long.resize(1 << longest, NONE);
+        }
+        codes_of(lengths, |code, length, symbol| {
+            let Some((kind, extra)) = meaning(usize::from(symbol)) else { return };
+            let table = if u32::from(length) <= SHORT {
+                &mut *short
+            } else {
+                short[code % SIZE] = LONG;
+                &mut **long
+            };
+            let entry = kind | (length + extra);
+            table[code..].iter_mut().step_by(1 << length).for_each(|to| *to = entry);
+        })
+    }
+
+    /// Makes entries of literals stand for as many literals as their bits hold.
+    fn join_literals(&mut self) {
+        // From the highest: what is left of a value after a literal is a smaller value.
+        for value in (0..SIZE).rev() {
+            let mut entry = self.short[value];
+            let mut taken = 0;
+            // The bits above those of `value` are not known: the code must be in what is left.
+            while entry & !BITS == LITERAL && taken + entry <= SHORT as u8 {
+                taken += entry;
+                entry = self.short[value >> taken];
+            }
+            if taken > 0 {
+                self.short[value] = LITERAL | taken;
+            }
+        }
     }
 
     /// Walks to the end of the block.
     fn walk(&self, bits: &mut Bits<'_>) -> Option<()> {
+        // Where the table is that is next. What a symbol is decides nothing but that and how many
+        // bits to pass: a processor guesses wrong whether the next one is a match, so it is not asked.
+        let mut table = 0;
         loop {
-            // At least 56 bits: three literals of at most 15, or a length and a distance, which
-            // together take at most 48.
+            // At least 56 bits: a short entry takes at most 24, a long code with its extra bits 28.
             bits.refill();
-            let mut entry = self.symbols.at(bits.held);
             for _ in 0..2 {
-                if entry & !BITS != LITERAL {
-                    break;
-                }
-                bits.pass(entry & BITS)?;
-                entry = self.symbols.at(bits.held);
-            }
-            bits.pass(entry & BITS)?;
-            match entry & !BITS {
-                LITERAL => {}
-                MATCH => {
-                    bits.refill();
-                    let entry = self.distances.at(bits.held);
-                    if entry & !BITS != LITERAL {
+                let mut entry = self.short[(bits.held as usize % SIZE) | table];
+                if entry >= END {
+                    if entry == LONG {
+                        entry = self.long(table / SIZE, bits.held);
+                    }
+                    if entry >= LONG {
                         return None;
                     }
-                    bits.pass(entry & BITS)?;
+                    if entry >= END {
+                        return bits.pass(entry & BITS);
+                    }
                 }
-                END => return Some(()),
-                _ => return None,
+                bits.pass(entry & BITS)?;
+                table = usize::from(entry & MATCH) * (SIZE / usize::from(MATCH));
             }
         }
+    }
+
+    #[cold]
+    fn long(&self, which: usize, held: u64) -> u8 {
+        let long = &self.long[which];
+        // A power of two long, or empty.
+        let mask = long.len().wrapping_sub(1) as u64;
+        long.get((held & mask) as usize).copied().unwrap_or(NONE)
     }
 }
 
@@ -163,35 +233,9 @@ fn distance(symbol: usize) -> Option<(u8, u8)> {
     DISTANCE_EXTRA.get(symbol).map(|extra| (LITERAL, *extra))
 }
 
-/// A Huffman code as a table of all values of as many bits as its longest code has.
-#[derive(Default)]
-struct Table {
-    mask: u64,
-    entries: Vec<u8>,
-}
-
-impl Table {
-    fn set(&mut self, lengths: &[u8], meaning: fn(usize) -> Option<(u8, u8)>) -> Option<()> {
-        let bits = u32::from(lengths.iter().copied().max().unwrap_or_default());
-        self.mask = (1 << bits) - 1;
-        self.entries.clear();
-        self.entries.resize(1 << bits, NONE);
-        let entries = &mut self.entries;
-        fill(lengths, bits, |at, length, symbol| {
-            if let Some((kind, extra)) = meaning(usize::from(symbol)) {
-                entries[at] = kind | (length + extra);
-            }
-        })
-    }
-
-    #[inline]
-    fn at(&self, held: u64) -> u8 {
-        self.entries[(held & self.mask) as usize]
-    }
-}
-
-/// Calls `put` with every index of a table of `bits` bits, the code's length and its symbol.
-fn fill(lengths: &[u8], bits: u32, mut put: impl FnMut(usize, u8, u16)) -> Option<()> {
+/// Calls `take` with every code of an alphabet, first bit lowest, its length and its symbol; `None`
+/// where the lengths make no code.
+fn codes_of(lengths: &[u8], mut take: impl FnMut(usize, u8, u16)) -> Option<()> {
     // RFC 1951, 3.2.2: codes of one length are consecutive, in the order of their symbols.
     let mut count = [0_u32; 16];
     lengths.iter().for_each(|length| count[usize::from(*length)] += 1);
@@ -207,12 +251,8 @@ fn fill(lengths: &[u8], bits: u32, mut put: impl FnMut(usize, u8, u16)) -> Optio
         if code >> length != 0 {
             return None;
         }
-        // Codes come with their first bit lowest.
-        let first = (code.reverse_bits() >> (32 - u32::from(length))) as usize;
-        for at in (first..1 << bits).step_by(1 << length) {
-            // 288 symbols at most.
-            put(at, length, symbol as u16);
-        }
+        // 288 symbols at most.
+        take((code.reverse_bits() >> (32 - u32::from(length))) as usize, length, symbol as u16);
     }
     Some(())
 }
