@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
+use treelay_layers::go::{self, GoError};
 use treelay_layers::kinds::{self, Globs, KindError, Need};
 use treelay_layers::{Contents, Tree};
 use treelay_recipes::Digest;
@@ -36,9 +38,23 @@ pub struct Look<'a> {
 /// What was seen.
 #[derive(Default)]
 pub struct Sources {
-    snapshots: BTreeMap<PathBuf, Snapshot>,
+    snapshots: BTreeMap<PathBuf, Place>,
     dirs: BTreeMap<(String, Vec<String>), SourceDir>,
     files: BTreeMap<String, SourceFile>,
+}
+
+struct Place {
+    snapshot: Snapshot,
+    /// The distribution in it; made when first asked for.
+    go: OnceLock<Option<GoTree>>,
+}
+
+/// The canonical tree of a Go distribution.
+pub struct GoTree {
+    /// The tree.
+    pub tree: Tree,
+    /// Its digest.
+    pub identity: Digest,
 }
 
 /// A local directory as a layer asked for it.
@@ -129,7 +145,7 @@ impl Look<'_> {
             };
             sources.dirs.entry(key).or_insert_with(|| {
                 let globs = Globs::new(exclude.iter().map(|text| &**text));
-                let tree = place.tree.filter(|entry| !globs.matches(entry.path.as_str()));
+                let tree = place.snapshot.tree.filter(|entry| !globs.matches(entry.path.as_str()));
                 SourceDir { digest: tree.digest(), tree }
             });
         }
@@ -185,7 +201,8 @@ impl Look<'_> {
             let Wanted { place, path, user, optional } = &distinct[at];
             match snapshot {
                 Ok(snapshot) => {
-                    sources.snapshots.insert(place.clone(), snapshot);
+                    let place_of = Place { snapshot, go: OnceLock::new() };
+                    sources.snapshots.insert(place.clone(), place_of);
                 }
                 Err(SnapshotError::NotThere(_)) if *optional => {}
                 Err(source) => return Err(failed(path, user, source)),
@@ -237,25 +254,46 @@ impl Sources {
 
     /// The whole of a local directory, by its place.
     pub fn snapshot(&self, place: &Path) -> Option<&Snapshot> {
-        self.snapshots.get(place)
+        Some(&self.snapshots.get(place)?.snapshot)
+    }
+
+    /// The Go distribution in a local directory, in its canonical form.
+    ///
+    /// # Errors
+    /// [`GoError`] where there is none; `None` where the directory is not there.
+    pub fn go_tree(&self, place: &Path) -> Result<Option<&GoTree>, GoError> {
+        let Some(place) = self.snapshots.get(place) else { return Ok(None) };
+        let made = place.go.get_or_init(|| {
+            let tree = go::canonical(&place.snapshot.tree).ok()?;
+            Some(GoTree { identity: tree.digest(), tree })
+        });
+        match made {
+            Some(made) => Ok(Some(made)),
+            // Errors cannot be kept to be told twice, but found again.
+            None => Err(go::canonical(&place.snapshot.tree).err().unwrap_or(GoError::NotFound)),
+        }
+    }
+
+    fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots.values().map(|place| &place.snapshot)
     }
 
     /// Whether a content is one of theirs.
     pub fn has(&self, digest: &Digest) -> bool {
-        self.snapshots.values().any(|snapshot| snapshot.find(digest).is_some())
+        self.snapshots().any(|snapshot| snapshot.find(digest).is_some())
             || self.files.values().any(|file| file.digest == *digest)
     }
 
     /// Files that are there, and those whose content had to be read to know it.
     pub fn work(&self) -> (u64, u64) {
-        let dirs = self.snapshots.values().map(|snapshot| snapshot.work);
+        let dirs = self.snapshots().map(|snapshot| snapshot.work);
         dirs.fold((0, 0), |(all, read), work| (all + work.files, read + work.hashed_files))
     }
 }
 
 impl Contents for Sources {
     fn open(&self, digest: &Digest, size: u64) -> io::Result<Box<dyn Read + Send>> {
-        for snapshot in self.snapshots.values() {
+        for snapshot in self.snapshots() {
             if snapshot.find(digest).is_some() {
                 return snapshot.open(digest, size);
             }

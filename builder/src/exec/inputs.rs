@@ -31,6 +31,16 @@ impl Workshop<'_> {
         sources: &Sources,
     ) -> Result<Tree, ExecError> {
         let what = describe(&locked.name, locked.arch);
+        let input = recipe.inputs.get(&locked.name);
+        if let (Source::Dir, Some(Input::GoToolchain(GoToolchainInput { dir: Some(dir), .. }))) =
+            (locked.source, input)
+            && let Ok(Some(found)) = sources.go_tree(&self.folder.join(&dir.value))
+            && found.identity == locked.identity
+        {
+            // Whoever uses it checks what it is for; it is in the store since it was locked.
+            self.store.has_tree(&locked.identity);
+            return Ok(found.tree.clone());
+        }
         if locked.source != Source::Dir
             && let Some(tree) = self.store.tree(&locked.identity)
             && self.has_contents(&tree)
@@ -38,7 +48,7 @@ impl Workshop<'_> {
             return Ok(tree);
         }
         let pinned = locked.file.map(|file| file.sha256);
-        let tree = match recipe.inputs.get(&locked.name) {
+        let tree = match input {
             Some(Input::GoToolchain(go)) => {
                 let found =
                     self.go_from(locked.source, go, &locked.name, locked.arch, pinned, sources);
@@ -90,12 +100,14 @@ impl Workshop<'_> {
         let what = describe(name, arch);
         if source == Source::Dir {
             let Some(dir) = &input.dir else { return Ok(None) };
-            let Some(snapshot) = sources.snapshot(&self.folder.join(&dir.value)) else {
-                return Ok(None);
-            };
+            let place = self.folder.join(&dir.value);
             let wrong =
                 |source| ExecError::Go { what: what.clone(), from: dir.value.clone(), source };
-            let distribution = GoDistribution::find(&snapshot.tree, snapshot).map_err(wrong)?;
+            let found = sources.go_tree(&place).map_err(wrong)?;
+            let Some((found, snapshot)) = found.zip(sources.snapshot(&place)) else {
+                return Ok(None);
+            };
+            let distribution = GoDistribution::of(found.tree.clone(), snapshot).map_err(wrong)?;
             distribution.check_version(&input.version).map_err(wrong)?;
             distribution.check_arch(arch, snapshot).map_err(wrong)?;
             return Ok(Some(Found { distribution, file: None, from: dir.value.clone() }));

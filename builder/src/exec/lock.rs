@@ -1,5 +1,7 @@
 //! Making and refreshing locks.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::try_join_all;
 use treelay_layers::go;
 use treelay_recipes::lock::{InputKind, LockedInput};
@@ -33,6 +35,7 @@ pub async fn relock(
     update: &dyn Fn(&str) -> bool,
     sources: &Sources,
 ) -> Result<Locked, ExecError> {
+    workshop.look_for_go(expanded, sources);
     let mut jobs = Vec::new();
     for (arch, recipe_of_arch) in expanded {
         for (name, input) in &recipe_of_arch.inputs {
@@ -79,23 +82,52 @@ impl Workshop<'_> {
             return false;
         };
         locked.source == Source::Dir
-            && sources
-                .snapshot(&self.folder.join(&dir.value))
-                .is_some_and(|snapshot| self.go_identity(snapshot) != Some(locked.identity))
+            && sources.snapshot(&self.folder.join(&dir.value)).is_some()
+            && self.go_identity(&dir.value, sources) != Some(locked.identity)
+    }
+
+    /// Makes the canonical trees of the distributions whose identity is not remembered, all at once.
+    fn look_for_go(&self, expanded: &Expanded, sources: &Sources) {
+        let mut places = BTreeSet::new();
+        for input in expanded.values().flat_map(|recipe| recipe.inputs.values()) {
+            if let Input::GoToolchain(GoToolchainInput { dir: Some(dir), .. }) = input
+                && let Some(snapshot) = sources.snapshot(&self.folder.join(&dir.value))
+                && self.store.product::<Digest>("go-identity", &identity_key(snapshot)).is_none()
+            {
+                places.insert(self.folder.join(&dir.value));
+            }
+        }
+        std::thread::scope(|scope| {
+            for place in &places {
+                scope.spawn(|| {
+                    // What is wrong with it is told when it is asked for.
+                    let _ = sources.go_tree(place);
+                    if let Some(snapshot) = sources.snapshot(place) {
+                        snapshot.prepare();
+                    }
+                });
+            }
+        });
     }
 
     /// The identity of the distribution in a directory, if there is one: remembered under what the
     /// directory holds.
-    fn go_identity(&self, snapshot: &Snapshot) -> Option<Digest> {
-        let key = Digest::of(format!("{} {}", go::CANONICAL, snapshot.digest()));
-        if let Some(identity) = self.store.product("go-identity", &key) {
+    pub(super) fn go_identity(&self, dir: &str, sources: &Sources) -> Option<Digest> {
+        let place = self.folder.join(dir);
+        let snapshot = sources.snapshot(&place)?;
+        if let Some(identity) = self.store.product("go-identity", &identity_key(snapshot)) {
             return Some(identity);
         }
-        let identity = go::canonical(&snapshot.tree).ok()?.digest();
-        if let Err(error) = self.store.put_product("go-identity", &key, &identity) {
+        let identity = sources.go_tree(&place).ok().flatten()?.identity;
+        self.remember_identity(snapshot, &identity);
+        Some(identity)
+    }
+
+    fn remember_identity(&self, snapshot: &Snapshot, identity: &Digest) {
+        if let Err(error) = self.store.put_product("go-identity", &identity_key(snapshot), identity)
+        {
             tracing::debug!("remembering an identity: {error}");
         }
-        Some(identity)
     }
 
     async fn lock_archive(
@@ -145,6 +177,9 @@ impl Workshop<'_> {
                 }
             };
             let identity = self.keep_tree(found.distribution.tree())?;
+            if let (Source::Dir, Some(dir)) = (source, &input.dir) {
+                self.go_identity(&dir.value, sources);
+            }
             let version = found.distribution.version();
             return Ok(LockedInput {
                 name: name.to_owned(),
@@ -160,6 +195,10 @@ impl Workshop<'_> {
         }
         Err(ExecError::NoSource { what, tried })
     }
+}
+
+fn identity_key(snapshot: &Snapshot) -> Digest {
+    Digest::of(format!("{} {}", go::CANONICAL, snapshot.digest()))
 }
 
 /// An error with its causes on one line.

@@ -201,17 +201,24 @@ impl Snapshot {
 
     /// A file with this content.
     pub fn find(&self, digest: &Digest) -> Option<&Entry> {
+        let sorted = self.prepare();
         let entries = self.tree.entries();
         let key = |at: &u32| entries[*at as usize].file().map(|file| *file.0);
-        let sorted = self.by_digest.get_or_init(|| {
+        let found = sorted.binary_search_by_key(&Some(*digest), key).ok()?;
+        Some(&entries[sorted[found] as usize])
+    }
+
+    /// Sorts the files by their content, which the first [`find`](Self::find) would do.
+    pub fn prepare(&self) -> &[u32] {
+        self.by_digest.get_or_init(|| {
+            let entries = self.tree.entries();
+            let key = |at: &u32| entries[*at as usize].file().map(|file| *file.0);
             // A tree of more than 2^32 entries would need a terabyte of memory first.
             let mut files: Vec<u32> = (0..entries.len() as u32).collect();
             files.retain(|at| key(at).is_some());
             files.sort_unstable_by_key(key);
             files
-        });
-        let found = sorted.binary_search_by_key(&Some(*digest), key).ok()?;
-        Some(&entries[sorted[found] as usize])
+        })
     }
 }
 

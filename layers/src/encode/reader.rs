@@ -47,11 +47,8 @@ impl<'a> FrameReader<'a> {
         if size > 0 {
             let failed = |source| EncodeError::Read { path: entry.path.clone(), source };
             let mut reader = self.contents.open(digest, size).map_err(failed)?;
-            // A byte more than expected, so that a longer file shows without another call.
-            out.bytes.resize(start + size as usize + 1, 0);
-            let read = fill(&mut reader, &mut out.bytes[start..]).map_err(failed)?;
-            same_length(read as u64, size).map_err(failed)?;
-            out.bytes.truncate(start + read);
+            let read = append(&mut reader, size + 1, &mut out.bytes).map_err(failed)?;
+            same_length(read, size).map_err(failed)?;
         }
         out.contents.push((at, start..out.bytes.len()));
         out.bytes.resize(out.bytes.len() + tar::padding(size), 0);
@@ -76,11 +73,9 @@ impl<'a> FrameReader<'a> {
         };
         let start = out.bytes.len();
         let last = bytes.end == size;
-        let length = (bytes.end - bytes.start) as usize;
-        out.bytes.resize(start + length + usize::from(last), 0);
-        let read = fill(reader, &mut out.bytes[start..]).map_err(failed)?;
-        same_length(bytes.start + read as u64, bytes.end).map_err(failed)?;
-        out.bytes.truncate(start + read);
+        let wanted = bytes.end - bytes.start + u64::from(last);
+        let read = append(reader, wanted, &mut out.bytes).map_err(failed)?;
+        same_length(bytes.start + read, bytes.end).map_err(failed)?;
         out.contents.push((at, start..out.bytes.len()));
         if last {
             self.open = None;
@@ -90,18 +85,12 @@ impl<'a> FrameReader<'a> {
     }
 }
 
-/// Reads until `out` is full or nothing is left; how much it was.
-fn fill(reader: &mut dyn Read, out: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < out.len() {
-        match reader.read(&mut out[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
+/// Appends at most `limit` bytes to `out`; how many they were. The last of a content asks for one more
+/// than it should have, so that a longer file shows.
+fn append(reader: &mut dyn Read, limit: u64, out: &mut Vec<u8>) -> io::Result<u64> {
+    // A frame is a few megabytes at most.
+    out.reserve(limit as usize);
+    Ok(reader.take(limit).read_to_end(out)? as u64)
 }
 
 fn same_length(read: u64, expected: u64) -> io::Result<()> {

@@ -173,7 +173,14 @@ impl GoDistribution {
     /// # Errors
     /// [`GoError`] where there is none, or its VERSION cannot be understood.
     pub fn find(raw: &Tree, contents: &dyn Contents) -> Result<Self, GoError> {
-        let tree = canonical(raw)?;
+        Self::of(canonical(raw)?, contents)
+    }
+
+    /// The distribution in `tree`, which is [`canonical`] already, with its VERSION read.
+    ///
+    /// # Errors
+    /// As [`GoDistribution::find`].
+    pub fn of(tree: Tree, contents: &dyn Contents) -> Result<Self, GoError> {
         let missing = |path: &str| GoError::Missing { path: path.to_owned() };
         let entry = tree.get("VERSION").ok_or_else(|| missing("VERSION"))?;
         let (digest, size) = entry.file().ok_or_else(|| missing("VERSION"))?;

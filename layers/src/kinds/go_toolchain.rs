@@ -42,7 +42,8 @@ impl Kind for GoToolchainLayer {
         sink: &mut dyn ContentSink,
     ) -> Result<Tree, KindError> {
         let (prefix, link) = self.places()?;
-        let distribution = GoDistribution::find(given.tree(0)?, given.contents)?;
+        // Canonical: the digest of an input's tree is its identity.
+        let distribution = GoDistribution::of(given.tree(0)?.clone(), given.contents)?;
         distribution.check_arch(arch, given.contents)?;
         let placed = distribution.tree().under(Some(&prefix))?;
 
