@@ -10,7 +10,7 @@ use super::input::{self, ARCHES, FROM_LOCKED, PREFIX, from_trees, go_trees};
 use super::row::{Row, mebibytes};
 use super::treelay::{Treelay, layers};
 use super::usage::{Usage, alternate};
-use super::{Bench, remove, rivals};
+use super::{Bench, rivals};
 use crate::run::capture;
 
 /// The destination of every build here.
@@ -51,7 +51,7 @@ pub fn sizes(bench: &Bench) -> Result<Vec<Row>> {
     let mut worst = (0, 1);
     let times = |(ours, theirs): (u64, u64)| ours as f64 / theirs as f64;
     for (digest, size) in &layers {
-        remove(&files)?;
+        bench.discard(&files)?;
         fs::create_dir(&files).with_context(|| format!("creating {}", files.display()))?;
         let blob = rivals::blob(&treelay.image(), digest);
         capture(Command::new("tar").arg("-xzf").arg(blob).arg("-C").arg(&files))?;
@@ -61,7 +61,7 @@ pub fn sizes(bench: &Bench) -> Result<Vec<Row>> {
             worst = (*size, theirs);
         }
     }
-    remove(&files)?;
+    bench.discard(&files)?;
     let total: u64 = layers.iter().map(|(_, size)| size).sum();
     let theirs = ARCHES.iter().map(|arch| rivals::umoci_layer(bench, &trees.join(arch)));
     let theirs: u64 = theirs.sum::<Result<u64>>()?;
@@ -129,7 +129,7 @@ fn changed(bench: &Bench, arches: &[&str], work: &str, goal: f64) -> Result<Vec<
         ],
     )?;
     treelay.finish()?;
-    remove(&trees)?;
+    bench.discard(&trees)?;
     Ok(vec![Row::faster(work, &ours, "umoci", &umoci, goal)])
 }
 

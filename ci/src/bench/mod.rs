@@ -20,6 +20,7 @@ mod usage;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
 use treelay_ci::Tier;
@@ -106,6 +107,7 @@ pub fn run(options: &Options) -> Result<()> {
             rows.extend((case.run)(&bench).with_context(|| format!("case {}", case.name))?);
         }
     }
+    remove(&bench.folder.join(TRASH))?;
     let table = table(&rows);
     println!("\n{table}");
     let (met, all) = (rows.iter().filter(|row| row.is_met()).count(), rows.len());
@@ -132,12 +134,19 @@ pub struct Bench {
     profile: String,
     quick: bool,
     rivals: Rivals,
+    /// How much was put away.
+    discarded: AtomicUsize,
 }
+
+/// Where in the bench's folder that is.
+const TRASH: &str = "trash";
 
 impl Bench {
     fn new(options: &Options) -> Result<Self> {
         let folder = workspace().join("target/bench");
-        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        let trash = folder.join(TRASH);
+        remove(&trash)?;
+        fs::create_dir_all(&trash).with_context(|| format!("creating {}", trash.display()))?;
         let me = std::env::current_exe().context("finding the running program")?;
         let beside = me.with_file_name("treelay");
         let program = if options.release {
@@ -151,7 +160,14 @@ impl Bench {
             beside
         };
         let profile = if options.release { "release" } else { "dev (optimised)" }.to_owned();
-        Ok(Self { folder, program, profile, quick: options.quick, rivals: Rivals::find()? })
+        Ok(Self {
+            folder,
+            program,
+            profile,
+            quick: options.quick,
+            rivals: Rivals::find()?,
+            discarded: AtomicUsize::new(0),
+        })
     }
 
     /// How often to run what is usually run so often.
@@ -162,8 +178,19 @@ impl Bench {
     /// A path of that name where nothing is, below the bench's folder.
     fn fresh(&self, name: &str) -> Result<PathBuf> {
         let path = self.folder.join(name);
-        remove(&path)?;
+        self.discard(&path)?;
         Ok(path)
+    }
+
+    /// Puts away what is not needed any more. It is removed at the end: ext4 does not use an inode
+    /// again for minutes after it was freed, and whoever makes many files next pays for the search.
+    fn discard(&self, path: &Path) -> Result<()> {
+        if path.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let number = self.discarded.fetch_add(1, Ordering::Relaxed);
+        fs::rename(path, self.folder.join(TRASH).join(number.to_string()))
+            .with_context(|| format!("moving {} away", path.display()))
     }
 
     /// treelay with this recipe and a store and destinations of its own.

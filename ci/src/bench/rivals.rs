@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use treelay_ci::tools;
 
+use super::Bench;
 use super::input::ARCHES;
 use super::usage::Usage;
-use super::{Bench, remove};
 use crate::run::{capture, is_root};
 
 /// Where each rival is.
@@ -72,7 +72,7 @@ pub fn umoci_layer(bench: &Bench, tree: &Path) -> Result<u64> {
         bail!("{digest} has not one layer")
     };
     let size = layer["size"].as_u64().with_context(|| format!("{digest} tells no size"))?;
-    remove(&layout)?;
+    bench.discard(&layout)?;
     Ok(size)
 }
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::Bench;
 use super::input::{self, from_directories};
 use super::row::{Row, grouped, mebibytes, time};
 use super::usage::{Runs, alternate};
-use super::{Bench, remove};
 
 const OCI: &[&str] = &["-o", "oci:image"];
 
@@ -30,7 +30,7 @@ pub fn large_file(bench: &Bench) -> Result<Vec<Row>> {
     let [cold] = alternate(1, [("cold", &mut |_| treelay.cold(OCI))])?;
     let [again] = alternate(bench.rounds(3), [("unchanged", &mut |_| treelay.run(OCI))])?;
     treelay.finish()?;
-    remove(&tree)?;
+    bench.discard(&tree)?;
     let work = format!("a single file of {}", mebibytes(size));
     Ok(vec![
         Row::told(&format!("{work}, cold"), &cold),
@@ -53,7 +53,7 @@ pub fn layers(bench: &Bench) -> Result<Vec<Row>> {
         let some = &directories[..usize::try_from(*count)?];
         series.point(bench, *count, some, bench.rounds(3))?;
     }
-    remove(&tree)?;
+    bench.discard(&tree)?;
     series.rows(None)
 }
 
@@ -66,7 +66,7 @@ pub fn files(bench: &Bench) -> Result<Vec<Row>> {
         input::many_files(&tree, 0, *count, SIZE_OF_MANY)?;
         let rounds = if *count > 100_000 { 1 } else { bench.rounds(3) };
         series.point(bench, *count, std::slice::from_ref(&tree), rounds)?;
-        remove(&tree)?;
+        bench.discard(&tree)?;
     }
     series.rows(Some((60.0, 3.0)))
 }

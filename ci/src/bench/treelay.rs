@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::Bench;
 use super::usage::Usage;
-use super::{Bench, remove};
 
 /// treelay with one recipe, in a folder with its lock, its store and its destinations.
 pub struct Treelay<'a> {
@@ -29,14 +29,14 @@ impl<'a> Treelay<'a> {
     /// Forgets lock, store and destinations: the next build does everything.
     pub fn forget(&self) -> Result<()> {
         for name in ["recipe.lock", "store", "image", "repo"] {
-            remove(&self.folder.join(name))?;
+            self.bench.discard(&self.folder.join(name))?;
         }
         Ok(())
     }
 
     /// Removes everything, where it takes much space.
     pub fn finish(self) -> Result<()> {
-        remove(&self.folder)
+        self.bench.discard(&self.folder)
     }
 
     /// `treelay build`, to which `args` add the destinations and whatever else.
