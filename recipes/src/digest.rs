@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use sha2::digest::common::hazmat::SerializableState as _;
 
 /// A SHA-256 digest, parsed once; written as `sha256:` and 64 lowercase hex digits
 /// (image-spec, descriptor.md, "Digests").
@@ -133,6 +134,20 @@ impl Hasher {
         self.bytes
     }
 
+    /// All there is to know of it, to go on another time.
+    pub fn save(&self) -> Vec<u8> {
+        let mut state = self.bytes.to_le_bytes().to_vec();
+        state.extend_from_slice(&self.sha.serialize());
+        state
+    }
+
+    /// Goes on from what [`save`](Self::save) gave; `None` for anything of another shape.
+    pub fn resume(state: &[u8]) -> Option<Self> {
+        let (bytes, sha) = state.split_first_chunk()?;
+        let sha = sha2::Sha256::deserialize(sha.try_into().ok()?).ok()?;
+        Some(Self { sha, bytes: u64::from_le_bytes(*bytes) })
+    }
+
     /// The digest of all that was added.
     pub fn finish(self) -> Digest {
         Digest(self.sha.finalize().into())
@@ -177,6 +192,22 @@ mod tests {
         assert_eq!(digest.to_string(), text);
         assert_eq!(text.parse(), Ok(digest));
         assert_eq!(Digest::from_bytes([0x0f; 32]).hex(), "0f".repeat(32));
+    }
+
+    #[test]
+    fn goes_on_from_where_it_was() {
+        let all: Vec<u8> = (0..1000_u32).map(|n| n as u8).collect();
+        for cut in [0, 1, 63, 64, 65, 128, 999, 1000] {
+            let mut hasher = Hasher::default();
+            hasher.update(&all[..cut]);
+            let state = hasher.save();
+            let mut hasher = Hasher::resume(&state).unwrap();
+            hasher.update(&all[cut..]);
+            assert_eq!(hasher.bytes(), 1000);
+            assert_eq!(hasher.finish(), Digest::of(&all));
+            assert!(Hasher::resume(&state[1..]).is_none());
+        }
+        assert!(Hasher::resume(b"").is_none());
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Images into a layout or registry.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -85,8 +84,7 @@ impl BuiltImage {
             for layer in layers.filter(|layer| seen.insert(layer.blob.digest)) {
                 let (store, digest) = (store.clone(), layer.blob.digest);
                 let open = Arc::new(move || -> io::Result<Box<dyn io::Read + Send>> {
-                    let path = store.blob(&digest).ok_or(io::ErrorKind::NotFound)?;
-                    Ok(Box::new(File::open(path)?))
+                    Ok(Box::new(store.open_blob(&digest)?))
                 });
                 let source = BlobSource::from_reader(digest, layer.blob.size, open);
                 sources.push(

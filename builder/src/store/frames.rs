@@ -5,48 +5,75 @@
 //! agree with its sum is damaged.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
-use treelay_layers::encode::{FrameCache, Packed, Remember};
+use serde::{Deserialize, Serialize};
+use treelay_layers::encode::{Checkpoint, FrameStore, Keep, Packed};
 use treelay_recipes::Digest;
 
 use super::{Store, persist};
 
 const HEAD: usize = 16;
 
-impl FrameCache for Store {
+/// A [`Checkpoint`] as it is in a record; states in hex.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    stream: String,
+    blob: String,
+    crc: u32,
+    raw: u64,
+}
+
+impl FrameStore for Store {
     fn get(&self, key: &Digest) -> Option<Packed> {
-        let path = self.path("frames", key);
-        if !self.mark(&path) {
+        if !self.mark(&self.path("frames", key)) {
             return None;
         }
-        let file = fs::read(&path).ok()?;
-        let packed = parse(key, &file);
+        let packed = self.read_frame(key).ok()?;
         if packed.is_none() {
-            self.damaged(&path);
+            self.damaged(&self.path("frames", key));
         }
         packed
     }
 
-    fn put(&self, key: &Digest, packed: &Packed) -> Remember<'_> {
+    fn has(&self, key: &Digest) -> bool {
+        self.mark(&self.path("frames", key))
+    }
+
+    fn put(&self, key: &Digest, packed: &Packed) -> io::Result<Keep<'_>> {
         let mut file = vec![0; 4];
         file.extend_from_slice(&packed.crc.to_le_bytes());
         file.extend_from_slice(&packed.raw.to_le_bytes());
         file.extend_from_slice(&packed.bytes);
         let sum = sum(key, &file[4..]);
         file[..4].copy_from_slice(&sum.to_le_bytes());
-        let path = self.path("frames", key);
+        let mut temporary = self.temporary()?;
+        temporary.write_all(&file)?;
         // Closed meanwhile: a large file has thousands of frames.
-        let written = self.temporary().and_then(|mut temporary| {
-            temporary.write_all(&file)?;
-            Ok(temporary.into_temp_path())
-        });
-        // A frame that cannot be remembered is only made again.
-        Box::new(move || {
-            if let Err(error) = written.and_then(|temporary| persist(temporary, &path)) {
-                tracing::debug!("remembering a frame: {error}");
-            }
-        })
+        let (temporary, path) = (temporary.into_temp_path(), self.path("frames", key));
+        Ok(Box::new(move || persist(temporary, &path)))
+    }
+
+    fn checkpoint(&self, key: &Digest) -> Option<Checkpoint> {
+        let Remembered { stream, blob, crc, raw } = self.product("layer-prefix", key)?;
+        let (stream, blob) = (hex::decode(stream).ok()?, hex::decode(blob).ok()?);
+        Some(Checkpoint { stream, blob, crc, raw })
+    }
+
+    fn put_checkpoint(&self, key: &Digest, checkpoint: &Checkpoint) {
+        let Checkpoint { stream, blob, crc, raw } = checkpoint;
+        let (stream, blob) = (hex::encode(stream), hex::encode(blob));
+        let remembered = Remembered { stream, blob, crc: *crc, raw: *raw };
+        if let Err(error) = self.put_product("layer-prefix", key, &remembered) {
+            tracing::debug!("remembering the beginning of a layer: {error}");
+        }
+    }
+}
+
+impl Store {
+    /// A frame, `None` if it is damaged; neither marked as used nor removed.
+    pub(super) fn read_frame(&self, key: &Digest) -> io::Result<Option<Packed>> {
+        Ok(parse(key, &fs::read(self.path("frames", key))?))
     }
 }
 

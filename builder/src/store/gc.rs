@@ -2,7 +2,7 @@
 //!
 //! Everything counts as used when it was made or last marked (see [`runs`](super::runs)), and also
 //! whenever something that refers to it was used: records refer to trees and blobs, trees to
-//! objects. So a thing is never older than what refers to it. Removal goes from the longest unused
+//! objects, blobs to frames. So a thing is never older than what refers to it. Removal goes from the longest unused
 //! on, at equal times records first, then trees, then the rest: wherever it ends, whether the
 //! limit is reached or the process is killed, nothing that is left refers to what is gone.
 
@@ -179,6 +179,9 @@ impl Store {
                 let tree = Tree::from_text(&text).unwrap_or_default();
                 let files = tree.entries().iter().filter_map(|entry| entry.file());
                 files.map(|(digest, _)| ("objects", *digest)).collect()
+            }
+            (Name::Digest(digest), "blobs") => {
+                self.frames_of(digest).into_iter().map(|key| ("frames", key)).collect()
             }
             _ => Vec::new(),
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! objects/ab/cd…     contents and fetched files, by their SHA-256
 //! trees/ab/cd…       canonical texts of trees, by their digest
-//! blobs/ab/cd…       layer blobs, by their SHA-256
+//! blobs/ab/cd…       which frames layer blobs are made of, by their SHA-256
 //! frames/ab/cd…      compressed frames, by entries and codec
 //! products/KIND/…    small records: what a thing became, by the digest of what it was made from
 //! stats/             digests of local files, by their stat results

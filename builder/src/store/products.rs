@@ -93,8 +93,8 @@ impl Record {
                 let blob: Option<LayerBlob> = self.read("layer-blob");
                 return blob.map_or(Vec::new(), |blob| vec![("blobs", blob.digest, true)]);
             }
-            // OSTree's own checksums.
-            "ostree-content" => (&[], false),
+            // OSTree's own checksums, and states of hashes.
+            "ostree-content" | "layer-prefix" => (&[], false),
             _ => (&["trees", "blobs", "objects"], false),
         };
         let all = named.iter().flat_map(|digest| rooms.iter().map(|room| (*room, *digest, needed)));

@@ -1,7 +1,6 @@
 //! The pipeline: a reader, a hasher of the stream, some workers, a writer.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -9,17 +8,23 @@ use std::thread;
 
 use treelay_recipes::{Digest, Hasher};
 
+use super::checkpoints::{Places, State};
 use super::frames::{self, Frame};
 use super::reader::{FrameReader, RawFrame};
-use super::{Codec, EncodeError, Encoded, FrameCache, FrameCount, Packed, Remember, tar};
+use super::{
+    Checkpoint, Codec, EncodeError, Encoded, FrameCount, FrameStore, Keep, Packed, Piece, tar,
+};
 use crate::{Contents, Entry, Tree};
 
 /// What all threads of one layer share.
 struct Layer<'a> {
     entries: &'a [Entry],
     frames: Vec<Frame>,
+    /// What the frames are kept under.
+    keys: Vec<Digest>,
+    places: Places,
     codec: Codec,
-    cache: &'a dyn FrameCache,
+    store: &'a dyn FrameStore,
     /// Something failed: there is no use in going on.
     failed: AtomicBool,
 }
@@ -37,22 +42,26 @@ struct Done {
     reused: bool,
 }
 
-/// Writes `tree` as one layer blob into `sink`, compressed by `workers` threads (at least one).
+/// Makes one layer blob of `tree`, compressed by `workers` threads (at least one), whose frames are in
+/// `store` then.
 ///
 /// # Errors
-/// [`EncodeError`]; what `sink` then holds is to be thrown away.
+/// [`EncodeError`].
 pub fn encode(
     tree: &Tree,
     contents: &dyn Contents,
     codec: Codec,
-    cache: &dyn FrameCache,
+    store: &dyn FrameStore,
     workers: usize,
-    sink: &mut dyn Write,
 ) -> Result<Encoded, EncodeError> {
     let workers = workers.max(1);
     let (entries, frames) = (tree.entries(), frames::cut(tree.entries()));
-    let layer = Layer { entries, frames, codec, cache, failed: AtomicBool::new(false) };
-    let layer = &layer;
+    let keys: Vec<Digest> = frames.iter().map(|frame| frame.key(entries, codec)).collect();
+    let places = Places::of(&frames, &keys);
+    let from = places.resume(&keys, store);
+    let failed = AtomicBool::new(false);
+    let layer = &Layer { entries, frames, keys, places, codec, store, failed };
+
     let (to_workers, raw) = sync_channel(workers + 1);
     let (to_stream, stream) = sync_channel(workers + 1);
     let (to_writer, done) = sync_channel(2 * workers);
@@ -62,12 +71,14 @@ pub fn encode(
     let raw = Arc::new(Mutex::new(raw));
 
     thread::scope(|scope| {
+        let State { frames: first, stream: stream_hash, blob: blob_hash, crc, raw: raw_size } =
+            from;
         let reader = scope.spawn(move || {
-            layer.watch(read_all(tree, contents, &layer.frames, [to_stream, to_workers], buffers))
+            layer.watch(layer.read(tree, contents, first, [to_stream, to_workers], buffers))
         });
         let hasher = scope.spawn({
             let give_back = give_back.clone();
-            move || layer.watch(layer.hash(stream, &give_back))
+            move || layer.watch(layer.hash(stream_hash, stream, &give_back))
         });
         let mut pool = Vec::new();
         for _ in 0..workers {
@@ -75,50 +86,34 @@ pub fn encode(
             pool.push(scope.spawn(move || layer.watch(layer.work(&raw, to_writer, give_back))));
         }
         drop((raw, to_writer, give_back));
-        let written = layer.watch(write_all(layer, done, sink).map_err(EncodeError::Write));
+        let crc = crc32fast::Hasher::new_with_initial_len(crc, raw_size);
+        let blob = Blob { hasher: blob_hash, crc, raw: raw_size, next: first, end: Vec::new() };
+        let joined = layer.join(blob, done);
 
         // Whoever failed first made the others end early: the reader and those who verify what it
-        // read know best, and a hole in the sequence is nothing that the writer could tell of.
-        let remember: Vec<_> = pool.into_iter().map(join).collect();
+        // read know best.
+        let later: Vec<_> = pool.into_iter().map(join).collect();
         let streamed = join(hasher);
         join(reader)?;
-        let (diff_id, raw_size) = streamed?;
-        let remember = remember.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let (digest, size, mut count) = written?;
-        remember.into_iter().flatten().for_each(|remember| remember());
-        // The archive's end is no frame of the cache.
-        count.all = count.all.saturating_sub(1);
-        Ok(Encoded { digest, size, diff_id, raw_size, frames: count })
+        let (stream, streams) = streamed?;
+        let later = later.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for keep in later.into_iter().flatten() {
+            keep().map_err(EncodeError::Write)?;
+        }
+        let Joined { digest, size, end, reused, checkpoints } = joined;
+        layer.places.save(streams, checkpoints, store);
+        let frames = layer.keys.iter().copied().map(Piece::Frame);
+        let mut pieces = vec![Piece::Bytes(codec.head().to_vec())];
+        pieces.extend(frames);
+        pieces.push(Piece::Bytes(end));
+        let frames = FrameCount { all: layer.keys.len() as u64, reused: first as u64 + reused };
+        let raw_size = stream.bytes();
+        Ok(Encoded { digest, size, diff_id: stream.finish(), raw_size, frames, pieces })
     })
 }
 
 fn join<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
     handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn read_all(
-    tree: &Tree,
-    contents: &dyn Contents,
-    frames: &[Frame],
-    to: [SyncSender<Arc<Raw>>; 2],
-    buffers: Receiver<RawFrame>,
-) -> Result<(), EncodeError> {
-    let mut reader = FrameReader::new(tree, contents);
-    // Whoever does not take any more has failed, and tells why.
-    let send = |raw: Raw| {
-        let raw = Arc::new(raw);
-        to.iter().all(|to| to.send(raw.clone()).is_ok())
-    };
-    for (index, frame) in frames.iter().enumerate() {
-        let mut raw = Raw { index, frame: buffers.try_recv().unwrap_or_default() };
-        reader.read(frame, &mut raw.frame)?;
-        if !send(raw) {
-            return Ok(());
-        }
-    }
-    let end = RawFrame { bytes: tar::END.to_vec(), contents: Vec::new() };
-    send(Raw { index: frames.len(), frame: end });
-    Ok(())
 }
 
 /// Gives the buffer back, if nobody else has it.
@@ -142,14 +137,42 @@ impl<'a> Layer<'a> {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Digest and length of the stream. The contents that are in parts are verified here, where
-    /// their parts come in order.
+    /// Reads the frames from `first` on.
+    fn read(
+        &self,
+        tree: &Tree,
+        contents: &dyn Contents,
+        first: usize,
+        to: [SyncSender<Arc<Raw>>; 2],
+        buffers: Receiver<RawFrame>,
+    ) -> Result<(), EncodeError> {
+        let mut reader = FrameReader::new(tree, contents);
+        // Whoever does not take any more has failed, and tells why.
+        let send = |raw: Raw| {
+            let raw = Arc::new(raw);
+            to.iter().all(|to| to.send(raw.clone()).is_ok())
+        };
+        for (index, frame) in self.frames.iter().enumerate().skip(first) {
+            let mut raw = Raw { index, frame: buffers.try_recv().unwrap_or_default() };
+            reader.read(frame, &mut raw.frame)?;
+            if !send(raw) {
+                return Ok(());
+            }
+        }
+        let end = RawFrame { bytes: tar::END.to_vec(), contents: Vec::new() };
+        send(Raw { index: self.frames.len(), frame: end });
+        Ok(())
+    }
+
+    /// The hash of the stream, and its states on the way. The contents that are in parts are
+    /// verified here, where their parts come in order.
     fn hash(
         &self,
+        mut stream: Hasher,
         raw: Receiver<Arc<Raw>>,
         give_back: &SyncSender<RawFrame>,
-    ) -> Result<(Digest, u64), EncodeError> {
-        let mut stream = Hasher::default();
+    ) -> Result<(Hasher, Vec<(usize, Vec<u8>)>), EncodeError> {
+        let mut states = Vec::new();
         let mut content = Hasher::default();
         for raw in raw {
             if self.has_failed() {
@@ -164,19 +187,22 @@ impl<'a> Layer<'a> {
                     self.check(*entry, std::mem::take(&mut content).finish())?;
                 }
             }
+            let frames = raw.index + 1;
+            if self.places.has(frames) {
+                states.push((frames, stream.save()));
+            }
             release(raw, give_back);
         }
-        let bytes = stream.bytes();
-        Ok((stream.finish(), bytes))
+        Ok((stream, states))
     }
 
-    /// Packs frames as they come; what is only to be remembered when all is right.
+    /// Packs frames as they come; what is only to be kept when all is right.
     fn work(
         &self,
         raw: &Mutex<Receiver<Arc<Raw>>>,
         to_writer: SyncSender<Done>,
         give_back: SyncSender<RawFrame>,
-    ) -> Result<Vec<Remember<'a>>, EncodeError> {
+    ) -> Result<Vec<Keep<'a>>, EncodeError> {
         let mut compressor = self.codec.compressor().map_err(EncodeError::Compress)?;
         let mut later = Vec::new();
         loop {
@@ -190,17 +216,20 @@ impl<'a> Layer<'a> {
                     self.check(*entry, Digest::of(&bytes[range.clone()]))?;
                 }
             }
-            // The archive's end is not worth remembering: it is 1 KiB of zeros.
-            let key = frame.map(|frame| frame.key(self.entries, self.codec));
-            let remembered = key.and_then(|key| self.cache.get(&key));
-            let reused = remembered.is_some();
-            let packed = match remembered {
+            // The archive's end has none: it is 1 KiB of zeros.
+            let key = self.keys.get(raw.index);
+            let there = key.and_then(|key| self.store.get(key));
+            let reused = there.is_some();
+            let packed = match there {
                 Some(packed) => packed,
                 None => {
                     let packed = compressor.pack(bytes).map_err(EncodeError::Compress)?;
-                    match (frame, key.map(|key| self.cache.put(&key, &packed))) {
-                        (Some(Frame::Run(_)), Some(remember)) => remember(),
-                        (_, remember) => later.extend(remember),
+                    if let Some(key) = key {
+                        let keep = self.store.put(key, &packed).map_err(EncodeError::Write)?;
+                        match frame {
+                            Some(Frame::Part { .. }) => later.push(keep),
+                            _ => keep().map_err(EncodeError::Write)?,
+                        }
                     }
                     packed
                 }
@@ -211,6 +240,37 @@ impl<'a> Layer<'a> {
                 return Ok(later);
             }
         }
+    }
+
+    /// Takes the frames in order.
+    fn join(&self, mut blob: Blob, done: Receiver<Done>) -> Joined {
+        let mut reused = 0;
+        let mut checkpoints = Vec::new();
+        let mut waiting = BTreeMap::new();
+        if blob.next == 0 {
+            blob.hasher.update(self.codec.head());
+        }
+        for frame in done {
+            // There may be a hole in the sequence: what waits for it would only become more.
+            if self.has_failed() {
+                break;
+            }
+            waiting.insert(frame.index, frame);
+            while let Some(done) = waiting.remove(&blob.next) {
+                reused += u64::from(done.reused);
+                blob.add(&done.packed);
+                if blob.next > self.frames.len() {
+                    blob.end = done.packed.bytes;
+                } else if self.places.has(blob.next) {
+                    checkpoints.push((blob.next, blob.checkpoint()));
+                }
+            }
+        }
+        let tail = self.codec.tail(blob.crc.clone().finalize(), blob.raw);
+        blob.hasher.update(&tail);
+        blob.end.extend_from_slice(&tail);
+        let size = blob.hasher.bytes();
+        Joined { digest: blob.hasher.finish(), size, end: blob.end, reused, checkpoints }
     }
 
     fn check(&self, entry: usize, found: Digest) -> Result<(), EncodeError> {
@@ -224,37 +284,37 @@ impl<'a> Layer<'a> {
     }
 }
 
-fn write_all(
-    layer: &Layer<'_>,
-    done: Receiver<Done>,
-    sink: &mut dyn Write,
-) -> io::Result<(Digest, u64, FrameCount)> {
-    let mut hasher = Hasher::default();
-    let mut write = |bytes: &[u8]| {
-        hasher.update(bytes);
-        sink.write_all(bytes)
-    };
-    let mut crc = crc32fast::Hasher::new();
-    let mut raw = 0;
-    let mut count = FrameCount::default();
-    let mut waiting = BTreeMap::new();
-    let mut next = 0;
-    write(layer.codec.head())?;
-    for frame in done {
-        if layer.has_failed() {
-            break;
-        }
-        waiting.insert(frame.index, frame);
-        while let Some(Done { packed, reused, .. }) = waiting.remove(&next) {
-            write(&packed.bytes)?;
-            crc.combine(&crc32fast::Hasher::new_with_initial_len(packed.crc, packed.raw));
-            raw += packed.raw;
-            count.all += 1;
-            count.reused += u64::from(reused);
-            next += 1;
-        }
+/// A blob in the making.
+struct Blob {
+    hasher: Hasher,
+    crc: crc32fast::Hasher,
+    raw: u64,
+    /// The index of the frame that comes next.
+    next: usize,
+    /// What comes after the last frame of the store.
+    end: Vec<u8>,
+}
+
+impl Blob {
+    fn add(&mut self, packed: &Packed) {
+        self.hasher.update(&packed.bytes);
+        self.crc.combine(&crc32fast::Hasher::new_with_initial_len(packed.crc, packed.raw));
+        self.raw += packed.raw;
+        self.next += 1;
     }
-    write(&layer.codec.tail(crc.finalize(), raw))?;
-    let size = hasher.bytes();
-    Ok((hasher.finish(), size, count))
+
+    /// All of it but the stream's hash, which another thread has.
+    fn checkpoint(&self) -> Checkpoint {
+        let crc = self.crc.clone().finalize();
+        Checkpoint { stream: Vec::new(), blob: self.hasher.save(), crc, raw: self.raw }
+    }
+}
+
+/// A blob of which nothing is missing, unless somebody failed.
+struct Joined {
+    digest: Digest,
+    size: u64,
+    end: Vec<u8>,
+    reused: u64,
+    checkpoints: Vec<(usize, Checkpoint)>,
 }

@@ -36,8 +36,8 @@ fn a_good_store_has_no_problems() {
 
 #[test]
 fn each_damaged_thing_is_found_and_removed() {
-    // A tree and a blob take their record with them.
-    for (at, wrong) in [1, 2, 2, 1, 1].into_iter().enumerate() {
+    // A tree and a blob take their record with them, and a frame its blob.
+    for (at, wrong) in [1, 2, 2, 3, 1].into_iter().enumerate() {
         for damage in
             [|_: &[u8]| Vec::new(), |bytes: &[u8]| [&[bytes[0] ^ 1], &bytes[1..]].concat()]
         {

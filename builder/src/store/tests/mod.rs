@@ -3,7 +3,7 @@ mod gc;
 
 use std::io::{self, Read};
 
-use treelay_layers::encode::{FrameCache as _, Packed};
+use treelay_layers::encode::{FrameStore as _, Packed};
 use treelay_layers::{ContentSink as _, Contents as _, Entry, TreePath};
 
 use super::*;
@@ -61,9 +61,9 @@ fn damaged_frames_are_not_there() {
     let key = Digest::of("key");
     let packed = Packed { bytes: b"packed".to_vec(), crc: 7, raw: 9 };
     assert_eq!(store.get(&key), None);
-    drop(store.put(&key, &packed));
+    drop(store.put(&key, &packed).unwrap());
     assert_eq!(store.get(&key), None);
-    store.put(&key, &packed)();
+    store.put(&key, &packed).unwrap()().unwrap();
     assert_eq!(store.get(&key), Some(packed));
     let path = store.path("frames", &key);
     let whole = fs::read(&path).unwrap();
