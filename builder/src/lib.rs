@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod image_store;
 pub mod ostree_repo;
 pub mod output;
+mod parallel;
 pub mod plan;
 pub mod progress;
 pub mod sign;

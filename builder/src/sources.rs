@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use treelay_layers::go::{self, GoError};
@@ -17,6 +16,7 @@ use treelay_layers::{Contents, Tree};
 use treelay_recipes::Digest;
 use treelay_recipes::recipe::{Input, Source, Text};
 
+use crate::parallel::in_parallel;
 use crate::plan::Expanded;
 use crate::snapshot::{
     FileSnapshot, Snapshot, SnapshotError, StatFile, snapshot_dir, snapshot_file,
@@ -175,37 +175,18 @@ impl Look<'_> {
         let mut places = BTreeSet::new();
         let distinct: Vec<Wanted> =
             wanted.into_iter().filter(|wanted| places.insert(wanted.place.clone())).collect();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut taken = Vec::new();
-            while let Some((at, wanted)) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, distinct.get(n)?)))
-            {
-                let cache = self.cache(&wanted.place);
-                taken.push((at, snapshot_dir(&wanted.place, &cache, self.jobs)));
-            }
-            taken
-        };
-        let mut taken = std::thread::scope(|scope| {
-            let helpers = self.jobs.min(distinct.len()).saturating_sub(1);
-            let threads: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
-            let mut taken = work();
-            for thread in threads {
-                let more = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                taken.extend(more);
-            }
-            taken
+        let taken = in_parallel(self.jobs, &distinct, |wanted| {
+            snapshot_dir(&wanted.place, &self.cache(&wanted.place), self.jobs)
         });
-        taken.sort_by_key(|(at, _)| *at);
-        for (at, snapshot) in taken {
-            let Wanted { place, path, user, optional } = &distinct[at];
+        for (wanted, snapshot) in distinct.into_iter().zip(taken) {
+            let Wanted { place, path, user, optional } = wanted;
             match snapshot {
                 Ok(snapshot) => {
                     let place_of = Place { snapshot, go: OnceLock::new() };
-                    sources.snapshots.insert(place.clone(), place_of);
+                    sources.snapshots.insert(place, place_of);
                 }
-                Err(SnapshotError::NotThere(_)) if *optional => {}
-                Err(source) => return Err(failed(path, user, source)),
+                Err(SnapshotError::NotThere(_)) if optional => {}
+                Err(source) => return Err(failed(&path, &user, source)),
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use treelay_recipes::recipe::Recipe;
 use treelay_recipes::{Arch, Digest, Lock};
 
 use super::{ExecError, Workshop};
+use crate::parallel::in_parallel;
 use crate::plan::{Expanded, Plan, PlannedLayer, PlannedNeed};
 use crate::sources::{Everything, Sources};
 use crate::store::{Store, StoreSink};
@@ -94,6 +95,14 @@ impl<'a> Layers<'a> {
     }
 }
 
+/// What is to be done for a layer.
+enum Todo<'a> {
+    /// Nothing.
+    Remembered(Digest),
+    /// Its tree, from the trees of its inputs.
+    Make(&'a Recipe, Vec<Tree>),
+}
+
 impl<'a> Workshop<'a> {
     /// Makes the tree of every layer of the plan, splits off what arches share, and finds out that
     /// they can be merged.
@@ -108,17 +117,29 @@ impl<'a> Workshop<'a> {
         sources: &Sources,
     ) -> Result<Layers<'a>, ExecError> {
         let mut layers = Layers::new(self.store);
+        let mut todo = Vec::new();
         for planned in &plan.layers {
             let Some(recipe) = expanded.get(&planned.arch) else { continue };
-            let tree = match self.remembered(planned) {
-                Some(tree) => tree,
-                None => self.make_layer(planned, recipe, lock, sources, &layers).await?,
-            };
+            todo.push(match self.remembered(planned) {
+                Some(tree) => (planned, Todo::Remembered(tree)),
+                None => (
+                    planned,
+                    Todo::Make(recipe, self.inputs(planned, recipe, lock, sources).await?),
+                ),
+            });
+        }
+        let trees = in_parallel(self.jobs, &todo, |(planned, todo)| match todo {
+            Todo::Remembered(tree) => Ok(*tree),
+            Todo::Make(recipe, inputs) => {
+                self.make_layer(planned, recipe, inputs, sources, &layers)
+            }
+        });
+        for ((planned, _), tree) in todo.into_iter().zip(trees) {
             let built = BuiltLayer {
                 name: planned.name.clone(),
                 kind: planned.kind,
                 part: Part::Whole,
-                tree,
+                tree: tree?,
                 key: planned.key,
             };
             layers.by_arch.entry(planned.arch).or_default().push(built);
@@ -143,16 +164,14 @@ impl<'a> Workshop<'a> {
         self.store.has_tree(&tree).then_some(tree)
     }
 
-    async fn make_layer(
+    /// The trees of the inputs that a layer needs, in their order.
+    async fn inputs(
         &self,
         planned: &PlannedLayer,
         recipe: &Recipe,
         lock: &Lock,
         sources: &Sources,
-        layers: &Layers<'_>,
-    ) -> Result<Digest, ExecError> {
-        let failed =
-            |source| ExecError::Layer { layer: planned.name.clone(), arch: planned.arch, source };
+    ) -> Result<Vec<Tree>, ExecError> {
         let mut inputs = Vec::new();
         for need in &planned.needs {
             if let PlannedNeed::Input { name, .. } = need
@@ -161,7 +180,19 @@ impl<'a> Workshop<'a> {
                 inputs.push(self.input_tree(recipe, locked, sources).await?);
             }
         }
-        let given_trees = inputs;
+        Ok(inputs)
+    }
+
+    fn make_layer(
+        &self,
+        planned: &PlannedLayer,
+        recipe: &Recipe,
+        given_trees: &[Tree],
+        sources: &Sources,
+        layers: &Layers<'_>,
+    ) -> Result<Digest, ExecError> {
+        let failed =
+            |source| ExecError::Layer { layer: planned.name.clone(), arch: planned.arch, source };
         let mut inputs = given_trees.iter();
         let layer = recipe.layers.get(planned.index);
         let Some(kind) = layer.and_then(|layer| layer.kind()).map(kinds::of) else {

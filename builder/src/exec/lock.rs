@@ -100,8 +100,10 @@ impl Workshop<'_> {
         std::thread::scope(|scope| {
             for place in &places {
                 scope.spawn(|| {
-                    // What is wrong with it is told when it is asked for.
-                    let _ = sources.go_tree(place);
+                    // What is wrong with it, or with the store, is told when it is asked for.
+                    if let Ok(Some(found)) = sources.go_tree(place) {
+                        let _ = self.store.put_tree(&found.tree);
+                    }
                     if let Some(snapshot) = sources.snapshot(place) {
                         snapshot.prepare();
                     }
@@ -176,10 +178,14 @@ impl Workshop<'_> {
                     continue;
                 }
             };
-            let identity = self.keep_tree(found.distribution.tree())?;
-            if let (Source::Dir, Some(dir)) = (source, &input.dir) {
-                self.go_identity(&dir.value, sources);
-            }
+            let known = match (source, &input.dir) {
+                (Source::Dir, Some(dir)) => self.go_identity(&dir.value, sources),
+                _ => None,
+            };
+            let identity = match known.filter(|identity| self.store.has_tree(identity)) {
+                Some(identity) => identity,
+                None => self.keep_tree(found.distribution.tree())?,
+            };
             let version = found.distribution.version();
             return Ok(LockedInput {
                 name: name.to_owned(),

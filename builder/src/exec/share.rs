@@ -1,12 +1,13 @@
 //! Splitting layers into what arches share and the rest, remembered in the store.
 
 use serde::{Deserialize, Serialize};
-use treelay_layers::share;
+use treelay_layers::{Tree, share};
 use treelay_recipes::recipe::Share;
 use treelay_recipes::{Arch, Digest};
 
 use super::layers::{BuiltLayer, Layers, Part};
 use super::{ExecError, Workshop};
+use crate::parallel::in_parallel;
 use crate::plan::Plan;
 
 /// Images of more layers than this are not split further: containerd and Docker take 127.
@@ -77,12 +78,15 @@ impl Workshop<'_> {
             trees.push(layers.tree(&layer.tree)?);
         }
         let made = share::split(&trees.iter().map(|tree| &**tree).collect::<Vec<_>>());
-        let keep = |tree| self.store.put_tree(tree).map_err(ExecError::store("keeping a tree"));
+        let keep =
+            |tree: &Tree| self.store.put_tree(tree).map_err(ExecError::store("keeping a tree"));
         let split = match made {
             None => None,
             Some(made) => {
-                let rest = made.rest.iter().map(keep).collect::<Result<Vec<_>, _>>()?;
-                Some((keep(&made.shared)?, rest))
+                let all: Vec<&Tree> = made.rest.iter().chain([&made.shared]).collect();
+                let kept = in_parallel(self.jobs, &all, |tree| keep(tree)).into_iter();
+                let mut rest = kept.collect::<Result<Vec<_>, _>>()?;
+                rest.pop().map(|shared| (shared, rest))
             }
         };
         let remembered = Remembered { split };
