@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use treelay_layers::go::{self, GoError};
-use treelay_layers::kinds::{self, Globs, KindError, Need};
+use treelay_layers::kinds::{self, Globs, Kind, KindError, Need};
 use treelay_layers::{Contents, Tree};
 use treelay_recipes::Digest;
 use treelay_recipes::recipe::{Input, Source, Text};
@@ -119,8 +119,8 @@ impl Look<'_> {
                 }
             }
             for layer in &recipe.layers {
-                let Some(kind) = layer.kind() else { continue };
-                let needs = kinds::of(kind).needs(*arch).map_err(|source| SourcesError::Layer {
+                let Some(kind) = kinds::of_layer(layer) else { continue };
+                let needs = kind.needs(*arch).map_err(|source| SourcesError::Layer {
                     layer: layer.name.value.clone(),
                     source,
                 })?;

@@ -403,6 +403,7 @@ fn ask(version: &str) -> Ask {
         version: version.into(),
         arch: Arch::Amd64,
         archive: None,
+        package: None,
         pinned: None,
     }
 }

@@ -14,6 +14,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod arch;
+mod caps;
 mod check;
 mod digest;
 mod error;
@@ -28,6 +29,7 @@ mod template;
 mod yaml;
 
 pub use arch::{Arch, UnknownArch};
+pub use caps::{FileCaps, NotCaps};
 pub use digest::{Digest, Hasher, HashingReader, NotADigest};
 pub use error::{LockError, Problem, RecipeError};
 pub use lock::{Lock, LockedInput, Misfit};

@@ -7,6 +7,8 @@ use crate::recipe::{GoToolchainInput, Input, Recipe, RecipeError, Text};
 use crate::template::{Piece, pieces};
 use crate::{Arch, check};
 
+mod owners;
+
 /// What the template names of a recipe stand for on one arch, beside what the recipe itself says:
 /// `arch`, `arch.uname`, and `input.<name>.version` for every input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +84,7 @@ impl Recipe {
     pub fn input_versions(&self) -> BTreeMap<String, String> {
         let version = |input: &Input| match input {
             Input::GoToolchain(go) => Some(go.version.value.clone()),
+            Input::Pypi(package) => Some(package.version.value.clone()),
             Input::Archive(_) => None,
         };
         self.inputs
@@ -145,6 +148,7 @@ impl Recipe {
         replace(About::Version, &mut recipe.version, &names);
         names.insert("version".to_owned(), recipe.version.value.clone());
         for_each_text(&mut recipe, &mut |about, text| replace(about, text, &names));
+        owners::resolve(&mut recipe, problems);
         recipe
     }
 
@@ -212,12 +216,28 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
                     .for_each(|a| archive(a, visit));
             }
             Input::Archive(input) => archive(input, visit),
+            Input::Pypi(PypiInput { package, version }) => {
+                visit(About::Input, package);
+                visit(About::Input, version);
+            }
         }
     }
 
     let mut any = |text: &mut Text| visit(About::Anything, text);
     for layer in layers {
-        let Layer { name, arch: _, share: _, go_toolchain, files, directory, archive } = layer;
+        let Layer {
+            name,
+            arch: _,
+            share: _,
+            go_toolchain,
+            files,
+            directory,
+            archive,
+            users,
+            certificates,
+            tzdata,
+            attributes,
+        } = layer;
         any(name);
         if let Some(GoToolchainLayer { input, prefix, link }) = go_toolchain {
             any(input);
@@ -225,10 +245,21 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
             link.iter_mut().for_each(&mut any);
         }
         for file in files.iter_mut().flatten() {
-            let FileEntry { path, content, source, link, dir: _, mode, uid: _, gid: _, xattrs } =
-                file;
+            let FileEntry {
+                path,
+                content,
+                source,
+                link,
+                dir: _,
+                mode,
+                uid: _,
+                gid: _,
+                user,
+                xattrs,
+                caps,
+            } = file;
             any(path);
-            [content, source, link, mode].into_iter().flatten().for_each(&mut any);
+            [content, source, link, mode, user, caps].into_iter().flatten().for_each(&mut any);
             xattrs.values_mut().for_each(&mut any);
         }
         if let Some(DirectoryLayer { source, prefix, uid: _, gid: _, mode, exclude }) = directory {
@@ -240,11 +271,50 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
             any(input);
             any(prefix);
         }
+        if let Some(UsersLayer { accounts, groups }) = users {
+            for account in accounts {
+                let Account { name, uid: _, gid: _, comment, home, shell } = account;
+                any(name);
+                [comment, home, shell].into_iter().flatten().for_each(&mut any);
+            }
+            for Group { name, gid: _, members } in groups {
+                any(name);
+                members.iter_mut().for_each(&mut any);
+            }
+        }
+        if let Some(CertificatesLayer { input, path, add }) = certificates {
+            any(input);
+            path.iter_mut().chain(add).for_each(&mut any);
+        }
+        if let Some(TzdataLayer { input, path, localtime }) = tzdata {
+            any(input);
+            [path, localtime].into_iter().flatten().for_each(&mut any);
+        }
+        for attributes in attributes {
+            let PathAttributes { path, mode, uid: _, gid: _, user, xattrs, caps } = attributes;
+            any(path);
+            [mode, user, caps].into_iter().flatten().for_each(&mut any);
+            xattrs.values_mut().for_each(&mut any);
+        }
     }
 
     let Image { reference, base, config, annotations, compression: _ } = image;
-    let ImageConfig { user, entrypoint, cmd, env, workdir, ports, volumes, stop_signal, labels } =
-        config;
+    let ImageConfig {
+        user,
+        entrypoint,
+        cmd,
+        env,
+        workdir,
+        ports,
+        volumes,
+        stop_signal,
+        labels,
+        health,
+    } = config;
+    if let Some(Health { test, interval, timeout, start_period, retries: _ }) = health {
+        test.iter_mut().for_each(&mut any);
+        [interval, timeout, start_period].into_iter().flatten().for_each(&mut any);
+    }
     [base, user, workdir, stop_signal].into_iter().flatten().for_each(&mut any);
     [entrypoint, cmd, ports, volumes].into_iter().flatten().for_each(&mut any);
     [env, labels].into_iter().flat_map(|map| map.values_mut()).for_each(&mut any);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use treelay_layers::go::{self, GoDistribution};
 use treelay_layers::{Tree, archive};
 use treelay_recipes::lock::{LockedFile, LockedInput};
-use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, Recipe, Source};
+use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, PypiInput, Recipe, Source};
 use treelay_recipes::{Arch, Digest};
 
 use super::{ExecError, Watched, Workshop};
@@ -57,6 +57,9 @@ impl Workshop<'_> {
             }
             Some(Input::Archive(archive)) => {
                 self.archive_from(archive, &what, locked.arch, pinned).await?.0
+            }
+            Some(Input::Pypi(package)) => {
+                self.pypi_from(package, &what, locked.arch, pinned).await?.0
             }
             None => return Err(ExecError::NoSource { what, tried: Vec::new() }),
         };
@@ -140,7 +143,28 @@ impl Workshop<'_> {
         Ok((tree, file, from))
     }
 
-    /// Brings the file of an input into the store.
+    /// What is in a package's wheel, its file, and where that is from.
+    pub(super) async fn pypi_from(
+        &self,
+        input: &PypiInput,
+        what: &str,
+        arch: Arch,
+        pinned: Option<Digest>,
+    ) -> Result<(Tree, LockedFile, String), ExecError> {
+        let ask = Ask {
+            what: what.to_owned(),
+            version: input.version.value.clone(),
+            arch,
+            archive: None,
+            package: Some(input.package.value.clone()),
+            pinned,
+        };
+        let (file, from) = self.fetch(Source::Pypi, &ask, None).await?;
+        let tree = self.unpack(&file, 0, &mut |_| true, what, &from)?;
+        Ok((tree, file, from))
+    }
+
+    /// Brings the file of a toolchain or archive into the store.
     async fn fetch_file(
         &self,
         source: Source,
@@ -154,6 +178,7 @@ impl Workshop<'_> {
             what: what.to_owned(),
             version: version.to_owned(),
             arch,
+            package: None,
             archive: archive
                 .map(|archive| -> Result<ArchiveAt, ExecError> {
                     let sha256 = Digest::from_hex(&archive.sha256).map_err(|_| {
@@ -169,7 +194,17 @@ impl Workshop<'_> {
                 .transpose()?,
             pinned,
         };
-        let resolved = self.fetcher.resolve(source, &ask).await?;
+        self.fetch(source, &ask, archive).await
+    }
+
+    async fn fetch(
+        &self,
+        source: Source,
+        ask: &Ask,
+        archive: Option<&ArchiveInput>,
+    ) -> Result<(LockedFile, String), ExecError> {
+        let what = &ask.what;
+        let resolved = self.fetcher.resolve(source, ask).await?;
         let from = match archive {
             // As the recipe has it, so that the lock is the same wherever the recipe lies.
             Some(archive) => {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use treelay_layers::Tree;
-use treelay_layers::kinds::{self, Given, Item};
+use treelay_layers::kinds::{self, Given, Item, Kind};
 use treelay_recipes::recipe::Recipe;
 use treelay_recipes::{Arch, Digest, Lock};
 
@@ -195,7 +195,7 @@ impl<'a> Workshop<'a> {
             |source| ExecError::Layer { layer: planned.name.clone(), arch: planned.arch, source };
         let mut inputs = given_trees.iter();
         let layer = recipe.layers.get(planned.index);
-        let Some(kind) = layer.and_then(|layer| layer.kind()).map(kinds::of) else {
+        let Some(kind) = layer.and_then(kinds::of_layer) else {
             return Err(failed(kinds::KindError::NotGiven { at: 0 }));
         };
         let needs = kind.needs(planned.arch).map_err(failed)?;

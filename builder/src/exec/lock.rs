@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::future::try_join_all;
 use treelay_layers::go;
 use treelay_recipes::lock::{InputKind, LockedInput};
-use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, Recipe, Source};
+use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, PypiInput, Recipe, Source};
 use treelay_recipes::{Arch, Digest, Lock};
 
 use super::inputs::describe;
@@ -51,6 +51,7 @@ pub async fn relock(
                     (_, Input::Archive(archive)) => {
                         workshop.lock_archive(archive, name, *arch).await
                     }
+                    (_, Input::Pypi(package)) => workshop.lock_pypi(package, name, *arch).await,
                 }
             });
         }
@@ -146,6 +147,26 @@ impl Workshop<'_> {
             kind: InputKind::Archive,
             version: None,
             source: Source::Archive,
+            from,
+            file: Some(file),
+            identity: self.keep_tree(&tree)?,
+            released: None,
+        })
+    }
+
+    async fn lock_pypi(
+        &self,
+        input: &PypiInput,
+        name: &str,
+        arch: Arch,
+    ) -> Result<LockedInput, ExecError> {
+        let (tree, file, from) = self.pypi_from(input, &describe(name, arch), arch, None).await?;
+        Ok(LockedInput {
+            name: name.to_owned(),
+            arch,
+            kind: InputKind::Pypi,
+            version: Some(input.version.value.clone()),
+            source: Source::Pypi,
             from,
             file: Some(file),
             identity: self.keep_tree(&tree)?,

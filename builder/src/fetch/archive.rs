@@ -50,6 +50,7 @@ mod tests {
             version: "1".into(),
             arch: Arch::Amd64,
             archive: Some(archive),
+            package: None,
             pinned: None,
         }
     }

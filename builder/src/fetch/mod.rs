@@ -71,12 +71,14 @@ pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Resolved, FetchError
 pub struct Ask {
     /// The input, for messages: `go for arm64`.
     pub what: String,
-    /// The Go version, without `go` in front.
+    /// The version; of Go, without `go` in front.
     pub version: String,
     /// The arch it is for.
     pub arch: Arch,
     /// What the recipe says about its archive.
     pub archive: Option<ArchiveAt>,
+    /// The Python package, where the recipe names one; left out, the one that carries Go.
+    pub package: Option<String>,
     /// The digest that the lock pins, once it does.
     pub pinned: Option<Digest>,
 }

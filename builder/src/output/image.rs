@@ -73,12 +73,20 @@ pub fn assemble(plan: &Plan, image: &PlannedImage, layers: &[ImageLayer]) -> Res
         let media_type = MediaType::from(plan.codec().media_type());
         descriptors.push(descriptor(media_type, &layer.blob.digest, layer.blob.size)?);
     }
+    let mut manifest_annotations = annotations(plan);
+    if let Some(health) = &image.health {
+        let health = health.annotations.clone();
+        // What the recipe says itself is what its author means.
+        for (key, value) in health {
+            manifest_annotations.entry(key).or_insert(value);
+        }
+    }
     let manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
         .media_type(MediaType::ImageManifest)
         .config(descriptor(MediaType::ImageConfig, &Digest::of(&config), config.len() as u64)?)
         .layers(descriptors)
-        .annotations(annotations(plan))
+        .annotations(manifest_annotations)
         .build()?;
     let manifest = Manifest::new(media::MANIFEST, canonical(&manifest)?);
     Ok(Assembled { arch: image.arch, config, manifest })
@@ -179,6 +187,12 @@ fn configuration(
     // image-spec, config.md has `variant` beside `architecture`; the builder has no setter for it.
     if let (Some(variant), Some(object)) = (image.arch.variant(), configuration.as_object_mut()) {
         object.insert("variant".to_owned(), variant.into());
+    }
+    // Reserved by image-spec, config.md, and written by BuildKit; the builder has no setter either.
+    if let (Some(health), Some(config)) =
+        (&image.health, configuration.get_mut("config").and_then(|config| config.as_object_mut()))
+    {
+        config.insert("Healthcheck".to_owned(), serde_json::to_value(health)?);
     }
     Ok(configuration)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use treelay_layers::encode::Codec;
 use treelay_recipes::Arch;
-use treelay_recipes::recipe::{Compression, Recipe, Text};
+use treelay_recipes::recipe::{Compression, Health, Recipe, Text, nanoseconds};
 
 /// What all arches of an image have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,6 +43,59 @@ pub struct PlannedImage {
     pub stop_signal: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// How to find out that a container is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<PlannedHealth>,
+}
+
+/// How to find out that a container is well, as Docker's image format has it. Times are
+/// nanoseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PlannedHealth {
+    /// `CMD`, then the program and its arguments.
+    pub test: Vec<String>,
+    /// Time between two tests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<u64>,
+    /// Time after which a test has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    /// Time at the beginning in which failures do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_period: Option<u64>,
+    /// Failures in a row that make it unhealthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// The same as annotations of the manifest.
+    #[serde(skip)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl PlannedHealth {
+    fn of(health: &Health) -> Self {
+        // The recipe's check has read the times before.
+        let time = |text: &Option<Text>| text.as_ref().and_then(|text| nanoseconds(text));
+        let program: Vec<&str> = health.test.iter().map(|text| &**text).collect();
+        let mut annotations = BTreeMap::new();
+        let mut add = |key: &str, value: Option<String>| {
+            annotations.extend(value.map(|value| (format!("dev.treelay.health.{key}"), value)));
+        };
+        let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
+        add("test", Some(serde_json::json!(program).to_string()));
+        add("interval", text(&health.interval));
+        add("timeout", text(&health.timeout));
+        add("start-period", text(&health.start_period));
+        add("retries", health.retries.map(|retries| retries.to_string()));
+        Self {
+            test: ["CMD"].into_iter().chain(program).map(str::to_owned).collect(),
+            interval: time(&health.interval),
+            timeout: time(&health.timeout),
+            start_period: time(&health.start_period),
+            retries: health.retries,
+            annotations,
+        }
+    }
 }
 
 impl ImageSettings {
@@ -97,6 +150,7 @@ impl PlannedImage {
             volumes: list(&config.volumes),
             stop_signal: one(&config.stop_signal),
             labels: strings(&config.labels).collect(),
+            health: config.health.as_ref().map(PlannedHealth::of),
         }
     }
 }

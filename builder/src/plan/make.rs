@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use treelay_layers::kinds::{self, KindError, Need};
-use treelay_recipes::recipe::{LayerKind, Recipe, RecipeError};
+use treelay_layers::kinds::{self, Kind, KindError, Need};
+use treelay_recipes::recipe::{Recipe, RecipeError};
 use treelay_recipes::{Arch, Digest, Lock, Scope};
 
 use super::PlannedNeed;
@@ -83,8 +83,8 @@ pub fn make(
         let Some(recipe) = expanded.get(arch) else { continue };
         for (index, layer) in recipe.layers.iter().enumerate() {
             // A recipe that was parsed has exactly one kind for every layer.
-            let Some(kind) = layer.kind() else { continue };
-            let mut planned = plan_layer(&layer.name, kind, *arch, lock, sources)?;
+            let Some(kind) = kinds::of_layer(layer) else { continue };
+            let mut planned = plan_layer(&layer.name, &kind, *arch, lock, sources)?;
             (planned.index, planned.at) = (index, layer.name.at);
             planned.share = layer.share;
             layers.push(planned);
@@ -120,12 +120,11 @@ pub fn make(
 
 fn plan_layer(
     name: &str,
-    kind: LayerKind<'_>,
+    kind: &dyn Kind,
     arch: Arch,
     lock: &Lock,
     sources: &Sources,
 ) -> Result<PlannedLayer, PlanError> {
-    let kind = kinds::of(kind);
     let failed = |source| PlanError::Layer { layer: name.to_owned(), arch, source };
     let options = kind.options(arch).map_err(failed)?;
     let mut needs = Vec::new();

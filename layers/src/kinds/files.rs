@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 use treelay_recipes::recipe::{FileEntry, FilesLayer, Text};
 use treelay_recipes::{Arch, Digest};
 
-use super::{Given, Kind, KindError, Need, absolute, mode, wrong};
-use crate::tree::{Owner, Xattrs};
-use crate::{ContentSink, Entry, Tree, TreePath};
+use super::attributes::Wanted;
+use super::{Given, Kind, KindError, Need, absolute, wrong};
+use crate::tree::Owner;
+use crate::{ContentSink, Entry, Tree};
 
 impl Kind for FilesLayer {
     fn name(&self) -> &'static str {
@@ -26,23 +27,21 @@ impl Kind for FilesLayer {
     fn options(&self, _arch: Arch) -> Result<Value, KindError> {
         let mut files = Vec::with_capacity(self.len());
         for file in self {
-            let planned = plan(file)?;
-            let (kind, value) = match planned.what {
+            let Planned { what, wanted } = plan(file)?;
+            let (kind, value) = match what {
                 What::Content(text) => ("content", Some(Digest::of(&**text).to_string())),
                 What::Source(_) => ("source", None),
                 What::Link(target) => ("link", Some(target.to_string())),
                 What::Dir => ("dir", None),
             };
-            let xattrs: Vec<_> =
-                planned.xattrs.iter().map(|(name, value)| (name, hex::encode(value))).collect();
             files.push(json!({
-                "path": planned.path.as_str(),
+                "path": wanted.path.as_str(),
                 "kind": kind,
                 "value": value,
-                "mode": planned.mode,
-                "uid": planned.owner.uid,
-                "gid": planned.owner.gid,
-                "xattrs": xattrs,
+                "mode": wanted.mode,
+                "uid": wanted.uid.unwrap_or(0),
+                "gid": wanted.gid.unwrap_or(0),
+                "xattrs": wanted.xattrs_json(),
             }));
         }
         Ok(json!({"kind": self.name(), "rules": 1, "files": files}))
@@ -57,7 +56,9 @@ impl Kind for FilesLayer {
         let mut entries = Vec::with_capacity(self.len());
         let mut sources = 0..;
         for file in self {
-            let Planned { path, what, mode, owner, xattrs } = plan(file)?;
+            let Planned { what, wanted } = plan(file)?;
+            let Wanted { path, mode, uid, gid, xattrs } = wanted;
+            let owner = Owner { uid: uid.unwrap_or(0), gid: gid.unwrap_or(0) };
             let entry = match what {
                 What::Content(text) => {
                     let (digest, size) = sink
@@ -81,11 +82,8 @@ impl Kind for FilesLayer {
 
 /// One path, understood.
 struct Planned<'a> {
-    path: TreePath,
     what: What<'a>,
-    mode: Option<u16>,
-    owner: Owner,
-    xattrs: Xattrs,
+    wanted: Wanted,
 }
 
 enum What<'a> {
@@ -110,6 +108,7 @@ fn plan(file: &FileEntry) -> Result<Planned<'_>, KindError> {
         let reason = format!("/{path} needs exactly one of content, source, link and dir: true");
         return Err(wrong(&file.path, reason));
     };
+    let wanted = Wanted::new(file.attributes())?;
     if let What::Link(target) = what {
         if file.mode.is_some() {
             return Err(wrong(target, format!("/{path} is a link, and links have no mode")));
@@ -118,22 +117,9 @@ fn plan(file: &FileEntry) -> Result<Planned<'_>, KindError> {
             return Err(wrong(target, format!("the target of the link /{path} is no path")));
         }
     }
-    let mut xattrs = Xattrs::new();
-    for (name, value) in &file.xattrs {
-        // An attribute is in a namespace (xattr(7)).
-        if !name.split_once('.').is_some_and(|(space, name)| !space.is_empty() && !name.is_empty())
-            || name.contains('\0')
-        {
-            let reason = format!("{name:?} is no extended attribute: expected user.NAME or alike");
-            return Err(wrong(value, reason));
-        }
-        xattrs.push((name.clone(), value.as_bytes().to_vec()));
+    if wanted.has_caps() && matches!(what, What::Link(_) | What::Dir) {
+        let reason = format!("/{path} is no file, and only files have capabilities");
+        return Err(wrong(&file.path, reason));
     }
-    Ok(Planned {
-        path,
-        what,
-        mode: file.mode.as_ref().map(mode).transpose()?,
-        owner: Owner { uid: file.uid.unwrap_or(0), gid: file.gid.unwrap_or(0) },
-        xattrs,
-    })
+    Ok(Planned { what, wanted })
 }

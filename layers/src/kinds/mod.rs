@@ -8,10 +8,14 @@
 //! One file here is one kind, and [`of`] is the list of them.
 
 mod archive;
+mod attributes;
+mod certificates;
 mod directory;
 mod files;
 mod globs;
 mod go_toolchain;
+mod tzdata;
+mod users;
 
 #[cfg(test)]
 mod tests;
@@ -24,8 +28,9 @@ use treelay_recipes::{Arch, Digest};
 
 use crate::go::GoError;
 use crate::tree::{NotATreePath, TreeError};
-use crate::{ContentSink, Contents, Tree, TreePath};
+use crate::{ContentSink, Contents, Entry, Tree, TreePath};
 
+pub use attributes::{LayerOf, of_layer};
 pub use globs::Globs;
 
 /// The kind of a layer, with its options, which must have been expanded for the arch.
@@ -35,6 +40,9 @@ pub fn of<'a>(layer: LayerKind<'a>) -> &'a dyn Kind {
         LayerKind::Files(layer) => layer,
         LayerKind::Directory(layer) => layer,
         LayerKind::Archive(layer) => layer,
+        LayerKind::Users(layer) => layer,
+        LayerKind::Certificates(layer) => layer,
+        LayerKind::Tzdata(layer) => layer,
     }
 }
 
@@ -172,6 +180,15 @@ fn absolute(text: &Text) -> Result<Option<TreePath>, KindError> {
     // A slash at the end is a common spelling of a directory.
     let path = if text.len() > 1 { text.strip_suffix('/').unwrap_or(text) } else { text };
     TreePath::from_absolute(path).map_err(|error| wrong(text, error.to_string()))
+}
+
+/// A file of root's with a kind's own content, mode 0644.
+fn put(sink: &mut dyn ContentSink, path: &str, mut content: &[u8]) -> Result<Entry, KindError> {
+    let path = TreePath::new(path)?;
+    let kept = sink.put(&mut content);
+    let (digest, size) =
+        kept.map_err(|source| KindError::Keeping { path: path.clone(), source })?;
+    Ok(Entry::new_file(path, 0o644, digest, size))
 }
 
 /// Permission bits in octal.

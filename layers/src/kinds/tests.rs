@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use treelay_recipes::recipe::{
-    ArchiveLayer, DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer,
+    Account, ArchiveLayer, CertificatesLayer, DirectoryLayer, FileEntry, FilesLayer,
+    GoToolchainLayer, Layer, PathAttributes, TzdataLayer, UsersLayer,
 };
 
 use super::*;
@@ -29,7 +30,9 @@ fn file(path: &str) -> FileEntry {
         mode: None,
         uid: None,
         gid: None,
+        user: None,
         xattrs: BTreeMap::new(),
+        caps: None,
     }
 }
 
@@ -60,6 +63,22 @@ fn directory() -> DirectoryLayer {
     }
 }
 
+fn users() -> UsersLayer {
+    let account = Account {
+        name: text("app"),
+        uid: 65532,
+        gid: None,
+        comment: None,
+        home: Some(text("/home/app")),
+        shell: None,
+    };
+    UsersLayer { accounts: vec![account], groups: Vec::new() }
+}
+
+fn zones(localtime: Option<&str>) -> TzdataLayer {
+    TzdataLayer { input: text("tz"), path: None, localtime: localtime.map(text) }
+}
+
 fn local() -> Tree {
     let (tree, _) = tree(
         "d 0700 1000 1000 bin
@@ -73,9 +92,33 @@ fn local() -> Tree {
     tree
 }
 
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAIBAg==\n-----END CERTIFICATE-----\n";
+
+/// A tree of one file, whose content may have spaces.
+fn one_file(path: &str, content: &[u8]) -> (Tree, Memory) {
+    let mut contents = Memory::default();
+    let (digest, size) = contents.put(&mut &*content).unwrap();
+    let entry = Entry::new_file(TreePath::new(path).unwrap(), 0o644, digest, size);
+    (Tree::from_entries(vec![entry]).unwrap(), contents)
+}
+
+const ZONES: &str = "f 0644 0 0 =TZif1 tzdata/zoneinfo/Etc/UTC
+    f 0644 0 0 =TZif2 tzdata/zoneinfo/Europe/Berlin
+    f 0644 0 0 =py tzdata/zoneinfo/Europe/__init__.py
+    f 0644 0 0 =tab tzdata/zoneinfo/zone1970.tab
+    f 0644 0 0 =zones tzdata/zones";
+
 /// What a builder would do: gets each need, then asks for the tree.
 fn made(kind: &dyn Kind, arch: Arch) -> (Tree, Memory) {
-    let (distribution, contents) = go::tests::raw(&go::tests::files(arch), "go/", 0o644);
+    let (distribution, contents) = match kind.name() {
+        "certificates" => one_file("certifi/cacert.pem", PEM.as_bytes()),
+        "tzdata" => tree(ZONES),
+        _ => {
+            let (raw, contents) = go::tests::raw(&go::tests::files(arch), "go/", 0o644);
+            // The tree of an input is what its identity is the digest of.
+            (go::canonical(&raw).unwrap(), contents)
+        }
+    };
     let local = local();
     let needs = kind.needs(arch).unwrap();
     let items: Vec<Item<'_>> = needs
@@ -116,6 +159,9 @@ fn example(layer: LayerKind<'_>) -> usize {
         LayerKind::Files(_) => 1,
         LayerKind::Directory(_) => 2,
         LayerKind::Archive(_) => 3,
+        LayerKind::Users(_) => 4,
+        LayerKind::Certificates(_) => 5,
+        LayerKind::Tzdata(_) => 6,
     }
 }
 
@@ -124,11 +170,17 @@ fn every_kind_keeps_the_contract() {
     let (toolchain, files, directory) =
         (toolchain("/usr/lib/golang", Some("/usr/bin")), files(), directory());
     let archive = ArchiveLayer { input: text("go"), prefix: text("/opt/data") };
+    let users = users();
+    let certificates = CertificatesLayer { input: text("ca"), path: None, add: Vec::new() };
+    let tzdata = zones(Some("Europe/Berlin"));
     let examples = [
         LayerKind::GoToolchain(&toolchain),
         LayerKind::Files(&files),
         LayerKind::Directory(&directory),
         LayerKind::Archive(&archive),
+        LayerKind::Users(&users),
+        LayerKind::Certificates(&certificates),
+        LayerKind::Tzdata(&tzdata),
     ];
     let mut names = Vec::new();
     for (at, layer) in examples.into_iter().enumerate() {
@@ -149,7 +201,8 @@ fn every_kind_keeps_the_contract() {
             // Given nothing, it says so, unless it needs nothing.
             let nothing = Given { items: &[], contents: &Memory::default() };
             let made = kind.tree(arch, &nothing, &mut Memory::default());
-            assert!(matches!(made, Err(KindError::NotGiven { at: 0 })));
+            let lacks = matches!(made, Err(KindError::NotGiven { at: 0 }));
+            assert_eq!(lacks, !kind.needs(arch).unwrap().is_empty(), "{}", kind.name());
         }
     }
     names.dedup();
@@ -222,6 +275,171 @@ fn files_become_what_they_say() {
          l 0777 0 8 usr/motd -> ../etc/motd\n"
     );
     assert_eq!(tree.to_text(), expected);
+}
+
+#[test]
+fn files_have_capabilities() {
+    let with_caps = |entry: FileEntry| vec![FileEntry { caps: Some(text("cap_chown=p")), ..entry }];
+    let layer = with_caps(FileEntry { content: Some(text("x")), ..file("/bin/x") });
+    let (tree, _) = made(&layer, Arch::Amd64);
+    let value = hex::decode("0000000201000000000000000000000000000000").unwrap();
+    let expected = [("security.capability".to_owned(), value)];
+    assert_eq!(tree.get("bin/x").unwrap().xattrs(), expected);
+
+    for entry in [
+        FileEntry { dir: Some(true), ..file("/bin") },
+        FileEntry { link: Some(text("x")), ..file("/bin/y") },
+    ] {
+        let refused = with_caps(entry).needs(Arch::Amd64).unwrap_err();
+        assert!(refused.to_string().contains("only files have capabilities"), "{refused}");
+    }
+}
+
+/// The kind of a layer with `attributes` on top.
+fn with_attributes(attributes: Vec<PathAttributes>) -> Layer {
+    let yaml = "name: t\nversion: 1\narch: [amd64]\n\
+                layers: [{name: d, directory: {source: tree, prefix: /opt/app}}]\n";
+    let recipe = treelay_recipes::Recipe::parse(yaml, "t.yaml").unwrap();
+    Layer { attributes, ..recipe.layers[0].clone() }
+}
+
+fn path(path: &str) -> PathAttributes {
+    PathAttributes {
+        path: text(path),
+        mode: None,
+        uid: None,
+        gid: None,
+        user: None,
+        xattrs: BTreeMap::new(),
+        caps: None,
+    }
+}
+
+#[test]
+fn any_layer_may_have_attributes() {
+    let plain = with_attributes(Vec::new());
+    let layer = with_attributes(vec![
+        PathAttributes {
+            mode: Some(text("0500")),
+            uid: Some(7),
+            xattrs: BTreeMap::from([("user.note".to_owned(), text("hi"))]),
+            caps: Some(text("cap_net_bind_service=ep")),
+            ..path("/opt/app/bin/run")
+        },
+        PathAttributes { gid: Some(8), ..path("/opt/app/link") },
+    ]);
+    let (before, _) = made(&of_layer(&plain).unwrap(), Arch::Amd64);
+    let (after, _) = made(&of_layer(&layer).unwrap(), Arch::Amd64);
+    let changed: Vec<_> =
+        after.entries().iter().filter(|entry| !before.entries().contains(entry)).collect();
+    let [run, link] = changed[..] else { panic!("{changed:?}") };
+    assert_eq!((run.path.as_str(), run.mode, run.owner.uid), ("opt/app/bin/run", 0o500, 7));
+    let names: Vec<_> = run.xattrs().iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["security.capability", "user.note"]);
+    assert_eq!((link.path.as_str(), link.owner.gid), ("opt/app/link", 8));
+    assert_eq!(Tree::from_text(&after.to_text()).unwrap(), after);
+
+    let options = |layer: &Layer| of_layer(layer).unwrap().options(Arch::Amd64).unwrap();
+    assert_eq!(options(&plain)["attributes"], Value::Null);
+    assert_ne!(options(&layer), options(&plain));
+
+    for (attributes, says) in [
+        (path("/usr/bin/run"), "the layer has no /usr/bin/run; it has /opt/app/bin/run"),
+        (
+            PathAttributes { mode: Some(text("0644")), ..path("/opt/app/link") },
+            "links have no mode",
+        ),
+        (PathAttributes { caps: Some(text("=p")), ..path("/opt/app/bin") }, "is no file"),
+    ] {
+        let layer = with_attributes(vec![attributes]);
+        let (tree, local) = (local(), Memory::default());
+        let given = Given { items: &[Item::Tree(&tree)], contents: &local };
+        let kind = of_layer(&layer).unwrap();
+        let refused = kind.tree(Arch::Amd64, &given, &mut Memory::default()).unwrap_err();
+        assert!(refused.to_string().contains(says), "{refused}");
+    }
+    let bad = with_attributes(vec![PathAttributes { caps: Some(text("chown=p")), ..path("/a") }]);
+    assert!(of_layer(&bad).unwrap().needs(Arch::Amd64).is_err());
+}
+
+#[test]
+fn users_are_files_and_homes() {
+    let (tree, own) = made(&users(), Arch::Amd64);
+    let home = tree.get("home/app").unwrap();
+    assert_eq!((home.mode, home.owner.uid, home.owner.gid), (0o700, 65532, 65532));
+    let (digest, _) = tree.get("etc/passwd").unwrap().file().unwrap();
+    let passwd = String::from_utf8(own.0[digest].clone()).unwrap();
+    assert!(passwd.ends_with("app:*:65532:65532::/home/app:/sbin/nologin\n"), "{passwd}");
+    assert!(tree.get("etc/shadow").is_none());
+}
+
+#[test]
+fn certificates_are_where_everybody_looks() {
+    let own = format!("corp\n{}", PEM.replace("MAIBAg", "MAIBAw"));
+    let (input, mut contents) = one_file("certifi/cacert.pem", PEM.as_bytes());
+    let (digest, size) = contents.put(&mut own.as_bytes()).unwrap();
+    let items = [Item::Tree(&input), Item::File { digest, size, executable: false }];
+    let layer = CertificatesLayer { input: text("ca"), path: None, add: vec![text("corp.pem")] };
+    assert_eq!(layer.needs(Arch::Amd64).unwrap().len(), 2);
+    let mut sink = Memory::default();
+    let given = Given { items: &items, contents: &contents };
+    let tree = layer.tree(Arch::Amd64, &given, &mut sink).unwrap();
+    let (digest, _) = tree.get("etc/ssl/certs/ca-certificates.crt").unwrap().file().unwrap();
+    let bundle = String::from_utf8(sink.0[digest].clone()).unwrap();
+    assert_eq!(bundle, format!("{PEM}{}", PEM.replace("MAIBAg", "MAIBAw")));
+    for entry in tree.entries() {
+        let Node::Symlink { target } = &entry.node else { continue };
+        let mut at: Vec<&str> = entry.path.as_str().split('/').collect();
+        at.pop();
+        for part in target.split('/') {
+            if part == ".." {
+                at.pop();
+            } else {
+                at.push(part);
+            }
+        }
+        assert_eq!(at.join("/"), "etc/ssl/certs/ca-certificates.crt", "{}", entry.path);
+    }
+
+    let (other, contents) = one_file("ca/a.crt", PEM.as_bytes());
+    for (path, says) in [(None, "the input has no certifi/cacert.pem"), (Some("c"), "has no c,")] {
+        let layer = CertificatesLayer { path: path.map(text), ..layer.clone() };
+        let given = Given { items: &[Item::Tree(&other)], contents: &contents };
+        let refused = layer.tree(Arch::Amd64, &given, &mut Memory::default()).unwrap_err();
+        assert!(refused.to_string().contains(says), "{refused}");
+    }
+    for place in ["ca", "ca/a.crt", "."] {
+        let layer = CertificatesLayer { path: Some(text(place)), add: Vec::new(), ..layer.clone() };
+        let given = Given { items: &[Item::Tree(&other)], contents: &contents };
+        layer.tree(Arch::Amd64, &given, &mut Memory::default()).unwrap();
+    }
+}
+
+#[test]
+fn zones_from_packages_and_from_go() {
+    let zip = {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for name in ["Etc/UTC", "Europe/Berlin"] {
+            zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+            std::io::Write::write_all(&mut zip, b"TZif").unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    };
+    let package = tree(ZONES);
+    for (input, contents) in [package, one_file("lib/time/zoneinfo.zip", &zip)] {
+        let given = Given { items: &[Item::Tree(&input)], contents: &contents };
+        let make = |layer: TzdataLayer| layer.tree(Arch::Amd64, &given, &mut Memory::default());
+        let tree = make(zones(Some("Europe/Berlin"))).unwrap();
+        assert!(tree.get("usr/share/zoneinfo/Etc/UTC").is_some());
+        assert!(!tree.to_text().contains("__init__"));
+        assert!(tree.to_text().contains("etc/localtime -> ../usr/share/zoneinfo/Europe/Berlin"));
+        let refused = make(zones(Some("Europe/Atlantis"))).unwrap_err();
+        assert_eq!(refused.to_string(), "the input has no time zone Europe/Atlantis");
+    }
+    let (input, contents) = one_file("a", b"");
+    let given = Given { items: &[Item::Tree(&input)], contents: &contents };
+    let refused = zones(None).tree(Arch::Amd64, &given, &mut Memory::default()).unwrap_err();
+    assert!(refused.to_string().contains("no Etc/UTC is in it"), "{refused}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The grammar of single values. Each rule answers what is wrong as the rest of a sentence:
 //! "the path `x` is not absolute".
 
+use crate::caps::{FileCaps, NotCaps};
+use crate::recipe::nanoseconds;
+
 /// A rule for one value.
 pub(crate) type Rule = fn(&str) -> Result<(), &'static str>;
 
@@ -158,6 +161,83 @@ pub(crate) fn mode(text: &str) -> Verdict {
     must(u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o7777), "is more than 7777")
 }
 
+/// File capabilities.
+pub(crate) fn caps(text: &str) -> Result<(), NotCaps> {
+    FileCaps::parse(text).map(drop)
+}
+
+/// An account or a group (useradd(8), with the length that utmp has room for).
+pub(crate) fn account(text: &str) -> Verdict {
+    must(
+        spelled(
+            text,
+            |c| c.is_ascii_lowercase() || c == '_',
+            |c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'),
+        ),
+        "must be lowercase letters, digits, `-` and `_`, a letter or `_` first",
+    )?;
+    must(text.len() <= 32, "is longer than 32 characters")
+}
+
+/// A field of passwd(5).
+pub(crate) fn passwd_field(text: &str) -> Verdict {
+    must(!text.contains(':'), "has a `:`, which ends a field of passwd")?;
+    must(!text.chars().any(char::is_control), "has a control character")
+}
+
+/// A home or shell: an absolute path that fits into passwd(5).
+pub(crate) fn passwd_path(text: &str) -> Verdict {
+    absolute(text)?;
+    passwd_field(text)
+}
+
+/// A path inside an input: relative, `.` for all of it.
+pub(crate) fn inner_path(text: &str) -> Verdict {
+    must(!text.is_empty(), "is empty")?;
+    must(!text.starts_with('/'), "must not start with `/`: it is a path in the input")?;
+    must(
+        text == "." || !text.split('/').any(|part| matches!(part, "" | "." | "..")),
+        "has an empty, `.` or `..` part",
+    )
+}
+
+/// The name of a time zone.
+pub(crate) fn zone(text: &str) -> Verdict {
+    must(
+        text.split('/').all(|part| {
+            spelled(
+                part,
+                |c| c.is_ascii_alphabetic(),
+                |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+'),
+            )
+        }),
+        "is no time zone such as Europe/Berlin",
+    )
+}
+
+/// The name of a Python package (packaging.python.org, "Names and normalization").
+pub(crate) fn package(text: &str) -> Verdict {
+    let end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    must(
+        end(text.chars().next())
+            && end(text.chars().next_back())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')),
+        "must be letters, digits, `-`, `_` and `.`, a letter or digit first and last",
+    )
+}
+
+/// A version of a Python package (PEP 440), one and not a range.
+pub(crate) fn package_version(text: &str) -> Verdict {
+    must(
+        spelled(
+            text,
+            |c| c.is_ascii_alphanumeric(),
+            |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '!' | '+' | '-' | '_'),
+        ),
+        "is not one version such as 2026.1.4",
+    )
+}
+
 /// A pattern of paths to leave out, below the source.
 pub(crate) fn pattern(text: &str) -> Verdict {
     must(!text.is_empty(), "is empty")?;
@@ -234,6 +314,11 @@ pub(crate) fn port(text: &str) -> Verdict {
         digits && number.parse::<u16>().is_ok() && matches!(protocol, "tcp" | "udp"),
         "is not a port such as 8080, 8080/tcp or 53/udp",
     )
+}
+
+/// A time such as 30s or 1m30s.
+pub(crate) fn duration(text: &str) -> Verdict {
+    must(nanoseconds(text).is_some(), "is not a time such as 30s or 1m30s, up to 24h")
 }
 
 /// The name of an environment variable (POSIX, "Environment Variable Definition").

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::grammar;
-use crate::error::{Problem, Problems};
+use crate::caps::FileCaps;
+use crate::error::{Problem, Problems, one_of};
 use crate::lock::InputKind;
 use crate::recipe::{
-    ArchiveInput, At, FileEntry, GoToolchainLayer, Image, Input, LayerKind, Ostree, Recipe, Text,
+    Account, ArchiveInput, At, Attributes, FileEntry, GoToolchainLayer, Image, Input, LayerKind,
+    Ostree, PathAttributes, Recipe, Text, UsersLayer,
 };
 use crate::yaml::Place;
 
@@ -22,6 +24,10 @@ pub(crate) fn values(recipe: &Recipe, problems: &mut Problems<'_>) {
                 go.archive.iter().flat_map(BTreeMap::values).for_each(|one| check.archive(one));
             }
             Input::Archive(archive) => check.archive(archive),
+            Input::Pypi(input) => {
+                check.rule("the package", &input.package, grammar::package);
+                check.rule("the version", &input.version, grammar::package_version);
+            }
         }
     }
     check.layers();
@@ -104,32 +110,49 @@ impl Check<'_, '_> {
                 }
                 Some(LayerKind::Archive(options)) => {
                     self.rule("the prefix", &options.prefix, grammar::absolute);
-                    self.input(&options.input, InputKind::Archive);
+                    self.input(&options.input, &[InputKind::Archive, InputKind::Pypi]);
+                }
+                Some(LayerKind::Users(options)) => self.users(options),
+                Some(LayerKind::Certificates(options)) => {
+                    self.input(&options.input, &[InputKind::Pypi, InputKind::Archive]);
+                    self.each("the path", &options.path, grammar::inner_path);
+                    self.each("the path", &options.add, grammar::local_path);
+                }
+                Some(LayerKind::Tzdata(options)) => {
+                    self.input(
+                        &options.input,
+                        &[InputKind::Pypi, InputKind::GoToolchain, InputKind::Archive],
+                    );
+                    self.each("the path", &options.path, grammar::inner_path);
+                    self.each("the zone", &options.localtime, grammar::zone);
                 }
                 None => {
                     self.problem(&layer.name, format!("layer `{}` has no one kind", layer.name));
                 }
             }
+            self.attributes(layer.attributes.iter().map(PathAttributes::attributes));
         }
     }
 
     fn go_toolchain(&mut self, options: &GoToolchainLayer) {
         self.rule("the prefix", &options.prefix, grammar::absolute_below_root);
         self.each("the folder", &options.link, grammar::absolute_below_root);
-        self.input(&options.input, InputKind::GoToolchain);
+        self.input(&options.input, &[InputKind::GoToolchain]);
     }
 
-    /// The name of an input of this kind.
-    fn input(&mut self, name: &Text, kind: InputKind) {
+    /// The name of an input of one of these kinds.
+    fn input(&mut self, name: &Text, kinds: &[InputKind]) {
         match self.recipe.inputs.get(name.value.as_str()).map(Input::kind) {
-            Some(found) if found == kind => {}
+            Some(found) if kinds.contains(&found) => {}
             Some(found) => {
                 let found = match found {
                     InputKind::Archive => "an archive",
                     InputKind::GoToolchain => "a go-toolchain",
+                    InputKind::Pypi => "a pypi package",
                 };
+                let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
                 self.problem(name, format!("the input `{name}` is {found}"))
-                    .expected(format!("expected an input of the kind {}", kind.name()));
+                    .expected(format!("expected an input of the kind {}", one_of(&kinds)));
             }
             None => {
                 let known: Vec<&str> = self.recipe.inputs.keys().map(String::as_str).collect();
@@ -145,21 +168,9 @@ impl Check<'_, '_> {
     }
 
     fn files(&mut self, files: &[FileEntry]) {
-        let mut paths: BTreeMap<&str, u32> = BTreeMap::new();
         for file in files {
-            self.rule("the path", &file.path, grammar::absolute_below_root);
-            match paths.get(file.path.value.as_str()) {
-                Some(line) => {
-                    self.problem(&file.path, format!("`{}` is there twice", file.path))
-                        .expected(format!("the first is on line {line}"));
-                }
-                None => {
-                    paths.insert(&file.path, file.path.at.line);
-                }
-            }
             self.each("the source", &file.source, grammar::local_path);
             self.each("the link target", &file.link, grammar::link_target);
-            self.each("the mode", &file.mode, grammar::mode);
             if file.dir == Some(false) {
                 self.problem(&file.path, format!("`{}` has `dir: false`", file.path))
                     .expected("expected `dir: true`, or what else it is");
@@ -167,9 +178,134 @@ impl Check<'_, '_> {
             if let (Some(_), Some(mode)) = (&file.link, &file.mode) {
                 self.problem(mode, "a symbolic link has no mode").expected("leave `mode` out");
             }
-            for (name, value) in &file.xattrs {
-                self.key("the attribute name", name, value, grammar::xattr_name);
+            let dir = file.dir.and(Some(&file.path));
+            if let (Some(_), Some(caps)) = (file.link.as_ref().or(dir), &file.caps) {
+                self.problem(caps, "only a file has capabilities").expected("leave `caps` out");
             }
+        }
+        self.attributes(files.iter().map(FileEntry::attributes));
+    }
+
+    /// Attributes of paths, each of which is there once.
+    fn attributes<'t>(&mut self, all: impl Iterator<Item = Attributes<'t>>) {
+        let mut paths: BTreeMap<&str, u32> = BTreeMap::new();
+        for Attributes { path, mode, uid: _, gid: _, xattrs, caps } in all {
+            self.rule("the path", path, grammar::absolute_below_root);
+            match paths.get(path.value.as_str()) {
+                Some(line) => {
+                    self.problem(path, format!("`{path}` is there twice"))
+                        .expected(format!("the first is on line {line}"));
+                }
+                None => {
+                    paths.insert(path, path.at.line);
+                }
+            }
+            self.each("the mode", mode, grammar::mode);
+            for (name, value) in xattrs {
+                self.key("the attribute name", name, value, grammar::xattr_name);
+                if name == FileCaps::XATTR {
+                    let Place { at, width } = self.recipe.origin.key_of(value.at);
+                    self.problem_at(at, width, format!("`{name}` is not a text"))
+                        .expected("expected `caps` beside `xattrs`");
+                }
+            }
+            if let Some(caps) = caps
+                && let Err(error) = grammar::caps(caps)
+            {
+                let problem = self.problem(caps, format!("`{}` {error}", shown(caps)));
+                if let Some(unknown) = error.unknown() {
+                    // What was cut short is told better by its beginning than by its distance.
+                    let begins = |name: &&str| {
+                        !unknown.is_empty()
+                            && (name.starts_with(unknown)
+                                || name.trim_start_matches("cap_").starts_with(unknown))
+                    };
+                    match FileCaps::names().find(begins) {
+                        Some(name) => problem.nearest(name, [name]),
+                        None => problem.nearest(unknown, FileCaps::names()),
+                    };
+                }
+            }
+        }
+    }
+
+    fn users(&mut self, users: &UsersLayer) {
+        let mut accounts: BTreeMap<&str, u32> = BTreeMap::new();
+        for account in &users.accounts {
+            self.rule("the account", &account.name, grammar::account);
+            self.once("accounts", &account.name, &mut accounts);
+            self.number(&account.name, account.uid);
+            if (account.uid == 0) != (account.name.value == "root") {
+                let (message, expected) = match account.uid {
+                    0 => ("the uid 0 is root's", "expected the name root, or another uid"),
+                    _ => ("root has another uid than 0", "expected uid 0"),
+                };
+                self.problem(&account.name, message).expected(expected);
+            }
+            self.number(&account.name, account.gid.unwrap_or(account.uid));
+            self.each("the comment", &account.comment, grammar::passwd_field);
+            self.each("the home", &account.home, grammar::passwd_path);
+            self.each("the shell", &account.shell, grammar::passwd_path);
+        }
+        let mut groups = BTreeMap::new();
+        for group in &users.groups {
+            self.rule("the group", &group.name, grammar::account);
+            self.once("groups", &group.name, &mut groups);
+            self.number(&group.name, group.gid);
+            for member in &group.members {
+                if !accounts.contains_key(member.value.as_str()) && member.value != "root" {
+                    let message = format!("`{member}` is none of the layer's accounts");
+                    let known = accounts.keys().copied().chain(["root"]);
+                    self.problem(member, message).nearest(member, known);
+                }
+            }
+        }
+        // Two names for one number make programs disagree about who owns a file.
+        let number = |account: &Account| (account.uid, account.name.at.line);
+        let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
+        for account in &users.accounts {
+            let (uid, line) = number(account);
+            if let Some(first) = numbers.insert(uid, line) {
+                self.problem(&account.name, format!("two accounts have the uid {uid}"))
+                    .expected(format!("the first is on line {first}"));
+            }
+        }
+        let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
+        for group in &users.groups {
+            if let Some(first) = numbers.insert(group.gid, group.name.at.line) {
+                self.problem(&group.name, format!("two groups have the gid {}", group.gid))
+                    .expected(format!("the first is on line {first}"));
+            }
+        }
+        for account in &users.accounts {
+            // The account's own group takes its name.
+            let gid = account.gid.unwrap_or(account.uid);
+            let other = users.groups.iter().find(|group| group.name == account.name);
+            if let Some(other) = other.filter(|group| group.gid != gid) {
+                let message = format!("the group `{}` is not the account's own", other.name);
+                self.problem(&other.name, message).expected(format!("expected gid {gid}"));
+            }
+        }
+    }
+
+    fn once<'t>(&mut self, what: &str, name: &'t Text, seen: &mut BTreeMap<&'t str, u32>) {
+        match seen.get(name.value.as_str()) {
+            Some(line) => {
+                self.problem(name, format!("two {what} are called `{name}`"))
+                    .expected(format!("the first is on line {line}"));
+            }
+            None => {
+                seen.insert(name, name.at.line);
+            }
+        }
+    }
+
+    /// 2^32-1 means "leave it" to chown(2), and 65535 is its 16-bit form (systemd, "Users, Groups,
+    /// UIDs and GIDs").
+    fn number(&mut self, name: &Text, number: u32) {
+        if matches!(number, 65_535 | u32::MAX) {
+            self.problem(name, format!("`{name}` has the number {number}, which is nobody's"))
+                .expected("expected another");
         }
     }
 
@@ -193,6 +329,11 @@ impl Check<'_, '_> {
         for (name, value) in &config.env {
             self.key("the variable name", name, value, grammar::env_name);
             self.rule("the value", value, grammar::no_nul);
+        }
+        if let Some(health) = &config.health {
+            self.each("the argument", &health.test, grammar::no_nul);
+            let times = [&health.interval, &health.timeout, &health.start_period];
+            self.each("the time", times.into_iter().flatten(), grammar::duration);
         }
         for (name, value) in config.labels.iter().chain(&image.annotations) {
             self.key("the key", name, value, grammar::key);

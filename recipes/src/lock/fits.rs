@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Lock, LockedInput};
 use crate::error::Problems;
-use crate::recipe::{ArchiveInput, GoToolchainInput, Input, Recipe, Source, Text};
+use crate::recipe::{ArchiveInput, GoToolchainInput, Input, PypiInput, Recipe, Source, Text};
 use crate::{Arch, Digest, Scope};
 
 /// In what a lock does not fit a recipe.
@@ -166,6 +166,7 @@ impl Lock {
             match on(recipe, arch).inputs.get(name) {
                 Some(Input::GoToolchain(go)) => go_toolchain(go, locked)?,
                 Some(Input::Archive(file)) => archive(file, locked)?,
+                Some(Input::Pypi(package)) => version(&package.version, locked)?,
                 None => {}
             }
         }
@@ -177,12 +178,8 @@ impl Lock {
 }
 
 fn go_toolchain(wanted: &GoToolchainInput, locked: &LockedInput) -> Result<(), Misfit> {
+    version(&wanted.version, locked)?;
     let input = locked.name.clone();
-    let version = locked.version.clone().unwrap_or_else(|| "none".into());
-    if wanted.version.value != version {
-        let recipe = wanted.version.value.clone();
-        return Err(Misfit::Version { input, recipe, lock: version });
-    }
     if !wanted.sources.contains(&locked.source) {
         return Err(Misfit::Source { input, lock: locked.source.name() });
     }
@@ -193,6 +190,16 @@ fn go_toolchain(wanted: &GoToolchainInput, locked: &LockedInput) -> Result<(), M
             Some(wanted) => archive(wanted, locked),
             None => place([].into_iter(), locked),
         },
+    }
+}
+
+fn version(wanted: &Text, locked: &LockedInput) -> Result<(), Misfit> {
+    let lock = locked.version.clone().unwrap_or_else(|| "none".into());
+    match wanted.value == lock {
+        true => Ok(()),
+        false => {
+            Err(Misfit::Version { input: locked.name.clone(), recipe: wanted.value.clone(), lock })
+        }
     }
 }
 
@@ -235,6 +242,7 @@ pub(super) fn meaning(recipe: &Recipe, name: &str) -> Digest {
             let mut meaning = match input {
                 Input::GoToolchain(go) => go_toolchain_meaning(go, arch),
                 Input::Archive(archive) => archive_meaning(archive),
+                Input::Pypi(package) => pypi_meaning(package),
             };
             meaning.insert("kind".into(), input.kind().name().into());
             arches.insert(arch.go().into(), Value::Object(meaning));
@@ -273,6 +281,14 @@ fn archive_meaning(archive: &ArchiveInput) -> Map<String, Value> {
     if let Some(strip) = strip {
         meaning.insert("strip".into(), json!(strip));
     }
+    meaning
+}
+
+fn pypi_meaning(input: &PypiInput) -> Map<String, Value> {
+    let PypiInput { package, version } = input;
+    let mut meaning = Map::new();
+    meaning.insert("package".into(), json!(package.value));
+    meaning.insert("version".into(), json!(version.value));
     meaning
 }
 

@@ -67,6 +67,8 @@ pub enum InputKind {
     GoToolchain,
     /// Any archive.
     Archive,
+    /// A package of the Python package index.
+    Pypi,
 }
 
 impl InputKind {
@@ -75,6 +77,7 @@ impl InputKind {
         match self {
             InputKind::GoToolchain => "go-toolchain",
             InputKind::Archive => "archive",
+            InputKind::Pypi => "pypi",
         }
     }
 }
@@ -85,6 +88,7 @@ impl Input {
         match self {
             Input::GoToolchain(_) => InputKind::GoToolchain,
             Input::Archive(_) => InputKind::Archive,
+            Input::Pypi(_) => InputKind::Pypi,
         }
     }
 }

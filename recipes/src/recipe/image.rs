@@ -71,4 +71,50 @@ pub struct ImageConfig {
     /// Labels.
     #[serde(default)]
     pub labels: BTreeMap<String, Text>,
+    /// How to find out that a container is well. The OCI format has no field for it: it is written
+    /// as `Healthcheck` of the config, a name that image-spec keeps free and Docker reads, and as
+    /// annotations `dev.treelay.health.*` of the manifest for everyone else.
+    #[serde(default)]
+    pub health: Option<Health>,
+}
+
+/// How to find out that a container is well.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Health {
+    /// The program in the container and its arguments; it ends with 0 when all is well.
+    #[schemars(length(min = 1))]
+    pub test: Vec<Text>,
+    /// Time between two tests: `30s`, `1m30s`, `500ms`.
+    #[serde(default)]
+    pub interval: Option<Text>,
+    /// Time after which a test has failed.
+    #[serde(default)]
+    pub timeout: Option<Text>,
+    /// Time at the beginning in which failures do not count.
+    #[serde(default)]
+    pub start_period: Option<Text>,
+    /// Failures in a row that make it unhealthy.
+    #[serde(default)]
+    pub retries: Option<u32>,
+}
+
+/// A time such as `1m30s` in nanoseconds: numbers with the units `h`, `m`, `s` and `ms`, larger
+/// units first. `None` for what is no such time, or is 0 or more than a day.
+pub fn nanoseconds(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 4] =
+        [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000)];
+    let mut units = UNITS.iter();
+    let (mut rest, mut all) = (text, 0_u64);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        // Going on from the last unit keeps them in order, each at most once.
+        let (_, unit) = units.find(|(name, _)| *name == &rest[..end])?;
+        all = all.checked_add(number.checked_mul(*unit)?)?;
+        rest = &rest[end..];
+    }
+    (1..=24 * UNITS[0].1).contains(&all).then_some(all)
 }

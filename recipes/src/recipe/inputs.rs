@@ -17,6 +17,8 @@ pub enum Input {
     GoToolchain(GoToolchainInput),
     /// Any archive.
     Archive(ArchiveInput),
+    /// What a package of the Python package index carries.
+    Pypi(PypiInput),
 }
 
 /// A Go distribution, the same whichever source gave it.
@@ -99,4 +101,16 @@ pub struct ArchiveInput {
     /// Leading path components to leave out.
     #[serde(default)]
     pub strip: Option<u32>,
+}
+
+/// What a package of the Python package index carries: its wheel, from wherever pip is set up to
+/// find it. Nothing of it is installed or run. Wheels for any platform are taken, else the one of
+/// the arch.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PypiInput {
+    /// The package: `certifi`.
+    pub package: Text,
+    /// Its version: `2026.1.4`.
+    pub version: Text,
 }

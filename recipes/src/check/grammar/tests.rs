@@ -125,6 +125,18 @@ fn every_rule_accepts_and_refuses() {
             &["a", "treelay/go-sdk/x86_64", "-a/.b/c_d"],
             &["", "/a", "a/", "a//b", "a b", "a:b", "é", "a/../b", ".", "a\n"],
         ),
+        ("account", account, &["app", "_x", "a-b_1"], &["", "App", "1a", "a.b", "-a", &long]),
+        ("passwd_field", passwd_field, &["", "the server, ü"], &["a:b", "a\nb"]),
+        ("inner_path", inner_path, &[".", "a", "a/b.c"], &["", "/a", "a//b", "a/..", "./a", "a/"]),
+        ("zone", zone, &["UTC", "Etc/GMT+1", "America/New_York"], &["", "/UTC", "a.tab", "../UTC"]),
+        ("package", package, &["certifi", "a.b_c-1"], &["", "-a", "a-", "a b", "a/b"]),
+        ("package_version", package_version, &["2026.1.4", "1!2+x"], &["", ">=1", "1 2", "-1"]),
+        (
+            "duration",
+            duration,
+            &["30s", "1m30s", "24h", "1h1ms"],
+            &["", "0s", "s", "3", "1s1m", "25h"],
+        ),
         (
             "collection_id",
             collection_id,

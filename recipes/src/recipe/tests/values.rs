@@ -101,6 +101,71 @@ fn values_are_checked() {
             ],
         ),
         (
+            "layers:\n- name: a\n  files:\n  - {path: /a, content: x, caps: cap_net_bind=ep}\n  \
+             - {path: /b, content: x, caps: cap_kill=epz}\n  \
+             - {path: /c, dir: true, caps: cap_kill=ep}\n  \
+             - {path: /d, content: x, user: ap}\n  \
+             - {path: /e, content: x, user: app, uid: 1}\n  \
+             - {path: /f, content: x, xattrs: {security.capability: x}}\n  \
+             attributes: [{path: a, caps: \"\"}]\n\
+             - {name: b, users: {accounts: [{name: app, uid: 7}]}}\n",
+            &[
+                "7:34 [cap_net_bind=ep] `cap_net_bind=ep` has `cap_net_bind`, which is no \
+                 capability | did you mean `cap_net_bind_service`?",
+                "8:34 [cap_kill=epz] `cap_kill=epz` has the flag `z`; expected e, i or p | ",
+                "9:33 [cap_kill=ep] only a file has capabilities | leave `caps` out",
+                "10:34 [ap] no `users` layer has the account `ap` | did you mean `app`?",
+                "11:34 [app] both `user` and `uid` say whose it is | leave `uid` out",
+                "12:37 [security.capability] `security.capability` is not a text \
+                 | expected `caps` beside `xattrs`",
+                "13:23 [a] the path `a` is not absolute | ",
+                "13:32 [\"\"] `` is empty | ",
+            ],
+        ),
+        (
+            "layers:\n- name: a\n  users:\n    accounts:\n    - {name: App, uid: 7}\n    \
+             - {name: app, uid: 7, home: a, shell: \"/b:c\", comment: \"a:b\"}\n    \
+             - {name: app, uid: 65535}\n    \
+             groups:\n    - {name: app, gid: 8, members: [root, apq]}\n    \
+             - {name: tty, gid: 8}\n- {name: b, users: {accounts: [{name: toor, uid: 0}]}}\n",
+            &[
+                "8:14 [App] the account `App` must be lowercase letters, digits, `-` and `_`, a \
+                 letter or `_` first | ",
+                "9:14 [app] two accounts have the uid 7 | the first is on line 8",
+                "9:33 [a] the home `a` is not absolute | ",
+                "9:43 [\"/b:c\"] the shell `/b:c` has a `:`, which ends a field of passwd | ",
+                "9:60 [\"a:b\"] the comment `a:b` has a `:`, which ends a field of passwd | ",
+                "10:14 [app] two accounts are called `app` | the first is on line 9",
+                "12:14 [app] the group `app` is not the account's own | expected gid 7",
+                "12:43 [apq] `apq` is none of the layer's accounts | did you mean `App`?",
+                "13:14 [tty] two groups have the gid 8 | the first is on line 12",
+                "14:39 [toor] the uid 0 is root's | expected the name root, or another uid",
+            ],
+        ),
+        (
+            "layers:\n- {name: a, certificates: {input: tz, path: /a}}\n\
+             - {name: b, tzdata: {input: t, path: a/../b, localtime: europe/.}}\n\
+             inputs: {tz: {pypi: {package: -x, version: \">=1\"}}, g: {go-toolchain: {version: 1.27, \
+             sources: [pypi]}}}\n",
+            &[
+                "5:45 [/a] the path `/a` must not start with `/`: it is a path in the input | ",
+                "6:29 [t] there is no input `t` | did you mean `g`?",
+                "6:38 [a/../b] the path `a/../b` has an empty, `.` or `..` part | ",
+                "6:57 [europe/.] the zone `europe/.` is no time zone such as Europe/Berlin | ",
+                "7:31 [-x] the package `-x` must be letters, digits, `-`, `_` and `.`, a letter or \
+                 digit first and last | ",
+                "7:44 [\">=1\"] the version `>=1` is not one version such as 2026.1.4 | ",
+            ],
+        ),
+        (
+            "layers:\n- {name: a, certificates: {input: go}}\n\
+             inputs: {go: {go-toolchain: {version: 1.27.3, sources: [pypi]}}}\n",
+            &[
+                "5:35 [go] the input `go` is a go-toolchain | expected an input of the kind pypi or \
+               archive",
+            ],
+        ),
+        (
             "layers:\n- {name: a, directory: {source: a, prefix: a/b, mode: rw, exclude: [/x]}}\n",
             &[
                 "5:44 [a/b] the prefix `a/b` is not absolute | ",

