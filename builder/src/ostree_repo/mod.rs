@@ -41,7 +41,7 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use ostree::gio::Cancellable;
-use ostree::{Repo, RepoMode};
+use ostree::{Repo, RepoMode, gio, glib};
 use treelay_recipes::{Arch, Digest};
 
 pub use commit::{CommitOutcome, CommitSpec, Written};
@@ -62,6 +62,20 @@ pub struct Repository {
     repo: Repo,
     dir: Dir,
     path: PathBuf,
+}
+
+type ListResult<T> = std::result::Result<T, glib::Error>;
+
+/// Does what lists refs. Whoever else writes a ref makes a temporary file beside it, and libostree's
+/// listing fails when that is gone before it was looked at: then it is done again.
+fn steadily<T>(list: impl Fn() -> ListResult<T>) -> ListResult<T> {
+    for _ in 0..20 {
+        match list() {
+            Err(error) if error.matches(gio::IOErrorEnum::NotFound) => std::thread::yield_now(),
+            other => return other,
+        }
+    }
+    list()
 }
 
 impl Repository {
@@ -136,7 +150,7 @@ impl Repository {
     pub fn refs(&self) -> Result<BTreeMap<String, Digest>> {
         let listing = || format!("listing the refs of {}", self.path.display());
         let mut refs = BTreeMap::new();
-        for (name, checksum) in self.repo.list_refs(None, NONE).doing(listing)? {
+        for (name, checksum) in steadily(|| self.repo.list_refs(None, NONE)).doing(listing)? {
             // Those of remotes have a colon, which no local ref may have.
             if !name.contains(':') {
                 refs.insert(name, parse(&checksum).doing(listing)?);

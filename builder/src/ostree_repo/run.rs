@@ -14,7 +14,7 @@ use super::error::{Doing, OstreeError, Result};
 use super::hierarchy::Hierarchy;
 use super::objects;
 use super::staging::Staging;
-use super::{NONE, Repository, parse};
+use super::{NONE, Repository, parse, steadily};
 
 /// Hears how many bytes of content were done since it was last called, from several threads.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
@@ -188,7 +188,7 @@ impl Run<'_> {
         }
         open.commit(repository, &moves)?;
         if !moves.is_empty() {
-            let summary = repository.repo.regenerate_summary(None, NONE);
+            let summary = steadily(|| repository.repo.regenerate_summary(None, NONE));
             summary.doing(|| format!("regenerating the summary of {path}"))?;
         }
         Ok(Finished { refs: moves.into_iter().map(|this| this.refname).collect() })

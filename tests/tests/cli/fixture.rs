@@ -172,7 +172,8 @@ fn list(folder: &Path, below: &str, lines: &mut Vec<String>) {
 #[track_caller]
 pub fn store_is_clean(store: &Path) {
     assert_eq!(listing(&store.join("tmp")), "", "leftovers in {}", store.display());
-    for room in ["objects", "trees", "blobs"] {
+    // Blobs are lists of frames, which `store verify` puts together.
+    for room in ["objects", "trees"] {
         for path in treelay_tests::tamper::files_if_any(&store.join(room)) {
             let name = path.strip_prefix(store.join(room)).unwrap().to_string_lossy();
             let found = hex::encode(Sha256::digest(fs::read(&path).unwrap()));

@@ -179,6 +179,7 @@ fn a_file_that_must_not_grow_is_an_error_that_leaves_everything_as_it_was() {
         let new: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
         assert!(after == before, "{place}: {new:#?}\n{output}");
         store_is_clean(&env.dir().join("store"));
+        env.treelay(["store", "verify"]).ok();
     }
     let next = env.treelay(LINE).ok().json();
     assert_ne!(whole(&next), whole(&first));
@@ -286,6 +287,7 @@ fn builds_side_by_side_on_one_store_and_one_place() {
         }
         all_is_right(&env);
         store_is_clean(&env.dir().join("store"));
+        env.treelay(["store", "verify"]).ok();
     }
 }
 
