@@ -125,7 +125,7 @@ fn a_build_that_is_stopped_goes_on_the_next_time() {
         let _ = std::fs::remove_dir_all(&store);
         // While the first layer is compressed: there is far more to do.
         let child = env.treelay(LINE).spawn();
-        let (by, said) = stop(child, signal, || has_file(&store.join("tmp"), 100_000));
+        let (by, said) = stop(child, signal, || has_file(&store.join("frames"), 0));
         assert_eq!(by, Some(signal), "{said}");
         assert!(!at("out/index.json").exists());
         // Again and again, at what comes after it. The last of these may be over before the signal
