@@ -43,6 +43,13 @@ pub struct BuiltLayer {
     pub(super) key: Digest,
 }
 
+impl BuiltLayer {
+    fn whole(planned: &PlannedLayer, tree: Digest) -> Self {
+        let (name, kind, key) = (planned.name.clone(), planned.kind, planned.key);
+        Self { name, kind, part: Part::Whole, tree, key }
+    }
+}
+
 /// The layers of every arch, by digest; trees are read from the store when they are asked for.
 pub struct Layers<'a> {
     /// Lowest first.
@@ -135,13 +142,7 @@ impl<'a> Workshop<'a> {
             }
         });
         for ((planned, _), tree) in todo.into_iter().zip(trees) {
-            let built = BuiltLayer {
-                name: planned.name.clone(),
-                kind: planned.kind,
-                part: Part::Whole,
-                tree: tree?,
-                key: planned.key,
-            };
+            let built = BuiltLayer::whole(planned, tree?);
             layers.by_arch.entry(planned.arch).or_default().push(built);
         }
         for arch in &plan.arches {
@@ -150,6 +151,20 @@ impl<'a> Workshop<'a> {
         }
         self.share(plan, &mut layers)?;
         Ok(layers)
+    }
+
+    /// The layers of the plan, if the store remembers the tree of each.
+    ///
+    /// # Errors
+    /// [`ExecError`], of splitting them.
+    pub fn known_layers(&self, plan: &Plan) -> Result<Option<Layers<'a>>, ExecError> {
+        let mut layers = Layers::new(self.store);
+        for planned in &plan.layers {
+            let Some(tree) = self.remembered(planned) else { return Ok(None) };
+            layers.by_arch.entry(planned.arch).or_default().push(BuiltLayer::whole(planned, tree));
+        }
+        self.share(plan, &mut layers)?;
+        Ok(Some(layers))
     }
 
     /// The tree of a layer that the store remembers.

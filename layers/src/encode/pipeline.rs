@@ -29,6 +29,9 @@ struct Layer<'a> {
     failed: AtomicBool,
 }
 
+/// States of a hash, each after so many frames.
+type States = Vec<(usize, Vec<u8>)>;
+
 /// A frame on its way from the reader; buffers go back to it by `give_back`.
 struct Raw {
     index: usize,
@@ -171,7 +174,7 @@ impl<'a> Layer<'a> {
         mut stream: Hasher,
         raw: Receiver<Arc<Raw>>,
         give_back: &SyncSender<RawFrame>,
-    ) -> Result<(Hasher, Vec<(usize, Vec<u8>)>), EncodeError> {
+    ) -> Result<(Hasher, States), EncodeError> {
         let mut states = Vec::new();
         let mut content = Hasher::default();
         for raw in raw {

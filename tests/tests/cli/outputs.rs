@@ -1,6 +1,7 @@
 //! What builds and inspections say, to people and to scripts.
 
 use serde_json::{Value, json};
+use treelay_tests::Env;
 
 use crate::fixture::{REFS, SMALL, build, prints, small};
 
@@ -165,6 +166,33 @@ commit treelay/small/x86_64
 commit treelay/small/aarch64
 "#,
     );
+}
+
+#[test]
+fn what_arches_share_of_a_layer_is_shown() {
+    let env = Env::new();
+    env.write(
+        "split.yaml",
+        "name: split\nversion: '1'\narch: [amd64, arm64]\nepoch: 0\nlayers:\n\
+         \x20 - {name: tools, directory: {source: 'data/{{ arch }}', prefix: /usr/lib/tools}}\n",
+    );
+    for arch in ["amd64", "arm64"] {
+        env.write(&format!("data/{arch}/common"), "x".repeat(2 << 20));
+        env.write(&format!("data/{arch}/own"), arch);
+    }
+    let report = env.treelay(["build", "split.yaml", "--json", "-o", "oci:out"]).ok().json();
+    let parts = |arch: usize| -> Vec<bool> {
+        let layers = report["images"][arch]["layers"].as_array().unwrap();
+        layers.iter().map(|layer| layer["shared"] == true).collect()
+    };
+    assert_eq!((parts(0), parts(1)), (vec![true, false], vec![true, false]), "{report}");
+    let plan = env.treelay(["plan", "split.yaml"]).ok();
+    plan.says("layer tools for amd64 (directory), what all arches share: there, ");
+    let plan = env.treelay(["plan", "split.yaml"]).ok();
+    plan.says("layer tools for arm64 (directory), what all arches share: the same as on another");
+    let plan = env.treelay(["plan", "split.yaml"]).ok();
+    plan.says("layer tools for arm64 (directory), what this arch adds: there, ");
+    env.treelay(["inspect", "oci:out"]).ok().says("(directory, what all arches share), shared");
 }
 
 #[test]

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use indicatif::HumanBytes;
+use treelay_recipes::Digest;
 
 use crate::cli::args::PlanArgs;
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Result, Session};
+use crate::exec::{Layers, Part};
 use crate::plan::{Plan, PlannedNeed, rfc3339};
 use crate::store::Store;
 
@@ -24,10 +26,13 @@ pub async fn run(session: &Session, args: PlanArgs) -> Result<()> {
     if args.json {
         return session.print(&(plan.canonical_json() + "\n"));
     }
-    session.print(&text(&plan, &workspace.store))
+    // What cannot be said of a store with something damaged in it, `build` mends.
+    let known = workspace.workshop(&session.reporter).known_layers(&plan).unwrap_or_default();
+    session.print(&text(&plan, &workspace.store, known.as_ref()))
 }
 
-fn text(plan: &Plan, store: &Store) -> String {
+/// `known`: the layers, where the store has the tree of each, and so what arches share of them.
+fn text(plan: &Plan, store: &Store, known: Option<&Layers<'_>>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let mut line = |words: String| {
@@ -43,15 +48,32 @@ fn text(plan: &Plan, store: &Store) -> String {
     }
     let mut seen = BTreeSet::new();
     for layer in &plan.layers {
-        let tree = store.product("layer-tree", &layer.key);
-        let blob = tree.as_ref().and_then(|tree| store.layer_blob(tree, plan.codec()));
-        let there = match (tree, blob) {
-            _ if !seen.insert(layer.key) => "the same as on another arch".to_owned(),
-            (_, Some(blob)) => format!("there, {}", HumanBytes(blob.size)),
-            (Some(_), None) => format!("to encode as {}", plan.image.codec),
-            (None, None) => "to make".to_owned(),
-        };
-        line(format!("layer {} for {} ({}): {there}", layer.name, layer.arch, layer.kind));
+        let whole = format!("layer {} for {} ({})", layer.name, layer.arch, layer.kind);
+        let of_arch = known.and_then(|known| known.by_arch.get(&layer.arch)).into_iter().flatten();
+        let parts: Vec<_> = of_arch.filter(|part| part.name == layer.name).collect();
+        if parts.is_empty() {
+            let made = store.product::<Digest>("layer-tree", &layer.key).is_some();
+            let there = match made {
+                _ if !seen.insert(layer.key) => "the same as on another arch",
+                true => "made",
+                false => "to make",
+            };
+            line(format!("{whole}: {there}"));
+        }
+        for part in parts {
+            let blob = store.layer_blob(&part.tree, plan.codec());
+            let there = match blob {
+                _ if !seen.insert(part.tree) => "the same as on another arch".to_owned(),
+                Some(blob) => format!("there, {}", HumanBytes(blob.size)),
+                None => format!("to encode as {}", plan.image.codec),
+            };
+            let which = match part.part {
+                Part::Whole => "",
+                Part::Shared => ", what all arches share",
+                Part::Own => ", what this arch adds",
+            };
+            line(format!("{whole}{which}: {there}"));
+        }
         for need in &layer.needs {
             line(match need {
                 PlannedNeed::Input { name, identity } => {
