@@ -33,6 +33,8 @@ pub const PROGRAMS: &[Program] = &[
     // The builder's own tests of repositories compare with them.
     program(Tier::Fast, "ostree", "ostree"),
     program(Tier::Fast, "gnupg", "gpg"),
+    // What layers need processes for runs in it.
+    program(Tier::Fast, "bubblewrap", "bwrap"),
     program(Tier::Real, "podman", "podman"),
     program(Tier::Real, "buildah", "buildah"),
     program(Tier::Real, "umoci", "umoci"),

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod action;
 pub mod archive;
 mod contents;
 pub mod elf;

@@ -230,6 +230,7 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
             arch: _,
             share: _,
             go_toolchain,
+            go_build,
             files,
             directory,
             archive,
@@ -243,6 +244,18 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
             any(input);
             any(prefix);
             link.iter_mut().for_each(&mut any);
+        }
+        if let Some(build) = go_build {
+            let GoBuildLayer { toolchain, source, packages, dest, tags, ldflags, .. } = build;
+            any(dest);
+            [toolchain, ldflags].into_iter().flatten().for_each(&mut any);
+            packages.iter_mut().chain(tags).for_each(&mut any);
+            if let Some(GoSource { dir, archive }) = source {
+                dir.iter_mut().chain(archive).for_each(&mut any);
+            }
+            let GoBuildLayer { env, goamd64, goarm64, goppc64, max_size: _, .. } = build;
+            env.values_mut().for_each(&mut any);
+            [goamd64, goarm64, goppc64].into_iter().flatten().for_each(&mut any);
         }
         for file in files.iter_mut().flatten() {
             let FileEntry {

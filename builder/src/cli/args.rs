@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use treelay_recipes::Arch;
 
 use crate::dest::Dest;
+use crate::exec;
 
 /// Toolchain layers for image-based Linux: one recipe, a signed OCI image and signed OSTree
 /// commits.
@@ -125,7 +126,8 @@ pub struct BuildArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub registry: RegistryArgs,
-    /// How processes are shut in. No layer kind of this version starts one.
+    /// How the processes that layers need are shut in: away from network, home and the rest of the
+    /// machine.
     #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
     pub sandbox: Sandbox,
     /// Print one JSON object.
@@ -136,10 +138,19 @@ pub struct BuildArgs {
 /// How processes are shut in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sandbox {
-    /// As well as the machine can.
+    /// By bubblewrap, else by unshare; where neither works, nothing is started.
     Auto,
-    /// Not at all.
+    /// Not at all: what is built may then depend on this machine.
     Off,
+}
+
+impl From<Sandbox> for exec::Sandbox {
+    fn from(sandbox: Sandbox) -> Self {
+        match sandbox {
+            Sandbox::Auto => Self::Auto,
+            Sandbox::Off => Self::Off,
+        }
+    }
 }
 
 /// `treelay lock`.

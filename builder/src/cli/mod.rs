@@ -60,7 +60,8 @@ impl Session {
             return Err(Failure::usage_message("there is no place for the store")
                 .hinted("give --store DIR, or set TREELAY_STORE or HOME"));
         };
-        Ok(Store::open(&path)?)
+        // Absolute, since processes that use it start elsewhere.
+        Ok(Store::open(&self.around.current_dir.join(path))?)
     }
 
     /// Prints a result.

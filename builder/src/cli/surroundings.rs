@@ -3,13 +3,16 @@
 //! line looks at them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use treelay_recipes::Arch;
+
 use super::{Failure, Result};
-use crate::exec::credential_helper;
+use crate::exec::{LocalOptions, Sandbox, credential_helper};
 use crate::fetch::{FetchOptions, Limits};
 use crate::image_store::registry::{LoginPlaces, Logins, RegistryClient, RegistryOptions};
 
@@ -25,6 +28,10 @@ pub struct Surroundings {
     pub terminal: bool,
     /// Whether standard input is a terminal, so that questions can be asked.
     pub can_ask: bool,
+    /// The arch of this machine, where treelay builds for it.
+    pub machine: Option<Arch>,
+    /// Where programs are searched.
+    pub path: OsString,
     /// Processors this process may use.
     pub processors: usize,
 }
@@ -41,8 +48,15 @@ impl Surroundings {
             now: SystemTime::now(),
             terminal: std::io::stderr().is_terminal(),
             can_ask: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+            machine: machine(),
+            path: std::env::var_os("PATH").unwrap_or_default(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
         }
+    }
+
+    /// How processes are started.
+    pub fn local_options(&self, jobs: usize, sandbox: Sandbox) -> LocalOptions {
+        LocalOptions { sandbox, path: self.path.clone(), jobs, now: self.now }
     }
 
     /// A variable that is set and not empty.
@@ -114,5 +128,13 @@ impl Surroundings {
             no_proxy: proxy("NO_PROXY", "no_proxy").unwrap_or_default(),
             ..RegistryOptions::default()
         })
+    }
+}
+
+/// The arch that this program was compiled for, which is the machine's.
+fn machine() -> Option<Arch> {
+    match std::env::consts::ARCH {
+        "powerpc64" if cfg!(target_endian = "little") => Some(Arch::Ppc64le),
+        name => Arch::by_any_name(name),
     }
 }

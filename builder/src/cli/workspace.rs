@@ -7,7 +7,7 @@ use treelay_recipes::{Arch, Lock, Recipe};
 
 use super::failure::{Doing as _, Failure, Result};
 use super::{Reporter, Session};
-use crate::exec::{Observer, Workshop, relock};
+use crate::exec::{LocalExecutor, Observer, Sandbox, Workshop, relock};
 use crate::fetch::Fetcher;
 use crate::plan::{self, Expanded, Plan};
 use crate::sources::{Look, Sources};
@@ -29,6 +29,10 @@ pub struct Workspace {
     pub sources: Sources,
     /// Fetches.
     pub fetcher: Fetcher,
+    /// Starts processes.
+    pub executor: LocalExecutor,
+    /// The arch of this machine.
+    pub machine: Option<Arch>,
     /// Threads.
     pub jobs: usize,
 }
@@ -52,7 +56,7 @@ impl Workspace {
     ///
     /// # Errors
     /// A recipe that is wrong, a store that cannot be used, a source that cannot be read.
-    pub fn open(session: &Session, recipe: &Path, offline: bool) -> Result<Self> {
+    pub fn open(session: &Session, recipe: &Path, offline: bool, sandbox: Sandbox) -> Result<Self> {
         let file = session.around.current_dir.join(recipe);
         let reading = || format!("reading the recipe {}", recipe.display());
         let text = std::fs::read(&file)
@@ -66,6 +70,8 @@ impl Workspace {
         let look =
             Look { folder: &folder, store: &store, jobs: session.jobs, now: session.around.now };
         let sources = look.at(&expanded)?;
+        let options = session.around.local_options(session.jobs, sandbox);
+        let executor = LocalExecutor::new(store.clone(), options);
         let fetcher = Fetcher::new(session.around.fetch_options(offline));
         Ok(Self {
             recipe: parsed,
@@ -75,6 +81,8 @@ impl Workspace {
             store,
             sources,
             fetcher,
+            executor,
+            machine: session.around.machine,
             jobs: session.jobs,
         })
     }
@@ -98,6 +106,8 @@ impl Workspace {
             store: &self.store,
             fetcher: &self.fetcher,
             folder: &self.folder,
+            executor: &self.executor,
+            machine: self.machine,
             jobs: self.jobs,
             observer,
         }

@@ -81,7 +81,7 @@ impl Workshop<'_> {
     }
 
     /// Whether every content of `tree` is in the store, at its right length.
-    fn has_contents(&self, tree: &Tree) -> bool {
+    pub(super) fn has_contents(&self, tree: &Tree) -> bool {
         tree.entries().iter().filter_map(|entry| entry.file()).all(|(digest, size)| {
             self.store
                 .object(digest)

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use treelay_layers::Tree;
-use treelay_layers::kinds::{self, Given, Item, Kind};
-use treelay_recipes::recipe::Recipe;
+use treelay_layers::kinds::{Given, Kind, KindError};
 use treelay_recipes::{Arch, Digest, Lock};
 
+use super::actions::{Gathered, failed, kind_of};
 use super::{ExecError, Workshop};
 use crate::parallel::in_parallel;
 use crate::plan::{Expanded, Plan, PlannedLayer, PlannedNeed};
@@ -103,11 +103,11 @@ impl<'a> Layers<'a> {
 }
 
 /// What is to be done for a layer.
-enum Todo<'a> {
+enum Todo {
     /// Nothing.
     Remembered(Digest),
-    /// Its tree, from the trees of its inputs.
-    Make(&'a Recipe, Vec<Tree>),
+    /// Its tree, from what it needs.
+    Make(Gathered),
 }
 
 impl<'a> Workshop<'a> {
@@ -124,22 +124,20 @@ impl<'a> Workshop<'a> {
         sources: &Sources,
     ) -> Result<Layers<'a>, ExecError> {
         let mut layers = Layers::new(self.store);
+        let mut materials = self.act(plan, expanded, lock, sources).await?;
         let mut todo = Vec::new();
         for planned in &plan.layers {
-            let Some(recipe) = expanded.get(&planned.arch) else { continue };
             todo.push(match self.remembered(planned) {
                 Some(tree) => (planned, Todo::Remembered(tree)),
-                None => (
-                    planned,
-                    Todo::Make(recipe, self.inputs(planned, recipe, lock, sources).await?),
-                ),
+                None => {
+                    let gathered = self.gather(planned, expanded, lock, sources, &mut materials);
+                    (planned, Todo::Make(gathered.await?))
+                }
             });
         }
         let trees = in_parallel(self.jobs, &todo, |(planned, todo)| match todo {
             Todo::Remembered(tree) => Ok(*tree),
-            Todo::Make(recipe, inputs) => {
-                self.make_layer(planned, recipe, inputs, sources, &layers)
-            }
+            Todo::Make(gathered) => self.make_layer(planned, expanded, gathered, sources, &layers),
         });
         for ((planned, _), tree) in todo.into_iter().zip(trees) {
             let built = BuiltLayer::whole(planned, tree?);
@@ -168,74 +166,43 @@ impl<'a> Workshop<'a> {
     }
 
     /// The tree of a layer that the store remembers.
-    fn remembered(&self, planned: &PlannedLayer) -> Option<Digest> {
+    pub(super) fn remembered(&self, planned: &PlannedLayer) -> Option<Digest> {
         let tree = self.store.product("layer-tree", &planned.key)?;
         for need in &planned.needs {
             // In use as long as the layer is, so that a layer that changes finds it unpacked.
-            if let PlannedNeed::Input { identity, .. } = need {
-                self.store.has_tree(identity);
+            let trees: Vec<&Digest> = match need {
+                PlannedNeed::Input { identity, .. } => vec![identity],
+                PlannedNeed::Toolchain { identities, .. } => identities.values().collect(),
+                _ => Vec::new(),
+            };
+            for tree in trees {
+                self.store.has_tree(tree);
             }
         }
         self.store.has_tree(&tree).then_some(tree)
     }
 
-    /// The trees of the inputs that a layer needs, in their order.
-    async fn inputs(
-        &self,
-        planned: &PlannedLayer,
-        recipe: &Recipe,
-        lock: &Lock,
-        sources: &Sources,
-    ) -> Result<Vec<Tree>, ExecError> {
-        let mut inputs = Vec::new();
-        for need in &planned.needs {
-            if let PlannedNeed::Input { name, .. } = need
-                && let Some(locked) = lock.input(name, planned.arch)
-            {
-                inputs.push(self.input_tree(recipe, locked, sources).await?);
-            }
-        }
-        Ok(inputs)
-    }
-
     fn make_layer(
         &self,
         planned: &PlannedLayer,
-        recipe: &Recipe,
-        given_trees: &[Tree],
+        expanded: &Expanded,
+        gathered: &Gathered,
         sources: &Sources,
         layers: &Layers<'_>,
     ) -> Result<Digest, ExecError> {
-        let failed =
-            |source| ExecError::Layer { layer: planned.name.clone(), arch: planned.arch, source };
-        let mut inputs = given_trees.iter();
-        let layer = recipe.layers.get(planned.index);
-        let Some(kind) = layer.and_then(kinds::of_layer) else {
-            return Err(failed(kinds::KindError::NotGiven { at: 0 }));
+        let Some(kind) = kind_of(planned, expanded) else {
+            return Err(failed(planned, KindError::NotGiven { at: 0 }));
         };
-        let needs = kind.needs(planned.arch).map_err(failed)?;
-        let mut items = Vec::new();
-        for (need, planned) in needs.iter().zip(&planned.needs) {
-            items.extend(match (need, planned) {
-                (_, PlannedNeed::Input { .. }) => inputs.next().map(Item::Tree),
-                (_, PlannedNeed::LocalFile { digest, size, executable, .. }) => {
-                    Some(Item::File { digest: *digest, size: *size, executable: *executable })
-                }
-                (kinds::Need::LocalDir { path, exclude }, PlannedNeed::LocalDir { .. }) => {
-                    sources.dir(path, exclude).map(|dir| Item::Tree(&dir.tree))
-                }
-                _ => None,
-            });
-        }
+        let items = gathered.items(planned, &kind, sources)?;
         let contents = Everything { sources, store: self.store };
         let given = Given { items: &items, contents: &contents };
         let mut sink = StoreSink::new(self.store);
         let tree = kind.tree(planned.arch, &given, &mut sink).map_err(|source| {
             // What it read may have been damaged.
             let mend = |mended, tree| self.mend_contents(tree, sources) || mended;
-            match given_trees.iter().fold(false, mend) {
+            match gathered.trees().fold(false, mend) {
                 true => ExecError::Damaged { what: format!("an input of layer {}", planned.name) },
-                false => failed(source),
+                false => failed(planned, source),
             }
         })?;
         let digest = self.keep_tree(&tree)?;

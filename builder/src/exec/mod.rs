@@ -2,6 +2,8 @@
 //!
 //! Everything here asks the store first and does only what it does not have.
 
+mod action;
+mod actions;
 pub mod credential_helper;
 mod encode;
 mod inputs;
@@ -24,6 +26,7 @@ use treelay_recipes::{Arch, Digest, Misfit};
 use crate::fetch::{FetchError, Fetcher, Outcome, Watch};
 use crate::store::Store;
 
+pub use action::{ActionError, Executor, LocalExecutor, LocalOptions, NoSandbox, Sandbox};
 pub use encode::Blobs;
 pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{Locked, relock};
@@ -36,6 +39,10 @@ pub struct Workshop<'a> {
     pub fetcher: &'a Fetcher,
     /// The folder of the recipe.
     pub folder: &'a Path,
+    /// Carries out what layers need processes for.
+    pub executor: &'a dyn Executor,
+    /// The arch of this machine, where treelay knows it.
+    pub machine: Option<Arch>,
     /// Threads.
     pub jobs: usize,
     /// Told what happens.
@@ -119,6 +126,34 @@ pub enum ExecError {
         what: String,
         /// As the recipe has it.
         dir: String,
+    },
+    /// A process that a layer needs failed.
+    #[error("building layer {layer:?} for {arch}")]
+    Action {
+        /// The layer.
+        layer: String,
+        /// The arch.
+        arch: Arch,
+        /// Why.
+        source: ActionError,
+    },
+    /// A layer is built with a toolchain that is not there for this machine.
+    #[error(
+        "layer {layer:?} is built with the toolchain {input:?}, which is locked for other arches than {machine}, the arch of this machine: add {machine} to the recipe's `arch`"
+    )]
+    NoToolchain {
+        /// The layer.
+        layer: String,
+        /// The toolchain.
+        input: String,
+        /// The arch of this machine.
+        machine: Arch,
+    },
+    /// This machine is of an arch that there is no toolchain for.
+    #[error("layer {layer:?} is built, and this machine is none that treelay builds on")]
+    NoMachine {
+        /// The layer.
+        layer: String,
     },
     /// A layer has no tree.
     #[error("making layer {layer:?} for {arch}")]

@@ -36,6 +36,8 @@ pub struct ImageLayer {
 pub struct Assembled {
     /// The arch.
     pub arch: Arch,
+    /// Its variant.
+    pub variant: Option<String>,
     /// The config's bytes.
     pub config: Vec<u8>,
     /// The manifest.
@@ -89,7 +91,7 @@ pub fn assemble(plan: &Plan, image: &PlannedImage, layers: &[ImageLayer]) -> Res
         .annotations(manifest_annotations)
         .build()?;
     let manifest = Manifest::new(media::MANIFEST, canonical(&manifest)?);
-    Ok(Assembled { arch: image.arch, config, manifest })
+    Ok(Assembled { arch: image.arch, variant: image.variant.clone(), config, manifest })
 }
 
 /// The index over the images of all arches.
@@ -100,8 +102,8 @@ pub fn index(plan: &Plan, images: &[Assembled]) -> Result<Manifest> {
     let mut manifests = Vec::new();
     for image in images {
         let mut platform = PlatformBuilder::default().architecture(image.arch.oci()).os("linux");
-        if let Some(variant) = image.arch.variant() {
-            platform = platform.variant(variant);
+        if let Some(variant) = &image.variant {
+            platform = platform.variant(variant.as_str());
         }
         let child = image.manifest.descriptor();
         let descriptor = DescriptorBuilder::default()
@@ -185,8 +187,8 @@ fn configuration(
         .build()?;
     let mut configuration = serde_json::to_value(configuration)?;
     // image-spec, config.md has `variant` beside `architecture`; the builder has no setter for it.
-    if let (Some(variant), Some(object)) = (image.arch.variant(), configuration.as_object_mut()) {
-        object.insert("variant".to_owned(), variant.into());
+    if let (Some(variant), Some(object)) = (&image.variant, configuration.as_object_mut()) {
+        object.insert("variant".to_owned(), variant.as_str().into());
     }
     // Reserved by image-spec, config.md, and written by BuildKit; the builder has no setter either.
     if let (Some(health), Some(config)) =

@@ -25,6 +25,9 @@ pub struct ImageSettings {
 pub struct PlannedImage {
     /// The arch.
     pub arch: Arch,
+    /// OCI's platform variant: the arch's own, or the least processor that the layers' programs run
+    /// on.
+    pub variant: Option<String>,
     /// User, perhaps with group.
     pub user: Option<String>,
     /// The program and its fixed arguments.
@@ -141,6 +144,7 @@ impl PlannedImage {
         let one = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
         Self {
             arch,
+            variant: super::level::variant(recipe, arch),
             user: one(&config.user),
             entrypoint: list(&config.entrypoint),
             cmd: list(&config.cmd),

@@ -148,6 +148,13 @@ fn plan_need(need: &Need, arch: Arch, lock: &Lock, sources: &Sources) -> Option<
             let identity = lock.input(name, arch)?.identity;
             Some(PlannedNeed::Input { name: name.value.clone(), identity })
         }
+        Need::Toolchain(name) => {
+            let of_it = lock.inputs().iter().filter(|input| input.name == name.value);
+            let identities: BTreeMap<_, _> =
+                of_it.map(|input| (input.arch, input.identity)).collect();
+            (!identities.is_empty())
+                .then(|| PlannedNeed::Toolchain { name: name.value.clone(), identities })
+        }
         Need::LocalFile(path) => {
             let file = sources.file(path)?;
             Some(PlannedNeed::LocalFile {
@@ -170,6 +177,7 @@ impl PlannedNeed {
     fn identity(&self) -> serde_json::Value {
         match self {
             Self::Input { identity, .. } => json!({ "input": identity }),
+            Self::Toolchain { identities, .. } => json!({ "toolchain": identities }),
             Self::LocalFile { digest, size, executable, .. } => {
                 json!({ "file": digest, "size": size, "executable": executable })
             }

@@ -8,7 +8,10 @@
 
 mod commit;
 mod image;
+mod level;
 mod make;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use treelay_layers::encode::Codec;
@@ -96,6 +99,13 @@ pub enum PlannedNeed {
         name: String,
         /// The digest of its tree.
         identity: Digest,
+    },
+    /// A toolchain that is run. Which one depends on the machine, so all of them count.
+    Toolchain {
+        /// The input's name.
+        name: String,
+        /// The digest of its tree for each arch that it is locked for.
+        identities: BTreeMap<Arch, Digest>,
     },
     /// A local file.
     LocalFile {

@@ -17,6 +17,7 @@ use serde::Serialize;
 use treelay_layers::Tree;
 use treelay_recipes::Digest;
 
+use super::dirs::{self, DIR_ROOMS};
 use super::{Store, hex_of};
 
 /// What a store may keep.
@@ -44,7 +45,7 @@ pub struct GcReport {
 /// How much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Files.
+    /// Files, and directories that are kept as one.
     pub files: u64,
     /// Bytes on disk, in blocks of 4 KiB.
     pub bytes: u64,
@@ -97,6 +98,15 @@ impl Store {
                 }
             }
         }
+        for path in self.folders("tmp")? {
+            let made = some(fs::metadata(&path).and_then(|metadata| metadata.modified()))?;
+            if made.is_some_and(|made| !in_use(made)) {
+                report.remove("tmp", dirs::size(&path)?);
+                if !dry_run {
+                    remove(&path)?;
+                }
+            }
+        }
 
         let items = self.items()?;
         let mut left: u64 = items.iter().map(|item| item.size).sum();
@@ -131,6 +141,12 @@ impl Store {
                     };
                     items.push(Item::new(room, name, &metadata)?);
                 }
+            }
+        }
+        for room in DIR_ROOMS {
+            for path in self.dirs(room)? {
+                let used = fs::metadata(&path)?.modified()?;
+                items.push(Item { room, size: dirs::size(&path)?, name: Name::Path(path), used });
             }
         }
         for room in FLAT {
@@ -234,16 +250,20 @@ pub(super) fn files(folder: PathBuf) -> io::Result<Vec<(PathBuf, Metadata)>> {
 }
 
 /// What it takes on disk. Not `st_blocks`: what was just written may not have its blocks yet.
-fn blocks(metadata: &Metadata) -> u64 {
+pub(super) fn blocks(metadata: &Metadata) -> u64 {
     metadata.len().next_multiple_of(4096)
 }
 
 fn remove(path: &std::path::Path) -> io::Result<()> {
-    some(fs::remove_file(path)).map(drop)
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        _ => fs::remove_file(path),
+    };
+    some(removed).map(drop)
 }
 
 /// What is not there is none.
-fn some<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn some<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),

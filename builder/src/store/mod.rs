@@ -6,6 +6,8 @@
 //! blobs/ab/cd…       which frames layer blobs are made of, by their SHA-256
 //! frames/ab/cd…      compressed frames, by entries and codec
 //! products/KIND/…    small records: what a thing became, by the digest of what it was made from
+//! checkouts/ab/cd…   trees as files, for processes to read, by the tree's digest
+//! caches/ab/cd…      what tools keep between runs, such as GOCACHE
 //! stats/             digests of local files, by their stat results
 //! ostree-objects     the OSTree objects that files became
 //! quarantine/        rejected downloads, size-limited
@@ -28,6 +30,7 @@
 
 mod blobs;
 mod check;
+mod dirs;
 mod frames;
 mod gc;
 mod objects;
@@ -134,7 +137,8 @@ impl Store {
                 .is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > ABANDONED));
             if old {
                 // Another process may have removed it; nothing depends on it.
-                let _ = fs::remove_file(entry.path());
+                let path = entry.path();
+                let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
             }
         }
     }

@@ -14,6 +14,8 @@
 //! Go's LICENSE and PATENTS, which not every source carries, are treelay's own copies
 //! ([`LICENSE`], [`PATENTS`]); layers that redistribute Go add them.
 
+mod buildinfo;
+pub(crate) mod gate;
 mod version;
 
 use std::io::Read;
@@ -24,6 +26,8 @@ use crate::elf::Elf;
 use crate::tree::{NotATreePath, TreeError};
 use crate::{Contents, Entry, Node, Tree, TreePath};
 
+pub use buildinfo::BuildInfo;
+pub use gate::{Gate, GateError, find as find_text};
 pub use version::GoVersion;
 
 /// The terms under which Go may be redistributed; they ask for a copy of themselves.

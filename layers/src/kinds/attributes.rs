@@ -7,6 +7,7 @@ use treelay_recipes::recipe::{Attributes, Layer, PathAttributes};
 use treelay_recipes::{Arch, FileCaps};
 
 use super::{Given, Kind, KindError, Need, absolute, mode, of, wrong};
+use crate::action::Action;
 use crate::tree::{Owner, Xattrs};
 use crate::{ContentSink, Entry, Node, Tree, TreePath};
 
@@ -119,6 +120,23 @@ impl Kind for LayerOf<'_> {
             options.insert("attributes".to_owned(), all.into());
         }
         Ok(options)
+    }
+
+    fn acts(&self) -> bool {
+        self.kind.acts()
+    }
+
+    fn action<'a>(
+        &self,
+        arch: Arch,
+        machine: Arch,
+        given: &Given<'a>,
+    ) -> Result<Option<Action<'a>>, KindError> {
+        self.kind.action(arch, machine, given)
+    }
+
+    fn explain(&self, output: &str) -> Option<&'static str> {
+        self.kind.explain(output)
     }
 
     fn tree(

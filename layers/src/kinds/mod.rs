@@ -2,7 +2,8 @@
 //!
 //! A kind is a function from its options and what they name to a [`Tree`]. It fetches nothing and
 //! starts nothing: [`Kind::needs`] *returns* what it needs, the builder gets it, and
-//! [`Kind::tree`] is given it. [`Kind::options`] is the rest of what the tree depends on, so that
+//! [`Kind::tree`] is given it. A kind whose content a process makes returns that too, as an
+//! [`Action`]. [`Kind::options`] is the rest of what the tree depends on, so that
 //! a tree can be remembered under it and the digests of the needs.
 //!
 //! One file here is one kind, and [`of`] is the list of them.
@@ -13,6 +14,7 @@ mod certificates;
 mod directory;
 mod files;
 mod globs;
+mod go_build;
 mod go_toolchain;
 mod tzdata;
 mod users;
@@ -26,7 +28,8 @@ use serde_json::Value;
 use treelay_recipes::recipe::{At, LayerKind, Text};
 use treelay_recipes::{Arch, Digest};
 
-use crate::go::GoError;
+use crate::action::Action;
+use crate::go::{GateError, GoError};
 use crate::tree::{NotATreePath, TreeError};
 use crate::{ContentSink, Contents, Entry, Tree, TreePath};
 
@@ -37,6 +40,7 @@ pub use globs::Globs;
 pub fn of<'a>(layer: LayerKind<'a>) -> &'a dyn Kind {
     match layer {
         LayerKind::GoToolchain(layer) => layer,
+        LayerKind::GoBuild(layer) => layer,
         LayerKind::Files(layer) => layer,
         LayerKind::Directory(layer) => layer,
         LayerKind::Archive(layer) => layer,
@@ -64,6 +68,30 @@ pub trait Kind {
     /// As [`Kind::needs`].
     fn options(&self, arch: Arch) -> Result<Value, KindError>;
 
+    /// Whether its tree is made of what a process makes. Then [`Kind::action`] is that process, and
+    /// the directory of its outputs is given to [`Kind::tree`] as a tree, after all needs.
+    fn acts(&self) -> bool {
+        false
+    }
+
+    /// What makes the content, on a machine of the arch `machine`.
+    ///
+    /// # Errors
+    /// [`KindError`].
+    fn action<'a>(
+        &self,
+        _arch: Arch,
+        _machine: Arch,
+        _given: &Given<'a>,
+    ) -> Result<Option<Action<'a>>, KindError> {
+        Ok(None)
+    }
+
+    /// What may help whoever reads this output of the kind's process, which failed.
+    fn explain(&self, _output: &str) -> Option<&'static str> {
+        None
+    }
+
     /// The tree. Contents that are the kind's own go into `sink`.
     ///
     /// # Errors
@@ -82,6 +110,9 @@ pub trait Kind {
 pub enum Need {
     /// The tree of an input of the recipe, for the arch; given as [`Item::Tree`].
     Input(Text),
+    /// An input of the kind `go-toolchain` that is run here: its tree for the arch of the machine;
+    /// given as [`Item::Tree`].
+    Toolchain(Text),
     /// A local file; given as [`Item::File`].
     LocalFile(Text),
     /// A local directory with all below it; given as [`Item::Tree`] with the directory as its root.
@@ -148,6 +179,14 @@ pub enum KindError {
     /// The Go distribution is not what was asked for.
     #[error(transparent)]
     Go(#[from] GoError),
+    /// A program that was made is not what it must be.
+    #[error("the program {program} {source}")]
+    Gate {
+        /// Its name.
+        program: String,
+        /// What is wrong.
+        source: Box<GateError>,
+    },
     /// The entries make no tree.
     #[error(transparent)]
     Tree(#[from] TreeError),

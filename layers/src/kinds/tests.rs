@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use treelay_recipes::recipe::{
-    Account, ArchiveLayer, CertificatesLayer, DirectoryLayer, FileEntry, FilesLayer,
-    GoToolchainLayer, Layer, PathAttributes, TzdataLayer, UsersLayer,
+    Account, ArchiveLayer, CertificatesLayer, DirectoryLayer, FileEntry, FilesLayer, GoBuildLayer,
+    GoSource, GoToolchainLayer, Layer, PathAttributes, TzdataLayer, UsersLayer,
 };
 
 use super::*;
 use crate::go;
+use crate::go::gate::fixture::Sample;
 use crate::tree::fixture::{Memory, tree};
 use crate::{Entry, Node};
 
@@ -79,6 +80,22 @@ fn zones(localtime: Option<&str>) -> TzdataLayer {
     TzdataLayer { input: text("tz"), path: None, localtime: localtime.map(text) }
 }
 
+fn go_build() -> GoBuildLayer {
+    GoBuildLayer {
+        toolchain: Some(text("go")),
+        source: Some(GoSource { dir: Some(text("server")), archive: None }),
+        packages: vec![text("./cmd/server")],
+        dest: text("/usr/bin"),
+        tags: vec![text("a"), text("b")],
+        ldflags: None,
+        env: BTreeMap::from([("GODEBUG".to_owned(), text("x=1"))]),
+        goamd64: None,
+        goarm64: None,
+        goppc64: None,
+        max_size: None,
+    }
+}
+
 fn local() -> Tree {
     let (tree, _) = tree(
         "d 0700 1000 1000 bin
@@ -121,19 +138,28 @@ fn made(kind: &dyn Kind, arch: Arch) -> (Tree, Memory) {
     };
     let local = local();
     let needs = kind.needs(arch).unwrap();
-    let items: Vec<Item<'_>> = needs
+    let mut items: Vec<Item<'_>> = needs
         .iter()
         .map(|need| match need {
-            Need::Input(_) => Item::Tree(&distribution),
+            Need::Input(_) | Need::Toolchain(_) => Item::Tree(&distribution),
             Need::LocalFile(_) => {
                 Item::File { digest: Digest::of("#!x"), size: 3, executable: true }
             }
             Need::LocalDir { .. } => Item::Tree(&local),
         })
         .collect();
+    let mut contents = contents;
+    let program = contents.put(&mut &*Sample::good(arch).bytes()).unwrap();
+    let path = TreePath::new("out/server").unwrap();
+    let outputs = Entry::new_file(path, 0o700, program.0, program.1);
+    let outputs = Tree::from_entries(vec![outputs]).unwrap();
+    if kind.acts() {
+        items.push(Item::Tree(&outputs));
+    }
     let mut own = Memory::default();
     let given = Given { items: &items, contents: &contents };
     let tree = kind.tree(arch, &given, &mut own).unwrap();
+    assert_eq!(kind.action(arch, Arch::Amd64, &given).unwrap().is_some(), kind.acts());
 
     // Every content is the kind's own or was given.
     let given: Vec<Digest> = items
@@ -156,12 +182,13 @@ fn made(kind: &dyn Kind, arch: Arch) -> (Tree, Memory) {
 fn example(layer: LayerKind<'_>) -> usize {
     match layer {
         LayerKind::GoToolchain(_) => 0,
-        LayerKind::Files(_) => 1,
-        LayerKind::Directory(_) => 2,
-        LayerKind::Archive(_) => 3,
-        LayerKind::Users(_) => 4,
-        LayerKind::Certificates(_) => 5,
-        LayerKind::Tzdata(_) => 6,
+        LayerKind::GoBuild(_) => 1,
+        LayerKind::Files(_) => 2,
+        LayerKind::Directory(_) => 3,
+        LayerKind::Archive(_) => 4,
+        LayerKind::Users(_) => 5,
+        LayerKind::Certificates(_) => 6,
+        LayerKind::Tzdata(_) => 7,
     }
 }
 
@@ -173,8 +200,10 @@ fn every_kind_keeps_the_contract() {
     let users = users();
     let certificates = CertificatesLayer { input: text("ca"), path: None, add: Vec::new() };
     let tzdata = zones(Some("Europe/Berlin"));
+    let build = go_build();
     let examples = [
         LayerKind::GoToolchain(&toolchain),
+        LayerKind::GoBuild(&build),
         LayerKind::Files(&files),
         LayerKind::Directory(&directory),
         LayerKind::Archive(&archive),
@@ -550,4 +579,57 @@ fn an_archive_keeps_modes_and_becomes_roots() {
         let entry = tree.get(at).unwrap();
         assert_eq!((entry.mode, entry.owner.uid, entry.xattrs().len()), (0o4755, 0, 1));
     }
+}
+
+#[test]
+fn a_build_asks_for_one_action_that_names_no_place() {
+    let layer = go_build();
+    let (tree, _) = made(&layer, Arch::Arm64);
+    assert_eq!(tree.get("usr/bin/server").unwrap().mode, 0o755);
+    let (go, src) = (local(), local());
+    let items = [Item::Tree(&go), Item::Tree(&src)];
+    let given = Given { items: &items, contents: &Memory::default() };
+    let action = layer.action(Arch::Arm64, Arch::Amd64, &given).unwrap().unwrap();
+    assert_eq!(
+        action.command.arguments[1..],
+        [
+            "build",
+            "-C=/treelay/src",
+            "-trimpath",
+            "-buildvcs=false",
+            "-ldflags=-s -w -buildid=",
+            "-tags=a,b",
+            "-o=/treelay/out/",
+            "--",
+            "./cmd/server"
+        ]
+    );
+    let env = |name: &str| action.command.environment.get(name).map(String::as_str);
+    for (name, value) in [
+        ("CGO_ENABLED", "0"),
+        ("GOARCH", "arm64"),
+        ("GOARM64", "v8.0"),
+        ("GODEBUG", "x=1"),
+        ("GOTOOLCHAIN", "local"),
+        ("GOPROXY", "off"),
+    ] {
+        assert_eq!(env(name), Some(value), "{name}");
+    }
+    assert_eq!(env("HOME"), None);
+    assert_eq!(action.command.platform["ISA"], "x86-64");
+
+    // What makes no program is named.
+    let other = GoBuildLayer { packages: vec![text("./cmd/other"), text("./...")], ..go_build() };
+    let (distribution, mut contents) = go::tests::raw(&go::tests::files(Arch::Arm64), "go/", 0o644);
+    let program = contents.put(&mut &*Sample::good(Arch::Arm64).bytes()).unwrap();
+    let entry = Entry::new_file(TreePath::new("out/server").unwrap(), 0o755, program.0, program.1);
+    let outputs = Tree::from_entries(vec![entry]).unwrap();
+    let items = [Item::Tree(&distribution), Item::Tree(&src), Item::Tree(&outputs)];
+    let given = Given { items: &items, contents: &contents };
+    let told = |layer: &GoBuildLayer| {
+        layer.tree(Arch::Arm64, &given, &mut Memory::default()).unwrap_err().to_string()
+    };
+    assert_eq!(told(&other), "`./cmd/other` makes no program: its package is not main");
+    let small = GoBuildLayer { max_size: Some(9), ..go_build() };
+    assert!(told(&small).starts_with("the program server has "), "{}", told(&small));
 }

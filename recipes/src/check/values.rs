@@ -7,8 +7,8 @@ use crate::caps::FileCaps;
 use crate::error::{Problem, Problems, one_of};
 use crate::lock::InputKind;
 use crate::recipe::{
-    Account, ArchiveInput, At, Attributes, FileEntry, GoToolchainLayer, Image, Input, LayerKind,
-    Ostree, PathAttributes, Recipe, Text, UsersLayer,
+    Account, ArchiveInput, At, Attributes, FileEntry, GO_BUILD_ENV, GoBuildLayer, GoToolchainLayer,
+    Image, Input, LayerKind, Ostree, PathAttributes, Recipe, Text, UsersLayer,
 };
 use crate::yaml::Place;
 
@@ -101,6 +101,7 @@ impl Check<'_, '_> {
             }
             match layer.kind() {
                 Some(LayerKind::GoToolchain(options)) => self.go_toolchain(options),
+                Some(LayerKind::GoBuild(options)) => self.go_build(options, &layer.name),
                 Some(LayerKind::Files(files)) => self.files(files),
                 Some(LayerKind::Directory(options)) => {
                     self.rule("the directory", &options.source, grammar::local_path);
@@ -138,6 +139,41 @@ impl Check<'_, '_> {
         self.rule("the prefix", &options.prefix, grammar::absolute_below_root);
         self.each("the folder", &options.link, grammar::absolute_below_root);
         self.input(&options.input, &[InputKind::GoToolchain]);
+    }
+
+    fn go_build(&mut self, options: &GoBuildLayer, layer: &Text) {
+        match &options.toolchain {
+            Some(toolchain) => self.input(toolchain, &[InputKind::GoToolchain]),
+            None => {
+                let is_toolchain = |input: &&Input| input.kind() == InputKind::GoToolchain;
+                let expected = match self.recipe.inputs.values().filter(is_toolchain).count() {
+                    0 => "expected an input of the kind go-toolchain",
+                    _ => "the recipe has several: expected `toolchain:` to name one",
+                };
+                self.problem(layer, format!("layer `{layer}` has no toolchain to build with"))
+                    .expected(expected);
+            }
+        }
+        if let Some(source) = &options.source {
+            self.each("the directory", &source.dir, grammar::local_path);
+            source.archive.iter().for_each(|name| self.input(name, &[InputKind::Archive]));
+        }
+        self.each("the package", &options.packages, grammar::go_package);
+        self.rule("the folder", &options.dest, grammar::absolute);
+        self.each("the tag", &options.tags, grammar::go_tag);
+        self.each("the argument", &options.ldflags, grammar::no_nul);
+        self.each("the level", &options.goamd64, grammar::goamd64);
+        self.each("the level", &options.goarm64, grammar::goarm64);
+        self.each("the level", &options.goppc64, grammar::goppc64);
+        for (name, value) in &options.env {
+            if !GO_BUILD_ENV.contains(&name.as_str()) {
+                let Place { at, width } = self.recipe.origin.key_of(value.at);
+                let message = format!("the variable `{}` cannot be set for a build", shown(name));
+                let known = one_of(GO_BUILD_ENV);
+                self.problem_at(at, width, message).expected(format!("expected {known}"));
+            }
+            self.rule("the value", value, grammar::no_nul);
+        }
     }
 
     /// The name of an input of one of these kinds.

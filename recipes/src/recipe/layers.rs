@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CertificatesLayer, PathAttributes, Text, TzdataLayer, UsersLayer};
+use super::{CertificatesLayer, GoBuildLayer, PathAttributes, Text, TzdataLayer, UsersLayer};
 use crate::Arch;
 use crate::schema::exactly_one;
 
@@ -26,6 +26,9 @@ pub struct Layer {
     /// A Go distribution.
     #[serde(default)]
     pub go_toolchain: Option<GoToolchainLayer>,
+    /// Go programs, built here.
+    #[serde(default)]
+    pub go_build: Option<GoBuildLayer>,
     /// Single files, links and directories.
     #[serde(default)]
     #[schemars(length(min = 1))]
@@ -67,6 +70,8 @@ pub enum Share {
 pub enum LayerKind<'a> {
     /// `go-toolchain`
     GoToolchain(&'a GoToolchainLayer),
+    /// `go-build`
+    GoBuild(&'a GoBuildLayer),
     /// `files`
     Files(&'a FilesLayer),
     /// `directory`
@@ -87,6 +92,7 @@ impl Layer {
     pub fn kind(&self) -> Option<LayerKind<'_>> {
         let mut kinds = [
             self.go_toolchain.as_ref().map(LayerKind::GoToolchain),
+            self.go_build.as_ref().map(LayerKind::GoBuild),
             self.files.as_ref().map(LayerKind::Files),
             self.directory.as_ref().map(LayerKind::Directory),
             self.archive.as_ref().map(LayerKind::Archive),
@@ -108,13 +114,22 @@ impl Layer {
 
 impl LayerKind<'_> {
     /// The keys that name a kind.
-    pub const NAMES: &'static [&'static str] =
-        &["go-toolchain", "files", "directory", "archive", "users", "certificates", "tzdata"];
+    pub const NAMES: &'static [&'static str] = &[
+        "go-toolchain",
+        "go-build",
+        "files",
+        "directory",
+        "archive",
+        "users",
+        "certificates",
+        "tzdata",
+    ];
 
     /// The key that names this kind.
     pub fn name(&self) -> &'static str {
         match self {
             LayerKind::GoToolchain(_) => "go-toolchain",
+            LayerKind::GoBuild(_) => "go-build",
             LayerKind::Files(_) => "files",
             LayerKind::Directory(_) => "directory",
             LayerKind::Archive(_) => "archive",

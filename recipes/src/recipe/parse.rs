@@ -46,6 +46,7 @@ fn parse(text: &str, file: &str, problems: &mut Problems<'_>) -> Option<Recipe> 
         }
     };
     recipe.origin = Origin::new(file, text, &root);
+    recipe.name_toolchains();
     check::structure(&recipe, &root, problems);
     // What the values will be is known as far as the recipe itself says it, which is enough to
     // find now what is wrong with them; after locking they are checked again.

@@ -3,9 +3,10 @@
 use crate::cli::args::LockArgs;
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Failure, Result, Session, count};
+use crate::exec::Sandbox;
 
 pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
-    let workspace = Workspace::open(session, &args.recipe, args.offline)?;
+    let workspace = Workspace::open(session, &args.recipe, args.offline, Sandbox::Auto)?;
     let policy = match (args.check, args.update) {
         (true, _) => LockPolicy::Locked,
         (false, None) => LockPolicy::Make,

@@ -9,12 +9,13 @@ use treelay_recipes::Digest;
 use crate::cli::args::PlanArgs;
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Result, Session};
-use crate::exec::{Layers, Part};
+use crate::exec::{Layers, Part, Sandbox};
 use crate::plan::{Plan, PlannedNeed, rfc3339};
 use crate::store::Store;
 
 pub async fn run(session: &Session, args: PlanArgs) -> Result<()> {
-    let workspace = Workspace::open(session, &args.recipe.recipe, args.recipe.offline)?;
+    let workspace =
+        Workspace::open(session, &args.recipe.recipe, args.recipe.offline, Sandbox::Auto)?;
     workspace.check_arches(&args.recipe.arch)?;
     let epoch = session.around.source_date_epoch()?;
     let policy = if args.recipe.locked { LockPolicy::Locked } else { LockPolicy::Make };
@@ -78,6 +79,12 @@ fn text(plan: &Plan, store: &Store, known: Option<&Layers<'_>>) -> String {
             line(match need {
                 PlannedNeed::Input { name, identity } => {
                     format!("  input {name} {}", identity.short())
+                }
+                PlannedNeed::Toolchain { name, identities } => {
+                    let each = identities.iter();
+                    let each: Vec<String> =
+                        each.map(|(arch, tree)| format!("{arch} {}", tree.short())).collect();
+                    format!("  toolchain {name} {}", each.join(", "))
                 }
                 PlannedNeed::LocalFile { path, digest, size, .. } => {
                     format!("  file {path} {}, {}", digest.short(), HumanBytes(*size))

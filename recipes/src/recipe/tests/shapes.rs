@@ -30,12 +30,12 @@ fn shapes_are_checked() {
         (
             "layers:\n- name: a\n",
             &["5:3 [n] layer `a` does not say what it is \
-               | expected one of the keys go-toolchain, files, directory, archive, users, certificates or tzdata"],
+               | expected one of the keys go-toolchain, go-build, files, directory, archive, users, certificates or tzdata"],
         ),
         (
             "layers:\n- name: a\n  files: [{path: /a, content: b}]\n  directory: {source: a, prefix: /}\n",
             &["7:3 [directory] layer `a` has files and directory at once \
-               | expected exactly one of go-toolchain, files, directory, archive, users, certificates or tzdata"],
+               | expected exactly one of go-toolchain, go-build, files, directory, archive, users, certificates or tzdata"],
         ),
         (
             "layers:\n- name: a\n  files:\n  - path: /a\n  - {path: /b, link: x, dir: yes}\n",

@@ -1,9 +1,15 @@
-//! The little of an ELF file that tells for which machine it is (System V gABI, chapter 4).
+//! The little of an ELF file that tells for which machine it is (System V gABI, chapter 4), and
+//! what it needs there.
+
+mod program;
 
 use std::fmt;
 use std::io::{self, Read};
 
 use treelay_recipes::Arch;
+
+pub(crate) use program::read_at;
+pub use program::{Open, Program, Section};
 
 /// What the first 20 bytes of an ELF file say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,188 @@
+//! The action that builds: one `go build` for each arch, of all packages of the layer.
+//!
+//! ```text
+//! /treelay/go    the toolchain, of the machine that builds
+//! /treelay/src   the source, where it is not the distribution's own
+//! /treelay/out   the programs
+//! ```
+//!
+//! Everything that `go build` could take from the machine is set or shut: see [`environment`].
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use treelay_recipes::Arch;
+use treelay_recipes::recipe::{GoBuildLayer, Text};
+
+use super::{Given, KindError};
+use crate::action::{Action, Cache, Command, InputTree};
+
+/// Where GOCACHE is.
+const CACHE: &str = "/tmp/treelay-go-cache";
+/// What a program has in it that tells where it was built.
+pub(super) const PATHS: [&str; 4] =
+    ["/treelay/go/", "/treelay/src/", "/treelay/out/", "/tmp/treelay-"];
+/// As ko and goreleaser have it, and without a build id, which is for caches alone.
+const LDFLAGS: &str = "-s -w -buildid=";
+/// A build that takes longer than this is one that hangs.
+const TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// What builds the programs of `layer` for `arch` on a `machine`.
+pub(super) fn build<'a>(
+    layer: &GoBuildLayer,
+    arch: Arch,
+    machine: Arch,
+    given: &Given<'a>,
+) -> Result<Action<'a>, KindError> {
+    let toolchain = given.tree(0)?;
+    let go = InputTree { at: "go", tree: Cow::Borrowed(toolchain), lasting: true };
+    let mut inputs = vec![go];
+    if layer.source.is_some() {
+        let tree = Cow::Borrowed(given.tree(1)?);
+        inputs.push(InputTree { at: "src", tree, lasting: false });
+    }
+    let cache = Cache { at: CACHE, key: toolchain.digest() };
+    Ok(Action {
+        command: Command {
+            arguments: arguments(layer),
+            environment: environment(layer, arch),
+            outputs: vec!["out".to_owned()],
+            platform: platform(machine),
+        },
+        inputs,
+        timeout: TIMEOUT,
+        cache: Some(cache),
+    })
+}
+
+/// What the machine must be, in the names of the API's platform lexicon.
+fn platform(machine: Arch) -> BTreeMap<String, String> {
+    let isa = match machine {
+        Arch::Amd64 => "x86-64",
+        Arch::Arm64 => "arm-a64",
+        Arch::Ppc64le => "ppc64le",
+    };
+    let root = crate::action::ROOT;
+    [("ISA", isa), ("InputRootAbsolutePath", root), ("OSFamily", "linux")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// The command line.
+pub(super) fn arguments(layer: &GoBuildLayer) -> Vec<String> {
+    let source = if layer.source.is_some() { "/treelay/src" } else { "/treelay/go/src" };
+    let ldflags = layer.ldflags.as_ref().map_or(LDFLAGS, |text| &**text);
+    let mut arguments = vec![
+        "/treelay/go/bin/go".to_owned(),
+        "build".to_owned(),
+        format!("-C={source}"),
+        "-trimpath".to_owned(),
+        "-buildvcs=false".to_owned(),
+        format!("-ldflags={ldflags}"),
+    ];
+    if !layer.tags.is_empty() {
+        arguments.push(format!("-tags={}", join(&layer.tags)));
+    }
+    arguments.extend(["-o=/treelay/out/".to_owned(), "--".to_owned()]);
+    arguments.extend(layer.packages.iter().map(|package| package.value.clone()));
+    arguments
+}
+
+fn join(texts: &[Text]) -> String {
+    texts.iter().map(|text| &**text).collect::<Vec<_>>().join(",")
+}
+
+/// The environment, all of it. There is no HOME: so Go has no configuration and keeps no telemetry.
+pub(super) fn environment(layer: &GoBuildLayer, arch: Arch) -> BTreeMap<String, String> {
+    let (level, value) = level(layer, arch);
+    let fixed = [
+        (level, value),
+        ("CGO_ENABLED", "0"),
+        ("GO111MODULE", "on"),
+        ("GOARCH", arch.go()),
+        ("GOCACHE", CACHE),
+        ("GOENV", "off"),
+        ("GOOS", "linux"),
+        ("GOPATH", "/tmp/treelay-gopath"),
+        ("GOPROXY", "off"),
+        // Go finds its own place by /proc, which is not there.
+        ("GOROOT", "/treelay/go"),
+        ("GOSUMDB", "off"),
+        ("GOTOOLCHAIN", "local"),
+        ("GOVCS", "*:off"),
+        ("LC_ALL", "C"),
+        ("TMPDIR", "/tmp"),
+        ("TZ", "UTC"),
+    ];
+    let own = layer.env.iter().map(|(name, value)| (name.as_str(), &**value));
+    own.chain(fixed).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The variable that says the least processor, and its value.
+pub(super) fn level(layer: &GoBuildLayer, arch: Arch) -> (&'static str, &str) {
+    let (name, given, default) = match arch {
+        Arch::Amd64 => ("GOAMD64", &layer.goamd64, "v1"),
+        Arch::Arm64 => ("GOARM64", &layer.goarm64, "v8.0"),
+        Arch::Ppc64le => ("GOPPC64", &layer.goppc64, "power8"),
+    };
+    (name, given.as_ref().map_or(default, |text| &**text))
+}
+
+/// What Go's own words leave open.
+pub(super) fn explain(output: &str) -> Option<&'static str> {
+    const MODULES: &str = "a build has no network: run `go mod tidy` and `go mod vendor`, and keep \
+                           vendor/ with the source";
+    const CGO: &str = "programs are built with CGO_ENABLED=0, and this package is made of C, or for \
+                       other systems";
+    let table = [
+        ("module lookup disabled by GOPROXY=off", MODULES),
+        ("no required module provides package", MODULES),
+        ("cannot find module providing package", MODULES),
+        ("missing go.sum entry", MODULES),
+        ("build constraints exclude all Go files", CGO),
+    ];
+    table.iter().find(|(words, _)| output.contains(words)).map(|(_, hint)| *hint)
+}
+
+/// What `go build` calls the program of a package (cmd/go, `DefaultExecName`): the last element of
+/// its import path that is no version; `None` where the package's text alone does not say it.
+pub(super) fn program_of(package: &str) -> Option<&str> {
+    let is_version = |name: &str| {
+        name.strip_prefix('v').is_some_and(|rest| {
+            !rest.is_empty()
+                && rest.bytes().all(|b| b.is_ascii_digit())
+                && !matches!(rest, "0" | "1")
+        })
+    };
+    if package.contains("...") {
+        return None;
+    }
+    let mut names = package.trim_end_matches('/').rsplit('/');
+    let last = names.next()?;
+    let name = if is_version(last) { names.next()? } else { last };
+    Some(name).filter(|name| !name.is_empty() && !name.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::program_of;
+
+    #[test]
+    fn programs_are_called_as_go_calls_them() {
+        for (package, name) in [
+            ("./cmd/server", Some("server")),
+            ("./cmd/server/", Some("server")),
+            ("cmd/gofmt", Some("gofmt")),
+            ("example.org/tool/v2", Some("tool")),
+            ("example.org/v1", Some("v1")),
+            ("./v3", None),
+            (".", None),
+            ("./", None),
+            ("./...", None),
+            ("./cmd/...", None),
+        ] {
+            assert_eq!(program_of(package), name, "{package}");
+        }
+    }
+}

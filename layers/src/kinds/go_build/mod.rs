@@ -1,0 +1,116 @@
+//! `go-build`: Go programs.
+//!
+//! The programs are made by one action for each arch ([`command`]); every one of them has to pass
+//! a [`Gate`] before it is in a layer.
+
+mod command;
+
+use serde_json::{Value, json};
+use treelay_recipes::Arch;
+use treelay_recipes::recipe::{GoBuildLayer, GoSource, Text};
+
+use super::{Given, Kind, KindError, Need, absolute};
+use crate::action::Action;
+use crate::go::{Gate, GoDistribution};
+use crate::{ContentSink, Entry, Tree, TreePath};
+
+/// What of a local source is never part of a build.
+const EXCLUDED: [&str; 1] = ["**/.git"];
+
+impl Kind for GoBuildLayer {
+    fn name(&self) -> &'static str {
+        "go-build"
+    }
+
+    fn needs(&self, _arch: Arch) -> Result<Vec<Need>, KindError> {
+        absolute(&self.dest)?;
+        // The recipe's check says so first.
+        let toolchain = self.toolchain.clone().ok_or(KindError::NotGiven { at: 0 })?;
+        let mut needs = vec![Need::Toolchain(toolchain)];
+        if let Some(GoSource { dir, archive }) = &self.source {
+            let exclude = EXCLUDED.map(Text::new).to_vec();
+            needs.extend(dir.clone().map(|path| Need::LocalDir { path, exclude }));
+            needs.extend(archive.clone().map(Need::Input));
+        }
+        Ok(needs)
+    }
+
+    fn options(&self, arch: Arch) -> Result<Value, KindError> {
+        let dest = absolute(&self.dest)?;
+        Ok(json!({
+            "kind": self.name(),
+            "rules": 1,
+            "arch": arch,
+            "dest": dest.map_or(String::new(), |dest| dest.to_string()),
+            "build": command::arguments(self),
+            "environment": command::environment(self, arch),
+            "max-size": self.max_size,
+        }))
+    }
+
+    fn action<'a>(
+        &self,
+        arch: Arch,
+        machine: Arch,
+        given: &Given<'a>,
+    ) -> Result<Option<Action<'a>>, KindError> {
+        command::build(self, arch, machine, given).map(Some)
+    }
+
+    fn acts(&self) -> bool {
+        true
+    }
+
+    fn explain(&self, output: &str) -> Option<&'static str> {
+        command::explain(output)
+    }
+
+    fn tree(
+        &self,
+        arch: Arch,
+        given: &Given<'_>,
+        _sink: &mut dyn ContentSink,
+    ) -> Result<Tree, KindError> {
+        let distribution = GoDistribution::find(given.tree(0)?, given.contents)?;
+        let outputs = given.tree(self.needs(arch)?.len())?;
+        let dest = absolute(&self.dest)?;
+        let (level, value) = command::level(self, arch);
+        let gate = Gate {
+            arch,
+            version: &distribution.version().version,
+            settings: vec![
+                ("GOOS", "linux"),
+                ("GOARCH", arch.go()),
+                ("CGO_ENABLED", "0"),
+                ("-trimpath", "true"),
+                (level, value),
+            ],
+            paths: &command::PATHS,
+            max_size: self.max_size,
+        };
+        let mut entries = Vec::new();
+        for entry in outputs.entries() {
+            let Some((digest, size)) = entry.file() else { continue };
+            let name = entry.path.name();
+            let refused =
+                |source| KindError::Gate { program: name.to_owned(), source: Box::new(source) };
+            gate.check(digest, size, given.contents).map_err(refused)?;
+            let path = match &dest {
+                Some(dest) => dest.join(name)?,
+                None => TreePath::new(name)?,
+            };
+            entries.push(Entry::new_file(path, 0o755, *digest, size));
+        }
+        let has = |name: &str| entries.iter().any(|entry| entry.path.name() == name);
+        let mut names = self.packages.iter().map(|package| (package, command::program_of(package)));
+        if let Some((package, _)) = names.find(|(_, name)| name.is_some_and(|name| !has(name))) {
+            let reason = format!("`{package}` makes no program: its package is not main");
+            return Err(super::wrong(package, reason));
+        }
+        if entries.is_empty() {
+            let reason = "no program is made: none of the packages is main";
+            return Err(super::wrong(&self.packages[0], reason));
+        }
+        Ok(Tree::from_entries(entries)?)
+    }
+}
