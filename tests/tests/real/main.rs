@@ -7,6 +7,7 @@ mod harness;
 mod oci;
 mod ostree;
 mod production;
+mod programs;
 mod registry;
 mod reproducible;
 mod runs;

@@ -52,6 +52,45 @@ fn layer(store: &Store, content: &str) -> (Digest, Digest) {
 const ONE: [(&str, usize); 5] =
     [("products", 2), ("trees", 1), ("blobs", 1), ("frames", 1), ("objects", 1)];
 
+/// Makes a directory look as if it had last been used so many days ago.
+fn age_dir(path: &Path, days: u64) {
+    let then = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+    File::open(path).unwrap().set_modified(then).unwrap();
+}
+
+#[test]
+fn directories_are_kept_and_removed_as_a_whole() {
+    let (_folder, store) = store();
+    let keys = ["used", "old"].map(Digest::of);
+    for key in &keys {
+        let made = store.temporary_dir().unwrap();
+        fs::create_dir(made.path().join("sub")).unwrap();
+        fs::write(made.path().join("sub/file"), vec![0; 5000]).unwrap();
+        let kept = store.keep_checkout(made, key).unwrap();
+        let cache = store.cache(key).unwrap();
+        fs::write(cache.join("entry"), "x").unwrap();
+        age_dir(&kept, 40);
+        age_dir(&cache, 40);
+    }
+    store.checkout(&keys[0]).unwrap();
+    store.cache(&keys[0]).unwrap();
+    // Left by a run that was killed.
+    let left = store.temporary_dir().unwrap().keep();
+    fs::write(left.join("file"), "x").unwrap();
+
+    let would = store.gc(&limits(30, None), true).unwrap();
+    let report = store.gc(&limits(30, None), false).unwrap();
+    assert_eq!(would, report);
+    assert_eq!(report.rooms["checkouts"], Tally { files: 1, bytes: 4096 + 4096 + 8192 });
+    assert_eq!(report.rooms["caches"].files, 1);
+    assert_eq!(report.rooms["tmp"].files, 1);
+    assert!(store.checkout(&keys[0]).is_some_and(|path| path.join("sub/file").is_file()));
+    assert!(store.cache(&keys[0]).unwrap().join("entry").is_file());
+    assert_eq!(store.checkout(&keys[1]), None);
+    assert!(!store.cache(&keys[1]).unwrap().join("entry").exists());
+    assert!(!left.exists());
+}
+
 #[test]
 fn what_a_used_record_refers_to_stays_however_old_it_is() {
     let (_folder, store) = store();

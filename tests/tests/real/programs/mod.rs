@@ -10,38 +10,28 @@ use treelay_tests::{Env, Run};
 use crate::sdk::sdk;
 
 /// A recipe that builds with the Go of [`sdk`]; `layers` are its layers.
-pub fn recipe(arches: &str, layers: &str) -> String {
+fn recipe(arches: &str, layers: &str) -> String {
     format!(
-        "name: programs\nversion: \"1.0\"\narch: [{arches}]\ninputs:\n  go:\n    go-toolchain: \
-         {{version: 1.27.3, sources: [pypi], verify: [checksum]}}\nlayers:\n{layers}ostree:\n  ref: \
-         treelay/programs/{{{{ arch.uname }}}}\n"
+        "name: programs\nversion: \"1.0\"\narch: [{arches}]\n\
+         inputs: {{go: {{go-toolchain: {{version: 1.27.3, sources: [pypi]}}}}}}\n\
+         layers:\n{layers}ostree: {{ref: \"treelay/programs/{{{{ arch.uname }}}}\"}}\n"
     )
 }
 
-/// treelay, offline, with the store that has Go.
-pub fn treelay(env: &Env, args: &[&str]) -> Run {
-    env.treelay(args).arg(sdk().store())
-}
-
-/// An environment with the recipe `programs.yaml`, locked.
-pub fn env(arches: &str, layers: &str) -> Env {
+/// An environment with the recipe `programs.yaml`.
+fn env(arches: &str, layers: &str) -> Env {
     let env = Env::new();
-    write(&env, arches, layers);
+    env.write("programs.yaml", recipe(arches, layers));
     env
 }
 
-/// Writes the recipe and its lock: that of the same Go, for these arches.
-pub fn write(env: &Env, arches: &str, layers: &str) {
-    env.write("programs.yaml", recipe(arches, layers));
-    treelay_online(env, &["lock", "programs.yaml"]).ok();
+/// A build of the recipe with the store that has Go. The first one asks the package index what the
+/// wheels are, to lock them.
+fn build(env: &Env, args: &[&str]) -> Run {
+    env.treelay_online(["build", "programs.yaml"]).args(args).arg(sdk().store())
 }
 
-/// treelay with the network, for what is not in the store.
-pub fn treelay_online(env: &Env, args: &[&str]) -> Run {
-    env.treelay_online(args).arg(sdk().store())
-}
-
-/// What a build says of itself.
-pub fn build(env: &Env, args: &[&str]) -> Value {
-    treelay(env, &["build", "programs.yaml", "--json", "--offline"]).args(args).ok().json()
+/// What it says of itself.
+fn report(env: &Env, args: &[&str]) -> Value {
+    build(env, args).arg("--json").ok().json()
 }
