@@ -263,7 +263,7 @@ hint: give --store DIR, or set TREELAY_STORE or HOME
         ("home", "the directory is neither empty nor a store"),
         ("small.yaml", "it is not a directory"),
     ] {
-        let expected = format!("error: opening the store {place}\n  because: {because}\n");
+        let expected = format!("error: opening the store [WORK]/{place}\n  because: {because}\n");
         refuses(&env, ["build", "small.yaml", "--store", place], 1, &expected);
     }
 }
