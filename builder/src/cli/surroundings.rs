@@ -56,7 +56,7 @@ impl Surroundings {
 
     /// How processes are started.
     pub fn local_options(&self, jobs: usize, sandbox: Sandbox) -> LocalOptions {
-        LocalOptions { sandbox, path: self.path.clone(), jobs, now: self.now }
+        LocalOptions { sandbox, path: self.path.clone(), jobs, now: self.now, again: false }
     }
 
     /// A variable that is set and not empty.

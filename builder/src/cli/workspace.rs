@@ -7,7 +7,7 @@ use treelay_recipes::{Arch, Lock, Recipe};
 
 use super::failure::{Doing as _, Failure, Result};
 use super::{Reporter, Session};
-use crate::exec::{LocalExecutor, Observer, Sandbox, Workshop, relock};
+use crate::exec::{LocalExecutor, LocalOptions, Observer, Sandbox, Workshop, relock};
 use crate::fetch::Fetcher;
 use crate::plan::{self, Expanded, Plan};
 use crate::sources::{Look, Sources};
@@ -98,6 +98,12 @@ impl Workspace {
             observer.note(&format!("and {} more", mishaps.len() - MOST_MISHAPS));
         }
         !mishaps.is_empty()
+    }
+
+    /// What does everything another way than [`Workspace::executor`].
+    pub fn executor_again(&self, session: &Session, sandbox: Sandbox) -> LocalExecutor {
+        let options = session.around.local_options(session.jobs, sandbox);
+        LocalExecutor::new(self.store.clone(), LocalOptions { again: true, ..options })
     }
 
     /// What execution works with.

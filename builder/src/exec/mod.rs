@@ -4,6 +4,7 @@
 
 mod action;
 mod actions;
+mod again;
 pub mod credential_helper;
 mod encode;
 mod inputs;
@@ -27,6 +28,7 @@ use crate::fetch::{FetchError, Fetcher, Outcome, Watch};
 use crate::store::Store;
 
 pub use action::{ActionError, Executor, LocalExecutor, LocalOptions, NoSandbox, Sandbox};
+pub use again::Difference;
 pub use encode::Blobs;
 pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{Locked, relock};
@@ -136,6 +138,19 @@ pub enum ExecError {
         arch: Arch,
         /// Why.
         source: ActionError,
+    },
+    /// What was built again is something else.
+    #[error(
+        "layer {layer:?} for {arch} is not reproducible: built again, it has other bytes:\n{}",
+        differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    )]
+    NotReproducible {
+        /// The layer.
+        layer: String,
+        /// The arch.
+        arch: Arch,
+        /// Where.
+        differences: Vec<Difference>,
     },
     /// A layer is built with a toolchain that is not there for this machine.
     #[error(

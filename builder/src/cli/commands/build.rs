@@ -14,7 +14,7 @@ use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
 use crate::cli::report::{BuildReport, Phases};
 use crate::cli::workspace::{LockPolicy, Workspace};
-use crate::cli::{Failure, Result, Session, passwords};
+use crate::cli::{Failure, Result, Session, count, passwords};
 use crate::dest::{Access, Dest, for_arch};
 use crate::exec::Layers;
 use crate::image_store::layout::Layout;
@@ -51,6 +51,15 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
     let mut maker = Maker::new(&workspace, &workshop, &plan, &lock, encode);
     let mut made = maker.make(&mut phases).await?;
 
+    if args.check_reproducible {
+        let again = workspace.executor_again(session, args.sandbox.into());
+        let (expanded, sources) = (&workspace.expanded, &workspace.sources);
+        let actions =
+            workshop.check_reproducible(&plan, expanded, &lock, sources, &again).await?;
+        let built = count(actions, "build");
+        session.reporter.say(&format!("{built} done again: the same, byte for byte"));
+        phases.end("again");
+    }
     let mut build = Build {
         session,
         workspace: &workspace,

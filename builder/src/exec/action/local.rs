@@ -40,6 +40,9 @@ pub struct LocalOptions {
     pub jobs: usize,
     /// A time before anything was looked at.
     pub now: SystemTime,
+    /// Whether everything is done another way than it would be: with an empty cache, in other
+    /// directories, on another number of threads. What comes of it must be the same.
+    pub again: bool,
 }
 
 /// Carries actions out on this machine.
@@ -50,6 +53,9 @@ pub struct LocalExecutor {
     /// What is checked out for this run.
     sources: Mutex<BTreeMap<Digest, Arc<TempDir>>>,
 }
+
+/// Where everything is that would be in the root, when it is done again.
+const ELSEWHERE: &str = "/another/place";
 
 /// What is told of a process's output at most, in bytes.
 const OUTPUT: u64 = 64 << 10;
@@ -204,18 +210,38 @@ impl Executor for LocalExecutor {
             fs::create_dir_all(out.join(output)).map_err(ActionError::io(making))?;
             write.push((out.join(output), format!("{ROOT}/{output}")));
         }
+        // In the open every run has directories of its own anyway.
+        let moved = self.options.again && self.options.sandbox == Sandbox::Auto;
+        if moved {
+            let tmp = own.path().join("tmp");
+            fs::create_dir(&tmp).map_err(ActionError::io(making))?;
+            write.push((tmp, "/tmp".to_owned()));
+        }
         if let Some(cache) = &action.cache {
-            let path = self.store.cache(&cache.key).map_err(ActionError::io(making))?;
-            write.push((path, cache.at.to_owned()));
+            let path = match self.options.again {
+                false => self.store.cache(&cache.key),
+                true => fs::create_dir(own.path().join("cache")).map(|()| own.path().join("cache")),
+            };
+            write.push((path.map_err(ActionError::io(making))?, cache.at.to_owned()));
         }
         // How much is done at once changes no result, so it is no part of the action.
-        let threads = self.options.jobs.to_string();
+        let threads = match (self.options.again, self.options.jobs) {
+            (false, jobs) => jobs,
+            (true, 1) => 2,
+            (true, _) => 1,
+        };
+        let threads = threads.to_string();
         let mut environment = vec![("GOMAXPROCS", threads.as_str())];
         let own_environment = action.command.environment.iter();
         environment.extend(own_environment.map(|(name, value)| (name.as_str(), value.as_str())));
         let arguments = action.command.arguments.iter().map(String::as_str).collect();
-        let inside =
+        let mut inside =
             Inside { scratch: &scratch, read, write, environment, folder: ROOT, arguments };
+        let elsewhere;
+        if moved {
+            elsewhere = Elsewhere::of(&inside, ELSEWHERE);
+            inside = elsewhere.inside(&scratch);
+        }
         let (command, in_the_open) = match self.options.sandbox {
             Sandbox::Auto => {
                 (self.means(&scratch).await?.command(&inside, &self.options.path), None)
@@ -280,24 +306,68 @@ fn told(said: &Path, root: Option<&str>) -> String {
     text
 }
 
+/// A process whose paths are all below another directory.
+struct Elsewhere {
+    read: Vec<(PathBuf, String)>,
+    write: Vec<(PathBuf, String)>,
+    environment: Vec<(String, String)>,
+    folder: String,
+    arguments: Vec<String>,
+}
+
+impl Elsewhere {
+    /// Moves what is in the root or in `/tmp` below `place`; every path that the process is told is
+    /// changed accordingly.
+    fn of(inside: &Inside<'_>, place: &str) -> Self {
+        let moved = |text: &str| match text.strip_prefix("/tmp") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{place}{text}"),
+            _ if text == ROOT => format!("{place}{ROOT}"),
+            _ => text.replace(&format!("{ROOT}/"), &format!("{place}{ROOT}/")),
+        };
+        let places = |places: &[(PathBuf, String)]| {
+            places.iter().map(|(from, at)| (from.clone(), moved(at))).collect()
+        };
+        let environment = inside.environment.iter();
+        Self {
+            read: places(&inside.read),
+            write: places(&inside.write),
+            environment: environment
+                .map(|(name, value)| ((*name).to_owned(), moved(value)))
+                .collect(),
+            folder: moved(inside.folder),
+            arguments: inside.arguments.iter().map(|argument| moved(argument)).collect(),
+        }
+    }
+
+    fn inside<'a>(&'a self, scratch: &'a Path) -> Inside<'a> {
+        let environment = self.environment.iter();
+        Inside {
+            scratch,
+            read: self.read.clone(),
+            write: self.write.clone(),
+            environment: environment
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect(),
+            folder: &self.folder,
+            arguments: self.arguments.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
 /// The same process in the open: what it would see at fixed places is linked below a directory of
-/// its own, and every path that it is told is changed accordingly.
+/// its own.
 fn open(inside: &Inside<'_>) -> io::Result<Command> {
     let root = inside.scratch.to_string_lossy().into_owned();
     fs::create_dir_all(inside.scratch.join("tmp"))?;
-    for (from, at) in inside.read.iter().chain(&inside.write) {
-        let at = inside.scratch.join(at.trim_start_matches('/'));
-        fs::create_dir_all(at.parent().unwrap_or(inside.scratch))?;
+    let elsewhere = Elsewhere::of(inside, &root);
+    for (from, at) in elsewhere.read.iter().chain(&elsewhere.write) {
+        fs::create_dir_all(Path::new(at).parent().unwrap_or(inside.scratch))?;
         std::os::unix::fs::symlink(from, at)?;
     }
-    let moved = |text: &str| match text.strip_prefix("/tmp") {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{root}{text}"),
-        _ => text.replace(&format!("{ROOT}/"), &format!("{root}{ROOT}/")),
-    };
     let arguments: Vec<OsString> =
-        inside.arguments.iter().map(|argument| moved(argument).into()).collect();
+        elsewhere.arguments.iter().map(|argument| argument.into()).collect();
     let mut command = limited(&arguments);
-    command.env_clear().current_dir(inside.scratch.join(inside.folder.trim_start_matches('/')));
-    command.envs(inside.environment.iter().map(|(name, value)| (*name, moved(value))));
+    fs::create_dir_all(&elsewhere.folder)?;
+    command.env_clear().current_dir(&elsewhere.folder).envs(elsewhere.environment);
     Ok(command)
 }

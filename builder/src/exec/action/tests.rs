@@ -173,6 +173,7 @@ impl Bench {
             path: "/usr/bin:/bin".into(),
             jobs: 2,
             now: SystemTime::now(),
+            again: false,
         };
         LocalExecutor::new(self.store.clone(), options)
     }
