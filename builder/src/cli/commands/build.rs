@@ -54,8 +54,7 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
     if args.check_reproducible {
         let again = workspace.executor_again(session, args.sandbox.into());
         let (expanded, sources) = (&workspace.expanded, &workspace.sources);
-        let actions =
-            workshop.check_reproducible(&plan, expanded, &lock, sources, &again).await?;
+        let actions = workshop.check_reproducible(&plan, expanded, &lock, sources, &again).await?;
         let built = count(actions, "build");
         session.reporter.say(&format!("{built} done again: the same, byte for byte"));
         phases.end("again");

@@ -345,9 +345,7 @@ impl Elsewhere {
             scratch,
             read: self.read.clone(),
             write: self.write.clone(),
-            environment: environment
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-                .collect(),
+            environment: environment.map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             folder: &self.folder,
             arguments: self.arguments.iter().map(String::as_str).collect(),
         }

@@ -138,7 +138,7 @@ fn unshare_alone(env: &Env) -> PathBuf {
         return folder;
     }
     fs::create_dir_all(&folder).unwrap();
-    for name in ["unshare", "env", "mount", "mkdir"] {
+    for name in ["unshare", "env", "mount", "mkdir", "setpriv"] {
         let found = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(name));
         let found = found.into_iter().find(|path| path.exists()).unwrap();
         std::os::unix::fs::symlink(found, folder.join(name)).unwrap();
