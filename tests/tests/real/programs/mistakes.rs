@@ -53,7 +53,7 @@ const MISTAKES: &[Mistake] = &[
     (
         "a package that is no program",
         &[("go.mod", MOD), ("cmd/bad/bad.go", "package bad\n")],
-        &["`./cmd/bad` makes no program: its package is not main"],
+        &["go: no main packages to build"],
     ),
     (
         "a package that is made of C",
