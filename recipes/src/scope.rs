@@ -328,7 +328,9 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
         test.iter_mut().for_each(&mut any);
         [interval, timeout, start_period].into_iter().flatten().for_each(&mut any);
     }
-    [base, user, workdir, stop_signal].into_iter().flatten().for_each(&mut any);
+    base.iter_mut().for_each(|text| visit(About::Input, text));
+    let mut any = |text: &mut Text| visit(About::Anything, text);
+    [user, workdir, stop_signal].into_iter().flatten().for_each(&mut any);
     [entrypoint, cmd, ports, volumes].into_iter().flatten().for_each(&mut any);
     [env, labels].into_iter().flat_map(|map| map.values_mut()).for_each(&mut any);
 

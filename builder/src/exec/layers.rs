@@ -96,7 +96,14 @@ impl<'a> Layers<'a> {
         }
     }
 
-    fn remember(&self, digest: Digest, tree: Tree) {
+    /// The same trees, with the layers of no arch yet.
+    pub(super) fn without_layers(&self) -> Self {
+        let empty = Self::new(self.store);
+        let trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { trees: Mutex::new(trees), merged: self.merged.clone(), ..empty }
+    }
+
+    pub(super) fn remember(&self, digest: Digest, tree: Tree) {
         let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
         trees.insert(digest, Arc::new(tree));
     }

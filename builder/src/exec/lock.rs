@@ -22,6 +22,9 @@ pub struct Locked {
     pub changes: Vec<String>,
 }
 
+/// What `--update` calls the base image.
+const BASE: &str = "image.base";
+
 /// The lock of `recipe`: stanzas of `old` that still fit are kept, except those of the inputs that
 /// `update` names; all others are found anew, from the first source that has them.
 ///
@@ -57,8 +60,19 @@ pub async fn relock(
         }
     }
     let inputs = try_join_all(jobs).await?;
-    let changes = inputs.iter().filter_map(|input| change(old, input)).collect();
-    Ok(Locked { lock: Lock::new(recipe, inputs)?, changes })
+    let mut changes: Vec<String> = inputs.iter().filter_map(|input| change(old, input)).collect();
+    let mut bases = Vec::new();
+    for (arch, recipe_of_arch) in expanded {
+        let Some(text) = &recipe_of_arch.image.base else { continue };
+        let old = old.filter(|old| old.fits_base(recipe, *arch).is_ok());
+        let old = old.and_then(|old| old.base(*arch));
+        let locked = workshop.lock_base(text, *arch, old.filter(|_| !update(BASE))).await?;
+        if let Some(new) = locked.as_ref().filter(|new| Some(*new) != old) {
+            changes.push(format!("base for {arch}: {} ({})", new.image, new.manifest.short()));
+        }
+        bases.extend(locked);
+    }
+    Ok(Locked { lock: Lock::new(recipe, inputs, bases)?, changes })
 }
 
 impl Workshop<'_> {

@@ -5,6 +5,7 @@
 mod action;
 mod actions;
 mod again;
+mod base;
 pub mod credential_helper;
 mod encode;
 mod inputs;
@@ -29,6 +30,7 @@ use crate::store::Store;
 
 pub use action::{ActionError, Executor, LocalExecutor, LocalOptions, NoSandbox, Sandbox};
 pub use again::Difference;
+pub use base::{BaseError, BaseImage, Bases};
 pub use encode::Blobs;
 pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{Locked, relock};
@@ -81,6 +83,9 @@ pub enum ExecError {
     /// An input could not be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The base image.
+    #[error("taking the base image")]
+    Base(#[from] BaseError),
     /// An input's archive cannot be unpacked.
     #[error("unpacking {what} from {from}")]
     Unpack {

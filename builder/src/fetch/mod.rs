@@ -24,7 +24,9 @@ mod place;
 mod pypi;
 mod retry;
 mod sink;
+pub mod skopeo;
 mod small;
+mod stream;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -43,6 +45,7 @@ pub use pip::PipError;
 pub use place::{Place, Remote};
 pub use retry::Limits;
 pub use sink::{BlobSink, BlobWriter};
+pub use stream::keep_stream;
 
 use download::{Failed, NotKept};
 use http::{Http, Proxies};
@@ -180,6 +183,11 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
+    /// Whether no socket may be opened.
+    pub fn is_offline(&self) -> bool {
+        self.options.offline
+    }
+
     /// A fetcher that has read and opened nothing yet.
     pub fn new(options: FetchOptions) -> Self {
         let proxies = Proxies::from_env(&options.env);

@@ -3,6 +3,8 @@
 //! All are canonical JSON (keys sorted, no spaces), so that equal plans and layers give equal
 //! digests, whatever the order of any map.
 
+mod on_base;
+
 use std::collections::HashMap;
 
 use oci_spec::OciSpecError;
@@ -13,7 +15,7 @@ use oci_spec::image::{
 use serde::Serialize;
 use treelay_recipes::{Arch, Digest};
 
-use crate::exec::Part;
+use crate::exec::{BaseImage, Bases, Part};
 use crate::image_store::{Manifest, media};
 use crate::plan::{Plan, PlannedImage, rfc3339};
 use crate::store::LayerBlob;
@@ -29,6 +31,15 @@ pub struct ImageLayer {
     pub part: Part,
     /// The blob.
     pub blob: LayerBlob,
+}
+
+/// An image's layers, lowest first, and what they lie on.
+#[derive(Debug, Clone, Copy)]
+pub struct ImageParts<'a> {
+    /// The base; none for an image from scratch.
+    pub base: Option<&'a BaseImage>,
+    /// The layers above it.
+    pub layers: &'a [ImageLayer],
 }
 
 /// The image of one arch.
@@ -61,8 +72,9 @@ type Result<T> = std::result::Result<T, AssembleError>;
 ///
 /// # Errors
 /// [`AssembleError`].
-pub fn assemble(plan: &Plan, image: &PlannedImage, layers: &[ImageLayer]) -> Result<Assembled> {
-    let config = canonical(&configuration(plan, image, layers)?)?;
+pub fn assemble(plan: &Plan, image: &PlannedImage, parts: ImageParts<'_>) -> Result<Assembled> {
+    let ImageParts { base, layers } = parts;
+    let config = canonical(&configuration(plan, image, parts)?)?;
     let descriptor = |media_type: MediaType, digest: &Digest, size: u64| {
         DescriptorBuilder::default()
             .media_type(media_type)
@@ -71,11 +83,23 @@ pub fn assemble(plan: &Plan, image: &PlannedImage, layers: &[ImageLayer]) -> Res
             .build()
     };
     let mut descriptors = Vec::new();
+    for layer in base.into_iter().flat_map(|base| &base.layers) {
+        let mut described =
+            descriptor(layer.media_type.as_str().into(), &layer.digest, layer.size)?;
+        // Of use with the bytes, which are the same: zstd:chunked keeps its table of contents here.
+        if !layer.annotations.is_empty() {
+            described.set_annotations(Some(layer.annotations.clone().into_iter().collect()));
+        }
+        descriptors.push(described);
+    }
     for layer in layers {
         let media_type = MediaType::from(plan.codec().media_type());
         descriptors.push(descriptor(media_type, &layer.blob.digest, layer.blob.size)?);
     }
     let mut manifest_annotations = annotations(plan);
+    if let Some(base) = base {
+        manifest_annotations.extend(base_annotations(&base.name, &base.manifest));
+    }
     if let Some(health) = &image.health {
         let health = health.annotations.clone();
         // What the recipe says itself is what its author means.
@@ -98,7 +122,7 @@ pub fn assemble(plan: &Plan, image: &PlannedImage, layers: &[ImageLayer]) -> Res
 ///
 /// # Errors
 /// [`AssembleError`].
-pub fn index(plan: &Plan, images: &[Assembled]) -> Result<Manifest> {
+pub fn index(plan: &Plan, images: &[Assembled], bases: &Bases) -> Result<Manifest> {
     let mut manifests = Vec::new();
     for image in images {
         let mut platform = PlatformBuilder::default().architecture(image.arch.oci()).os("linux");
@@ -114,20 +138,35 @@ pub fn index(plan: &Plan, images: &[Assembled]) -> Result<Manifest> {
             .build()?;
         manifests.push(descriptor);
     }
+    let mut index_annotations = annotations(plan);
+    // Where the arches lie on one image, that is the index's base.
+    if let Some(base) = bases.values().next()
+        && bases.len() == images.len()
+        && bases.values().all(|other| (&other.name, other.digest) == (&base.name, base.digest))
+    {
+        index_annotations.extend(base_annotations(&base.name, &base.digest));
+    }
     let index = ImageIndexBuilder::default()
         .schema_version(2_u32)
         .media_type(MediaType::ImageIndex)
         .manifests(manifests)
-        .annotations(annotations(plan))
+        .annotations(index_annotations)
         .build()?;
     Ok(Manifest::new(media::INDEX, canonical(&index)?))
+}
+
+/// image-spec, annotations.md.
+fn base_annotations(name: &str, digest: &Digest) -> [(String, String); 2] {
+    let key = |key: &str| format!("org.opencontainers.image.base.{key}");
+    [(key("name"), name.to_owned()), (key("digest"), digest.to_string())]
 }
 
 fn configuration(
     plan: &Plan,
     image: &PlannedImage,
-    layers: &[ImageLayer],
+    parts: ImageParts<'_>,
 ) -> Result<serde_json::Value> {
+    let ImageParts { base, layers } = parts;
     let mut config = ConfigBuilder::default();
     if let Some(user) = &image.user {
         config = config.user(user.clone());
@@ -195,6 +234,9 @@ fn configuration(
         (&image.health, configuration.get_mut("config").and_then(|config| config.as_object_mut()))
     {
         config.insert("Healthcheck".to_owned(), serde_json::to_value(health)?);
+    }
+    if let Some(base) = base {
+        on_base::join(&mut configuration, base);
     }
     Ok(configuration)
 }

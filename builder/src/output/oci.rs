@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use treelay_recipes::{Arch, Digest};
 
-use super::image::{self, AssembleError, Assembled, ImageLayer};
-use crate::exec::{Blobs, Layers};
+use super::image::{self, AssembleError, Assembled, ImageLayer, ImageParts};
+use crate::exec::{Bases, Blobs, Layers};
 use crate::image_store::{
     BlobSource, Descriptor, ImageStore, Manifest, Placement, StoreError, put_blobs,
 };
@@ -23,6 +23,8 @@ pub struct BuiltImage {
     pub images: Vec<Assembled>,
     /// The layers of each image.
     pub layers: BTreeMap<Arch, Vec<ImageLayer>>,
+    /// What each image lies on.
+    pub bases: Bases,
 }
 
 /// What was written.
@@ -43,7 +45,12 @@ impl BuiltImage {
     ///
     /// # Errors
     /// [`AssembleError`].
-    pub fn new(plan: &Plan, layers: &Layers<'_>, blobs: &Blobs) -> Result<Self, AssembleError> {
+    pub fn new(
+        plan: &Plan,
+        layers: &Layers<'_>,
+        blobs: &Blobs,
+        bases: Bases,
+    ) -> Result<Self, AssembleError> {
         let mut by_arch = BTreeMap::new();
         let mut images = Vec::new();
         for planned in &plan.images {
@@ -59,10 +66,11 @@ impl BuiltImage {
                     })
                 })
                 .collect();
-            images.push(image::assemble(plan, planned, &layers)?);
+            let parts = ImageParts { base: bases.get(&planned.arch), layers: &layers };
+            images.push(image::assemble(plan, planned, parts)?);
             by_arch.insert(planned.arch, layers);
         }
-        Ok(Self { index: image::index(plan, &images)?, images, layers: by_arch })
+        Ok(Self { index: image::index(plan, &images, &bases)?, images, layers: by_arch, bases })
     }
 
     /// Writes blobs, then manifests, then the index under `tag`. The caller commits, after the
@@ -80,6 +88,17 @@ impl BuiltImage {
         let mut sources = Vec::new();
         let mut seen = BTreeSet::new();
         for image in &self.images {
+            let base = self.bases.get(&image.arch).into_iter().flat_map(|base| &base.layers);
+            for layer in base.filter(|layer| seen.insert(layer.digest)) {
+                let (store, digest) = (store.clone(), layer.digest);
+                let open = Arc::new(move || -> io::Result<Box<dyn io::Read + Send>> {
+                    let path = store.object(&digest).ok_or(io::ErrorKind::NotFound)?;
+                    Ok(Box::new(std::fs::File::open(path)?))
+                });
+                let source = BlobSource::from_reader(digest, layer.size, open);
+                let named = source.named(format!("{} base layer {}", image.arch, digest.short()));
+                sources.push(named.watched_by(progress.clone()));
+            }
             let layers = self.layers.get(&image.arch).into_iter().flatten();
             for layer in layers.filter(|layer| seen.insert(layer.blob.digest)) {
                 let (store, digest) = (store.clone(), layer.blob.digest);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use treelay_layers::encode::Codec;
-use treelay_recipes::Arch;
 use treelay_recipes::recipe::{Compression, Health, Recipe, Text, nanoseconds};
+use treelay_recipes::{Arch, Digest, Lock};
 
 /// What all arches of an image have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,6 +49,20 @@ pub struct PlannedImage {
     /// How to find out that a container is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<PlannedHealth>,
+    /// The image below the layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<PlannedBase>,
+}
+
+/// The image below the layers, as the lock pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedBase {
+    /// As the recipe has it.
+    pub image: String,
+    /// What that names.
+    pub digest: Digest,
+    /// The manifest of the arch.
+    pub manifest: Digest,
 }
 
 /// How to find out that a container is well, as Docker's image format has it. Times are
@@ -138,7 +152,7 @@ fn codec(compression: Compression) -> Codec {
 
 impl PlannedImage {
     /// Of a recipe that was expanded for `arch`.
-    pub(super) fn of(recipe: &Recipe, arch: Arch) -> Self {
+    pub(super) fn of(recipe: &Recipe, arch: Arch, lock: &Lock) -> Self {
         let config = &recipe.image.config;
         let list = |texts: &[Text]| texts.iter().map(|text| text.value.clone()).collect();
         let one = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
@@ -155,6 +169,11 @@ impl PlannedImage {
             stop_signal: one(&config.stop_signal),
             labels: strings(&config.labels).collect(),
             health: config.health.as_ref().map(PlannedHealth::of),
+            base: lock.base(arch).map(|base| PlannedBase {
+                image: base.image.clone(),
+                digest: base.digest,
+                manifest: base.manifest,
+            }),
         }
     }
 }

@@ -89,7 +89,7 @@ pub fn make(
             planned.share = layer.share;
             layers.push(planned);
         }
-        images.push(PlannedImage::of(recipe, *arch));
+        images.push(PlannedImage::of(recipe, *arch, lock));
         commits.push(PlannedCommit::of(recipe, *arch));
     }
     let inputs = lock.inputs().iter().filter(|input| recipe.arch.contains(&input.arch));

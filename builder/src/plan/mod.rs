@@ -19,7 +19,7 @@ use treelay_recipes::recipe::{At, Share};
 use treelay_recipes::{Arch, Digest};
 
 pub use commit::PlannedCommit;
-pub use image::{ImageSettings, PlannedHealth, PlannedImage, rfc3339};
+pub use image::{ImageSettings, PlannedBase, PlannedHealth, PlannedImage, rfc3339};
 pub use make::{Expanded, PlanError, expand, make};
 
 /// All that a build will do. Lists are in the order of the recipe.

@@ -25,6 +25,7 @@ mod collect;
 mod error;
 mod filter;
 mod links;
+mod lower;
 mod pax;
 mod tar;
 mod zip;
@@ -38,6 +39,7 @@ use crate::{ContentSink, Tree};
 use collect::Collector;
 pub use error::ArchiveError;
 use filter::Filter;
+pub use lower::{Lower, Misplaced, above};
 
 /// What an archive may cost. What goes over is [`ArchiveError::Limit`].
 #[derive(Debug, Clone, PartialEq, Eq)]

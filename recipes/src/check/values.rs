@@ -7,8 +7,8 @@ use crate::caps::FileCaps;
 use crate::error::{Problem, Problems, one_of};
 use crate::lock::InputKind;
 use crate::recipe::{
-    Account, ArchiveInput, At, Attributes, FileEntry, GO_BUILD_ENV, GoBuildLayer, GoToolchainLayer,
-    Image, Input, LayerKind, Ostree, PathAttributes, Recipe, Text, UsersLayer,
+    Account, ArchiveInput, At, Attributes, Base, FileEntry, GO_BUILD_ENV, GoBuildLayer,
+    GoToolchainLayer, Image, Input, LayerKind, Ostree, PathAttributes, Recipe, Text, UsersLayer,
 };
 use crate::yaml::Place;
 
@@ -347,9 +347,24 @@ impl Check<'_, '_> {
 
     fn image(&mut self, image: &Image) {
         self.each("the reference", &image.reference, grammar::reference);
-        if let Some(base) = image.base.as_ref().filter(|base| base.value != "scratch") {
-            let message = format!("the base `{}` is not supported yet", shown(base));
-            self.problem(base, message).expected("expected scratch");
+        if let Some(base) = &image.base {
+            match Base::parse(base) {
+                Ok(Base::Scratch) => {}
+                Ok(_) => {
+                    for layer in self.recipe.layers.iter().filter(|layer| layer.users.is_some()) {
+                        let message = "`users` would replace the accounts of the base";
+                        self.problem(&layer.name, message)
+                            .expected("expected the base to have them, or scratch below");
+                    }
+                }
+                Err(reason) => {
+                    let problem =
+                        self.problem(base, format!("the base `{}` {reason}", shown(base)));
+                    if base.starts_with("docker://") && !base.contains('@') {
+                        problem.expected("expected @sha256: and its digest at the end");
+                    }
+                }
+            }
         }
         let config = &image.config;
         self.each("the user", &config.user, grammar::user);

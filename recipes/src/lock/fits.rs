@@ -106,6 +106,22 @@ pub enum Misfit {
         /// The digest in the lock, in hex.
         lock: String,
     },
+    /// The recipe names another image below its layers.
+    #[error("the base for {arch} is now {recipe}, {lock} is locked")]
+    Base {
+        /// The arch.
+        arch: Arch,
+        /// In the recipe.
+        recipe: String,
+        /// In the lock.
+        lock: String,
+    },
+    /// The lock has a base for an arch that the recipe has not.
+    #[error("a base is locked for {arch}, which the recipe no longer builds")]
+    BaseOfNoArch {
+        /// The arch.
+        arch: Arch,
+    },
     /// Something else that the recipe says of the input changed.
     #[error("the options of input {input:?} changed in the recipe since it was locked")]
     Options {
@@ -125,9 +141,30 @@ impl Lock {
         }
         let known = |name: &str| recipe.inputs.contains_key(name);
         let locked = self.inputs.iter().map(|input| &input.name).chain(self.recipe_inputs.keys());
-        match locked.into_iter().find(|name| !known(name)) {
-            Some(input) => Err(Misfit::Extra { input: input.clone() }),
+        if let Some(input) = locked.into_iter().find(|name| !known(name)) {
+            return Err(Misfit::Extra { input: input.clone() });
+        }
+        recipe.arch.iter().try_for_each(|arch| self.fits_base(recipe, *arch))?;
+        match self.bases.iter().find(|base| !recipe.arch.contains(&base.arch)) {
+            Some(base) => Err(Misfit::BaseOfNoArch { arch: base.arch }),
             None => Ok(()),
+        }
+    }
+
+    /// Whether the base that is locked for an arch is the one that `recipe` names.
+    ///
+    /// # Errors
+    /// [`Misfit`], in what they differ.
+    pub fn fits_base(&self, recipe: &Recipe, arch: Arch) -> Result<(), Misfit> {
+        let recipe = on(recipe, arch).image.base.map(|base| base.value);
+        let wanted = recipe.filter(|base| base != "scratch");
+        let lock = self.base(arch).map(|base| base.image.clone());
+        match wanted == lock {
+            true => Ok(()),
+            false => {
+                let or = |base: Option<String>| base.unwrap_or_else(|| "scratch".into());
+                Err(Misfit::Base { arch, recipe: or(wanted), lock: or(lock) })
+            }
         }
     }
 

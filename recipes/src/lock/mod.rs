@@ -24,6 +24,25 @@ pub struct Lock {
     recipe_inputs: BTreeMap<String, Digest>,
     /// Sorted by name and arch, each pair once.
     inputs: Vec<LockedInput>,
+    /// Sorted by arch, each once.
+    bases: Vec<LockedBase>,
+}
+
+/// The image below the layers, on one arch.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedBase {
+    /// The arch it was locked for.
+    pub arch: Arch,
+    /// What the recipe says, expanded.
+    pub image: String,
+    /// What that names: an index, or the manifest itself.
+    pub digest: Digest,
+    /// The manifest of the arch.
+    pub manifest: Digest,
+    /// When it was made, in seconds since 1970, where its config tells.
+    #[serde(default)]
+    pub released: Option<u64>,
 }
 
 /// One input on one arch.
@@ -98,11 +117,16 @@ impl Lock {
     ///
     /// # Errors
     /// [`Misfit`] when they are not what the recipe asks for.
-    pub fn new(recipe: &Recipe, mut inputs: Vec<LockedInput>) -> Result<Self, Misfit> {
+    pub fn new(
+        recipe: &Recipe,
+        mut inputs: Vec<LockedInput>,
+        mut bases: Vec<LockedBase>,
+    ) -> Result<Self, Misfit> {
+        bases.sort_by_key(|base| base.arch);
         inputs.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));
         let recipe_inputs =
             recipe.inputs.keys().map(|name| (name.clone(), fits::meaning(recipe, name))).collect();
-        let lock = Self { recipe_inputs, inputs };
+        let lock = Self { recipe_inputs, inputs, bases };
         lock.fits(recipe)?;
         Ok(lock)
     }
@@ -110,6 +134,11 @@ impl Lock {
     /// Every stanza, sorted by name and arch.
     pub fn inputs(&self) -> &[LockedInput] {
         &self.inputs
+    }
+
+    /// The base on an arch; none where the recipe starts from scratch.
+    pub fn base(&self, arch: Arch) -> Option<&LockedBase> {
+        self.bases.iter().find(|base| base.arch == arch)
     }
 
     /// An input on an arch.
@@ -128,9 +157,10 @@ impl Lock {
             .collect()
     }
 
-    /// The newest release date among the inputs, in seconds since 1970.
+    /// The newest release date among the inputs and the base, in seconds since 1970.
     pub fn newest_release(&self) -> Option<u64> {
-        self.inputs.iter().filter_map(|input| input.released).max()
+        let bases = self.bases.iter().filter_map(|base| base.released);
+        self.inputs.iter().filter_map(|input| input.released).chain(bases).max()
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::{InputKind, Lock, LockError, LockedFile, LockedInput};
+use super::{InputKind, Lock, LockError, LockedBase, LockedFile, LockedInput};
 use crate::error::{Problem, Problems};
 use crate::recipe::{At, Source};
 use crate::{Arch, Digest};
@@ -28,6 +28,8 @@ struct File {
     recipe_inputs: BTreeMap<String, Digest>,
     #[serde(default)]
     input: Vec<Spanned<Stanza>>,
+    #[serde(default)]
+    base: Vec<Spanned<LockedBase>>,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +83,7 @@ fn read(text: &str, found: &mut Found<'_>) -> Option<Lock> {
             .expected(format!("this treelay reads format {VERSION}"));
         return None;
     }
-    let File { recipe_inputs, input: stanzas, .. } = found.toml(text)?;
+    let File { recipe_inputs, input: stanzas, base, .. } = found.toml(text)?;
     let mut inputs: Vec<LockedInput> = Vec::with_capacity(stanzas.len());
     for stanza in stanzas {
         let span = stanza.span();
@@ -104,7 +106,17 @@ fn read(text: &str, found: &mut Found<'_>) -> Option<Lock> {
         });
     }
     inputs.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));
-    Some(Lock { recipe_inputs, inputs })
+    let mut bases: Vec<LockedBase> = Vec::with_capacity(base.len());
+    for stanza in base {
+        let span = stanza.span();
+        let stanza = stanza.into_inner();
+        if bases.iter().any(|other| other.arch == stanza.arch) {
+            found.add(span, format!("the base of {} is there twice", stanza.arch));
+        }
+        bases.push(stanza);
+    }
+    bases.sort_by_key(|base| base.arch);
+    Some(Lock { recipe_inputs, inputs, bases })
 }
 
 /// What the types cannot say of a stanza, and of it beside those before it.

@@ -52,7 +52,7 @@ fn locked() -> Vec<LockedInput> {
 }
 
 fn lock() -> Lock {
-    Lock::new(&recipe(&[]), locked()).unwrap()
+    Lock::new(&recipe(&[]), locked(), vec![]).unwrap()
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_recipe_without_inputs_has_a_lock() {
     let text =
         "name: x\nversion: 1\narch: [amd64]\nlayers: [{name: a, files: [{path: /a, dir: true}]}]";
     let recipe = Recipe::parse(text, "x.yaml").unwrap();
-    let lock = Lock::new(&recipe, vec![]).unwrap();
+    let lock = Lock::new(&recipe, vec![], vec![]).unwrap();
     assert_eq!(lock.to_text(), "# made by treelay lock; do not edit\n\nversion = 1\n");
     assert_eq!(Lock::parse(&lock.to_text(), "x.lock").unwrap(), lock);
     assert_eq!(lock.newest_release(), None);
@@ -219,7 +219,7 @@ fn stanzas_that_the_recipe_does_not_ask_for_make_no_lock() {
     let made = |change: &dyn Fn(&mut Vec<LockedInput>)| {
         let mut inputs = locked();
         change(&mut inputs);
-        Lock::new(&recipe, inputs).unwrap_err().to_string()
+        Lock::new(&recipe, inputs, vec![]).unwrap_err().to_string()
     };
     assert_eq!(made(&|all| drop(all.pop())), "input \"data\" is not locked for amd64");
     assert_eq!(made(&|all| all.push(all[3].clone())), "input \"data\" is locked twice for amd64");
@@ -270,4 +270,51 @@ fn what_is_no_lock_is_told_with_its_place() {
         assert!(told.contains(expected), "{expected}\n{told}");
         assert!(told.contains("--> x.lock:"), "{told}");
     }
+}
+
+#[test]
+fn a_base_is_locked_for_each_arch() {
+    let recipe = |base: &str| {
+        let text = format!(
+            "name: x\nversion: 1\narch: [amd64, arm64]\nimage: {{base: \"{base}\"}}\n\
+             layers: [{{name: a, files: [{{path: /a, dir: true}}]}}]\n"
+        );
+        Recipe::parse(&text, "x.yaml").unwrap()
+    };
+    let base = |arch: Arch, image: &str| LockedBase {
+        arch,
+        image: image.to_owned(),
+        digest: Digest::of("index"),
+        manifest: Digest::of(arch.go()),
+        released: (arch == Arch::Arm64).then_some(7),
+    };
+    let both = |image: &str| vec![base(Arch::Arm64, image), base(Arch::Amd64, image)];
+    let made = recipe("oci:base-{{ name }}:1");
+    let lock = Lock::new(&made, vec![], both("oci:base-x:1")).unwrap();
+    let text = lock.to_text();
+    assert!(text.contains("\n[[base]]\narch = \"amd64\"\nimage = \"oci:base-x:1\"\n"), "{text}");
+    assert_eq!(Lock::parse(&text, "x.lock").unwrap(), lock);
+    assert_eq!(lock.newest_release(), Some(7));
+
+    let says = |recipe: &Recipe, bases| Lock::new(recipe, vec![], bases).unwrap_err().to_string();
+    assert_eq!(
+        says(&recipe("oci:other"), both("oci:base")),
+        "the base for amd64 is now oci:other, oci:base is locked"
+    );
+    assert_eq!(
+        says(&recipe("oci:base"), vec![base(Arch::Amd64, "oci:base")]),
+        "the base for arm64 is now oci:base, scratch is locked"
+    );
+    assert_eq!(
+        says(&recipe("scratch"), both("oci:base")),
+        "the base for amd64 is now scratch, oci:base is locked"
+    );
+    let more = [both("oci:base"), vec![base(Arch::Ppc64le, "oci:base")]].concat();
+    assert_eq!(
+        says(&recipe("oci:base"), more),
+        "a base is locked for ppc64le, which the recipe no longer builds"
+    );
+    let twice = text.clone() + &text[text.find("\n[[base]]").unwrap()..];
+    let error = Lock::parse(&twice, "x.lock").unwrap_err().to_string();
+    assert!(error.contains("the base of amd64 is there twice"), "{error}");
 }

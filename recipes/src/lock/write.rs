@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Lock, LockedFile, LockedInput};
+use super::{Lock, LockedBase, LockedFile, LockedInput};
 
 const HEADER: &str = "# made by treelay lock; do not edit\n\nversion = 1\n";
 
@@ -34,6 +34,16 @@ impl Lock {
                 let _ = writeln!(text, "size = {size}");
             }
             let _ = writeln!(text, "identity = \"{identity}\"");
+            if let Some(released) = released {
+                let _ = writeln!(text, "released = {released}");
+            }
+        }
+        for LockedBase { arch, image, digest, manifest, released } in &self.bases {
+            text.push_str("\n[[base]]\n");
+            let _ = writeln!(text, "arch = \"{arch}\"");
+            let _ = writeln!(text, "image = {}", quoted(image));
+            let _ = writeln!(text, "digest = \"{digest}\"");
+            let _ = writeln!(text, "manifest = \"{manifest}\"");
             if let Some(released) = released {
                 let _ = writeln!(text, "released = {released}");
             }

@@ -6,6 +6,7 @@
 //! `treelay schema` come from these definitions and their comments.
 
 mod attributes;
+mod base;
 mod go_build;
 mod image;
 mod inputs;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 #[doc(no_inline)]
 pub use crate::error::{Problem, RecipeError};
 pub use attributes::{Attributes, PathAttributes};
+pub use base::Base;
 pub use go_build::{GO_BUILD_ENV, GoBuildLayer, GoSource};
 pub use image::{Compression, Health, Image, ImageConfig, nanoseconds};
 pub use inputs::{ArchiveInput, GoToolchainInput, Input, PypiInput, Source, Verify};

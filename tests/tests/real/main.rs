@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod base;
 mod cosign;
 mod harness;
 mod oci;

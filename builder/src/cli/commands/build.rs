@@ -67,8 +67,8 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
         args: &args,
         report: BuildReport::new(&workspace.recipe, &args.recipe.recipe, &plan),
     };
-    if let Some((image, blobs)) = &made.image {
-        build.report.image(&plan, image, &made.layers, blobs);
+    if let Some(image) = &made.image {
+        build.report.image(&plan, &image.built, &image.layers, &image.blobs);
     }
     let others = args.output.iter().filter(|dest| !wants_image(dest));
     for dest in args.output.iter().filter(wants_image).chain(others) {
@@ -183,8 +183,8 @@ impl Build<'_> {
                 self.write_commits(dest, repo.clone(), reference.as_deref(), &made.layers)
             }
             (Dest::Tree { dir }, _) => self.write_tree(dest, dir.clone(), &made.layers),
-            (Dest::Oci { .. } | Dest::Docker { .. }, Some((image, _))) => {
-                self.write_image(dest, image).await
+            (Dest::Oci { .. } | Dest::Docker { .. }, Some(image)) => {
+                self.write_image(dest, &image.built).await
             }
             // Images are always made where a destination wants them.
             (Dest::Oci { .. } | Dest::Docker { .. }, None) => Ok(()),

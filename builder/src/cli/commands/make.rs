@@ -9,7 +9,7 @@ use treelay_recipes::Lock;
 use crate::cli::report::Phases;
 use crate::cli::workspace::Workspace;
 use crate::cli::{Failure, Result};
-use crate::exec::{Blobs, ExecError, Layers, Workshop};
+use crate::exec::{Bases, Blobs, ExecError, Layers, Workshop};
 use crate::image_store::StoreError;
 use crate::ostree_repo::OstreeError;
 use crate::output::BuiltImage;
@@ -23,7 +23,18 @@ const MOST_TIMES: u32 = 16;
 /// Trees, and where images are wanted the image and the blobs of its layers.
 pub struct Made<'a> {
     pub layers: Layers<'a>,
-    pub image: Option<(BuiltImage, Blobs)>,
+    pub image: Option<Image<'a>>,
+}
+
+/// The layers of an image as they lie above their bases, their blobs, and the bases.
+type Encoded<'a> = (Layers<'a>, Blobs, Bases);
+
+/// An image, and what it was made of.
+pub struct Image<'a> {
+    pub built: BuiltImage,
+    /// The layers as they lie above their bases.
+    pub layers: Layers<'a>,
+    pub blobs: Blobs,
 }
 
 /// Makes them.
@@ -58,10 +69,15 @@ impl<'a> Maker<'a> {
                     self.tell(&what);
                 }
                 made => {
-                    let (layers, blobs) = made?;
-                    let image =
-                        |blobs| BuiltImage::new(self.plan, &layers, &blobs).map(|it| (it, blobs));
-                    let image = blobs.map(image).transpose()?;
+                    let (layers, encoded) = made?;
+                    let image = |(layers, blobs, bases): Encoded<'a>| {
+                        BuiltImage::new(self.plan, &layers, &blobs, bases).map(|built| Image {
+                            built,
+                            layers,
+                            blobs,
+                        })
+                    };
+                    let image = encoded.map(image).transpose()?;
                     return Ok(Made { layers, image });
                 }
             }
@@ -71,7 +87,7 @@ impl<'a> Maker<'a> {
     async fn make_once(
         &self,
         phases: &mut Phases,
-    ) -> std::result::Result<(Layers<'a>, Option<Blobs>), ExecError> {
+    ) -> std::result::Result<(Layers<'a>, Option<Encoded<'a>>), ExecError> {
         let Self { workspace, workshop, plan, lock, .. } = *self;
         let sources = &workspace.sources;
         let layers = workshop.make_layers(plan, &workspace.expanded, lock, sources).await?;
@@ -79,9 +95,11 @@ impl<'a> Maker<'a> {
         if !self.encode {
             return Ok((layers, None));
         }
-        let blobs = workshop.encode_layers(&layers, plan.codec(), sources)?;
+        let bases = workshop.bases(&plan.arches, lock).await?;
+        let placed = workshop.on_bases(&layers, &bases)?;
+        let blobs = workshop.encode_layers(&placed, plan.codec(), sources)?;
         phases.end("encode");
-        Ok((layers, Some(blobs)))
+        Ok((layers, Some((placed, blobs, bases))))
     }
 
     /// Forgets what of the store may have made an output fail; whether it is worth trying again.
@@ -90,9 +108,13 @@ impl<'a> Maker<'a> {
             return false;
         }
         self.times += 1;
-        let blobs = made.image.as_ref().map(|(_, blobs)| blobs);
-        let mended = self.workshop.mend(&made.layers, blobs, &self.workspace.sources)
+        let blobs = made.image.as_ref().map(|image| &image.blobs);
+        let mut mended = self.workshop.mend(&made.layers, blobs, &self.workspace.sources)
             || failure.causes().any(is_damage);
+        let bases = made.image.iter().flat_map(|image| image.built.bases.values());
+        for layer in bases.flat_map(|base| &base.layers) {
+            mended |= !self.workspace.store.check_object(&layer.digest);
+        }
         if mended {
             self.tell("something");
         }

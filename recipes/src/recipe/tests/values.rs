@@ -176,7 +176,8 @@ fn values_are_checked() {
         (
             "image: {base: docker://x, reference: tools/go}\n",
             &[
-                "5:15 [docker://x] the base `docker://x` is not supported yet | expected scratch",
+                "5:15 [docker://x] the base `docker://x` is not pinned: a name in a registry may mean \
+                 another image tomorrow | expected @sha256: and its digest at the end",
                 "5:38 [tools/go] the reference `tools/go` must start with the registry's host, \
                  such as registry.example/ | ",
             ],

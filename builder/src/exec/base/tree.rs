@@ -1,0 +1,111 @@
+//! Laying the layers of a recipe on a base: what is there decides what their directories are.
+
+use std::io::BufReader;
+use std::sync::Arc;
+
+use treelay_layers::Tree;
+use treelay_layers::archive::{Lower, above};
+use treelay_recipes::Digest;
+
+use super::super::{BuiltLayer, ExecError, Layers, Workshop};
+use super::{BaseError, BaseImage, Bases};
+
+/// The kind of product that remembers what is in a base.
+const TREE: &str = "base-tree";
+
+impl Workshop<'_> {
+    /// The layers as they may lie above the bases: their directories are the bases'.
+    ///
+    /// # Errors
+    /// [`BaseError::Misplaced`].
+    pub fn on_bases<'l>(
+        &self,
+        layers: &Layers<'l>,
+        bases: &Bases,
+    ) -> Result<Layers<'l>, ExecError> {
+        let mut placed = layers.without_layers();
+        for (arch, of_arch) in &layers.by_arch {
+            let Some(base) = bases.get(arch) else {
+                placed.by_arch.insert(*arch, of_arch.clone());
+                continue;
+            };
+            let lower = self.base_tree(base)?;
+            let mut above_it = Vec::with_capacity(of_arch.len());
+            for layer in of_arch {
+                let tree = self.above(layer, layers, base, &lower, &placed)?;
+                above_it.push(BuiltLayer { tree, ..layer.clone() });
+            }
+            placed.by_arch.insert(*arch, above_it);
+        }
+        Ok(placed)
+    }
+
+    fn above(
+        &self,
+        layer: &BuiltLayer,
+        layers: &Layers<'_>,
+        base: &BaseImage,
+        lower: &Tree,
+        placed: &Layers<'_>,
+    ) -> Result<Digest, ExecError> {
+        let key = Digest::of(format!("above-1 {} {}", layer.tree, base.manifest));
+        if let Some(digest) = self.store.product("tree-above", &key)
+            && self.store.has_tree(&digest)
+        {
+            return Ok(digest);
+        }
+        let tree = layers.tree(&layer.tree)?;
+        let tree = above(&tree, lower).map_err(|source| {
+            let (image, layer) = (base.name.clone(), layer.name.clone());
+            BaseError::Misplaced { image, layer, source }
+        })?;
+        let digest = self.keep_tree(&tree)?;
+        self.store
+            .put_product("tree-above", &key, &digest)
+            .map_err(ExecError::store("remembering a layer"))?;
+        placed.remember(digest, tree);
+        Ok(digest)
+    }
+
+    /// What is in a base: every path of its layers, without contents.
+    ///
+    /// # Errors
+    /// [`BaseError::Layer`]; [`ExecError::Damaged`] where the store had a layer and has it no more.
+    pub fn base_tree(&self, base: &BaseImage) -> Result<Arc<Tree>, ExecError> {
+        let key = Digest::of(format!("lower-1 {}", base.manifest));
+        if let Some(digest) = self.store.product(TREE, &key)
+            && let Some(tree) = self.store.tree(&digest)
+        {
+            return Ok(Arc::new(tree));
+        }
+        let task = format!("reading {}", base.name);
+        self.observer.begin(&task);
+        let read = self.read_base(base);
+        self.observer.end(&task);
+        let tree = read?;
+        let digest = self.keep_tree(&tree)?;
+        self.store
+            .put_product(TREE, &key, &digest)
+            .map_err(ExecError::store("remembering a base"))?;
+        Ok(Arc::new(tree))
+    }
+
+    fn read_base(&self, base: &BaseImage) -> Result<Tree, ExecError> {
+        let mut lower = Lower::new();
+        for layer in &base.layers {
+            let damaged = || ExecError::Damaged { what: format!("layer {}", layer.digest) };
+            if !self.store.check_object(&layer.digest) {
+                return Err(damaged());
+            }
+            let path = self.store.object(&layer.digest).ok_or_else(damaged)?;
+            let read = std::fs::File::open(path)
+                .and_then(|file| lower.add(BufReader::with_capacity(256 << 10, file)));
+            read.map_err(|source| BaseError::Layer {
+                image: base.name.clone(),
+                layer: layer.digest,
+                source,
+            })?;
+        }
+        Ok(lower.into_tree())
+    }
+}
