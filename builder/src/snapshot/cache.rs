@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::Stat;
-use treelay_recipes::Digest;
+use treelay_recipes::{Digest, Hasher};
 
 /// What tells whether a file is still what it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -195,19 +195,22 @@ impl StatCache for StatFile {
         records.retain(|(key, _)| key.settled(self.now));
         records.sort_unstable();
         records.dedup();
-        let mut bytes = Vec::with_capacity(MAGIC.len() + records.len() * RECORD + 32);
-        bytes.extend_from_slice(MAGIC);
-        for (key, digest) in &records {
-            bytes.extend_from_slice(&encoded(key));
-            bytes.extend_from_slice(digest.as_bytes());
-        }
-        let sum = Digest::of(&bytes);
-        bytes.extend_from_slice(sum.as_bytes());
         let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
         let dir = dir.ok_or_else(|| io::Error::other("its path names no folder"))?;
         std::fs::create_dir_all(dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(&bytes)?;
+        let mut file = io::BufWriter::new(tempfile::NamedTempFile::new_in(dir)?);
+        let mut sum = Hasher::default();
+        let mut write = |bytes: &[u8]| {
+            sum.update(bytes);
+            file.write_all(bytes)
+        };
+        write(MAGIC)?;
+        for (key, digest) in &records {
+            write(&encoded(key))?;
+            write(digest.as_bytes())?;
+        }
+        file.write_all(sum.finish().as_bytes())?;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.persist(&self.path)?;
         Ok(())
     }

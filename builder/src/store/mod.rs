@@ -148,11 +148,12 @@ impl Store {
     /// # Errors
     /// Whatever kept it from being written.
     pub fn put_tree(&self, tree: &Tree) -> io::Result<Digest> {
-        let text = tree.to_text();
-        let digest = Digest::of(&text);
+        let digest = tree.digest();
         let path = self.path("trees", &digest);
         if !self.mark(&path) {
-            self.write_new(&path, text.as_bytes())?;
+            let mut file = self.temporary()?;
+            tree.text_in_parts(|part| file.write_all(part.as_bytes()))?;
+            persist(file.into_temp_path(), &path)?;
         }
         Ok(digest)
     }

@@ -107,7 +107,6 @@ pub fn run(options: &Options) -> Result<()> {
             rows.extend((case.run)(&bench).with_context(|| format!("case {}", case.name))?);
         }
     }
-    remove(&bench.folder.join(TRASH))?;
     let table = table(&rows);
     println!("\n{table}");
     let (met, all) = (rows.iter().filter(|row| row.is_met()).count(), rows.len());
@@ -121,7 +120,7 @@ pub fn run(options: &Options) -> Result<()> {
         let rivals = bench.rivals.versions()?;
         document::write(&machine, &bench.profile, &rivals, &options.command(), &table)?;
     }
-    Ok(())
+    remove(&bench.folder.join(TRASH))
 }
 
 /// What the cases work with.

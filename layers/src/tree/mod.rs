@@ -21,8 +21,9 @@ pub use text::NotATree;
 pub(crate) use text::write_entry;
 
 use std::collections::{BTreeSet, HashSet};
+use std::convert::Infallible;
 
-use treelay_recipes::Digest;
+use treelay_recipes::{Digest, Hasher};
 
 /// Sorted entries; see the module's text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,7 +88,27 @@ impl Tree {
 
     /// The digest of [`Tree::to_text`].
     pub fn digest(&self) -> Digest {
-        Digest::of(self.to_text())
+        let mut hasher = Hasher::default();
+        self.text_in_parts(|part| {
+            hasher.update(part.as_bytes());
+            Ok::<_, Infallible>(())
+        })
+        .unwrap_or_else(|never| match never {});
+        hasher.finish()
+    }
+
+    /// Gives [`Tree::to_text`] to `take`, some entries at a time: the text of a million is long.
+    ///
+    /// # Errors
+    /// The first that `take` gives.
+    pub fn text_in_parts<E>(&self, mut take: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+        let mut text = String::new();
+        for entries in self.entries.chunks(1024) {
+            text.clear();
+            entries.iter().for_each(|entry| write_entry(&mut text, entry));
+            take(&text)?;
+        }
+        Ok(())
     }
 
     /// The same entries below `prefix`.
