@@ -10,7 +10,7 @@ pub enum Tier {
     Fast,
     /// The consumers of Debian 12, cosign, and both registries.
     Real,
-    /// The consumers of Debian 13, in a root of their own.
+    /// The consumers of Debian 13, in a root of their own, and what hosts read images with.
     Host,
     /// What takes minutes to prepare: an OSTree built with more signature schemes.
     Slow,

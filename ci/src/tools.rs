@@ -66,6 +66,7 @@ pub const LIBRARIES: &[(Tier, &str)] = &[
     // Documents are checked against the image specification's own schemas.
     (Tier::Real, "golang-github-opencontainers-image-spec-dev"),
     (Tier::Real, "python3-jsonschema"),
+    (Tier::Host, "libzstd-dev"),
     (Tier::Slow, "libattr1-dev"),
     (Tier::Slow, "libcap-dev"),
     (Tier::Slow, "libcurl4-openssl-dev"),
@@ -90,6 +91,8 @@ pub enum Kept {
     Ferro,
     /// A whole Debian 13 root with podman 5, skopeo, ostree and cosign.
     Trixie,
+    /// ostree-ext's command line, which rpm-ostree and bootc have inside.
+    OstreeExt,
     /// ostree built from Debian's source with ed25519, and with spki where the source has it.
     Ostree,
 }
@@ -103,6 +106,7 @@ impl Kept {
             Self::DockerRegistry => "docker-registry",
             Self::Ferro => "ferro",
             Self::Trixie => "trixie",
+            Self::OstreeExt => "ostree-ext",
             Self::Ostree => "ostree",
         }
     }
@@ -111,7 +115,7 @@ impl Kept {
     pub const fn tier(self) -> Tier {
         match self {
             Self::Cosign2 | Self::Cosign3 | Self::DockerRegistry | Self::Ferro => Tier::Real,
-            Self::Trixie => Tier::Host,
+            Self::Trixie | Self::OstreeExt => Tier::Host,
             Self::Ostree => Tier::Slow,
         }
     }
@@ -123,6 +127,7 @@ impl Kept {
             Self::DockerRegistry => "usr/bin/docker-registry",
             Self::Ferro => "bin/ferro-oci-server",
             Self::Trixie => "usr/bin/podman",
+            Self::OstreeExt => "bin/treelay-ostree-ext",
             Self::Ostree => "bin/ostree",
         }
     }

@@ -78,6 +78,11 @@ impl Env {
         self.run(program("ostree")).args(args)
     }
 
+    /// The code with which rpm-ostree and bootc read images (host tier).
+    pub fn ostree_ext<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
+        self.run(kept(Kept::OstreeExt)).args(args)
+    }
+
     /// ostree built with ed25519 and spki (slow tier).
     ///
     /// # Panics

@@ -6,6 +6,7 @@
 mod apt;
 mod ferro;
 mod ostree;
+mod ostree_ext;
 mod packages;
 mod trixie;
 mod unpacked;
@@ -47,13 +48,14 @@ type Make = fn(&Path) -> Result<()>;
 
 /// The consumers that set-up keeps, each with the text that says how it is made: when that text
 /// changes, it is made again.
-fn kept() -> [(Kept, String, Make); 6] {
+fn kept() -> [(Kept, String, Make); 7] {
     [
         (Kept::Cosign2, unpacked::recipe("cosign", Some("trixie")), unpacked::cosign_2),
         (Kept::Cosign3, unpacked::recipe("cosign", Some("sid")), unpacked::cosign_3),
         (Kept::DockerRegistry, unpacked::recipe("docker-registry", None), unpacked::registry),
         (Kept::Ferro, ferro::recipe(), ferro::install),
         (Kept::Trixie, trixie::recipe(), trixie::make),
+        (Kept::OstreeExt, ostree_ext::recipe(), ostree_ext::install),
         (Kept::Ostree, ostree::recipe(), ostree::build),
     ]
 }

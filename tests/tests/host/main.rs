@@ -1,4 +1,4 @@
-//! treelay and the consumers of Debian 13, in their own root.
+//! treelay and the consumers of Debian 13, in their own root, and what hosts read images with.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -7,5 +7,6 @@ mod fixture;
 mod go;
 mod harness;
 mod metadata;
+mod ostree_ext;
 mod policy;
 mod refusals;
