@@ -51,7 +51,10 @@ pub const PROGRAMS: &[Program] = &[
     program(Tier::Real, "zstd", "zstd"),
     program(Tier::Real, "util-linux", "setpriv"),
     program(Tier::Real, "util-linux", "unshare"),
+    program(Tier::Real, "util-linux", "nsenter"),
     program(Tier::Host, "mmdebstrap", "mmdebstrap"),
+    program(Tier::Host, "podman-toolbox", "toolbox"),
+    program(Tier::Host, "dbus-daemon", "dbus-daemon"),
     program(Tier::Slow, "bison", "bison"),
     program(Tier::Slow, "make", "make"),
     program(Tier::Slow, "dpkg-dev", "dpkg-source"),
@@ -93,6 +96,8 @@ pub enum Kept {
     Trixie,
     /// ostree-ext's command line, which rpm-ostree and bootc have inside.
     OstreeExt,
+    /// The root of the machine's Debian as a tar, with what a toolbox needs inside.
+    Toolbox,
     /// ostree built from Debian's source with ed25519, and with spki where the source has it.
     Ostree,
 }
@@ -107,6 +112,7 @@ impl Kept {
             Self::Ferro => "ferro",
             Self::Trixie => "trixie",
             Self::OstreeExt => "ostree-ext",
+            Self::Toolbox => "toolbox",
             Self::Ostree => "ostree",
         }
     }
@@ -115,7 +121,7 @@ impl Kept {
     pub const fn tier(self) -> Tier {
         match self {
             Self::Cosign2 | Self::Cosign3 | Self::DockerRegistry | Self::Ferro => Tier::Real,
-            Self::Trixie | Self::OstreeExt => Tier::Host,
+            Self::Trixie | Self::OstreeExt | Self::Toolbox => Tier::Host,
             Self::Ostree => Tier::Slow,
         }
     }
@@ -128,6 +134,7 @@ impl Kept {
             Self::Ferro => "bin/ferro-oci-server",
             Self::Trixie => "usr/bin/podman",
             Self::OstreeExt => "bin/treelay-ostree-ext",
+            Self::Toolbox => "root.tar",
             Self::Ostree => "bin/ostree",
         }
     }

@@ -54,6 +54,9 @@ impl Transform for Strict {
             object.remove("format");
             object.insert("maximum".into(), u32::MAX.into());
         }
+        if object.get("format") == Some(&json!("uint64")) {
+            object.remove("format");
+        }
         // Comments break their lines for their own width.
         if let Some(Value::String(text)) = object.get_mut("description") {
             *text =

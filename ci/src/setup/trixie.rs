@@ -54,7 +54,7 @@ pub fn make(dest: &Path) -> Result<()> {
 }
 
 /// How the machine's apt reaches its mirrors (proxies, time-outs, dates), for the apt inside.
-fn network_settings() -> Result<Vec<String>> {
+pub(super) fn network_settings() -> Result<Vec<String>> {
     let dump =
         capture(Command::new("apt-config").args(["dump", "--format", "%F \"%v\";%n", "Acquire"]))?;
     let mut settings: Vec<String> = pick_settings(&dump).map(str::to_owned).collect();

@@ -10,3 +10,4 @@ mod metadata;
 mod ostree_ext;
 mod policy;
 mod refusals;
+mod toolbox;

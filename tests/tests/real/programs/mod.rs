@@ -2,6 +2,7 @@
 //! cannot be built is told in words that help.
 
 mod builds;
+mod catalog;
 mod mistakes;
 
 use serde_json::Value;
