@@ -169,13 +169,13 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Takes the snapshots of `wanted`, several at once: one ends with work for one thread, sorting,
+    /// Takes the snapshots of `wanted`, two at once: one ends with work for one thread, sorting,
     /// while the next one lists folders.
     fn snapshots(&self, sources: &mut Sources, wanted: Vec<Wanted>) -> Result<(), SourcesError> {
         let mut places = BTreeSet::new();
         let distinct: Vec<Wanted> =
             wanted.into_iter().filter(|wanted| places.insert(wanted.place.clone())).collect();
-        let taken = in_parallel(self.jobs, &distinct, |wanted| {
+        let taken = in_parallel(self.jobs.min(2), &distinct, |wanted| {
             snapshot_dir(&wanted.place, &self.cache(&wanted.place), self.jobs)
         });
         for (wanted, snapshot) in distinct.into_iter().zip(taken) {

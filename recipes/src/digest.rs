@@ -208,6 +208,11 @@ mod tests {
             assert!(Hasher::resume(&state[1..]).is_none());
         }
         assert!(Hasher::resume(b"").is_none());
+        // States are kept: another layout needs another number of `layer-prefix-1`.
+        let mut hasher = Hasher::default();
+        hasher.update(b"abc");
+        let pinned = "sha256:7bfadf08a912fe27b3ea10c0b4d63733d92a22c73a5c1c68f36c62ac7bfad502";
+        assert_eq!(Digest::of(hasher.save()).to_string(), pinned);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Layers: from trees to blobs.
 
 use std::collections::BTreeMap;
+
 use treelay_layers::encode::{Codec, EncodeError};
 use treelay_recipes::Digest;
 
@@ -26,7 +27,6 @@ impl Workshop<'_> {
     ) -> Result<Blobs, ExecError> {
         let contents = Everything { sources, store: self.store };
         let mut blobs = BTreeMap::new();
-        let mut new = Vec::new();
         for layer in layers.by_arch.values().flatten() {
             if blobs.contains_key(&layer.tree) {
                 continue;
@@ -48,11 +48,11 @@ impl Workshop<'_> {
                 }
                 ExecError::Encode { layer: layer.name.clone(), source }
             })?;
-            new.push((layer.tree, codec, blob));
+            // At once: what fails after it does not make this layer be made again.
+            self.store
+                .remember_blob(&layer.tree, codec, &blob)
+                .map_err(ExecError::store("remembering a layer"))?;
             blobs.insert(layer.tree, (blob, false));
-        }
-        if !new.is_empty() {
-            self.store.remember_blobs(&new).map_err(ExecError::store("remembering layers"))?;
         }
         Ok(blobs)
     }

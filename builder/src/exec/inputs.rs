@@ -37,8 +37,10 @@ impl Workshop<'_> {
             && let Ok(Some(found)) = sources.go_tree(&self.folder.join(&dir.value))
             && found.identity == locked.identity
         {
-            // Whoever uses it checks what it is for; it is in the store since it was locked.
-            self.store.has_tree(&locked.identity);
+            // Whoever uses it checks what it is for.
+            if !self.store.has_tree(&locked.identity) {
+                self.keep_tree(&found.tree)?;
+            }
             return Ok(found.tree.clone());
         }
         if locked.source != Source::Dir

@@ -10,6 +10,7 @@ use treelay_recipes::{Arch, Digest, Lock};
 
 use super::inputs::describe;
 use super::{ExecError, Workshop};
+use crate::parallel::in_parallel;
 use crate::plan::Expanded;
 use crate::snapshot::Snapshot;
 use crate::sources::Sources;
@@ -112,17 +113,14 @@ impl Workshop<'_> {
                 places.insert(self.folder.join(&dir.value));
             }
         }
-        std::thread::scope(|scope| {
-            for place in &places {
-                scope.spawn(|| {
-                    // What is wrong with it, or with the store, is told when it is asked for.
-                    if let Ok(Some(found)) = sources.go_tree(place) {
-                        let _ = self.store.put_tree(&found.tree);
-                    }
-                    if let Some(snapshot) = sources.snapshot(place) {
-                        snapshot.prepare();
-                    }
-                });
+        let places: Vec<_> = places.into_iter().collect();
+        in_parallel(self.jobs, &places, |place| {
+            // What is wrong with it, or with the store, is told when it is asked for.
+            if let Ok(Some(found)) = sources.go_tree(place) {
+                let _ = self.store.put_tree(&found.tree);
+            }
+            if let Some(snapshot) = sources.snapshot(place) {
+                snapshot.prepare();
             }
         });
     }

@@ -201,7 +201,7 @@ impl Snapshot {
 
     /// A file with this content.
     pub fn find(&self, digest: &Digest) -> Option<&Entry> {
-        let sorted = self.prepare();
+        let sorted = self.sorted();
         let entries = self.tree.entries();
         let key = |at: &u32| entries[*at as usize].file().map(|file| *file.0);
         let found = sorted.binary_search_by_key(&Some(*digest), key).ok()?;
@@ -209,7 +209,11 @@ impl Snapshot {
     }
 
     /// Sorts the files by their content, which the first [`find`](Self::find) would do.
-    pub fn prepare(&self) -> &[u32] {
+    pub fn prepare(&self) {
+        self.sorted();
+    }
+
+    fn sorted(&self) -> &[u32] {
         self.by_digest.get_or_init(|| {
             let entries = self.tree.entries();
             let key = |at: &u32| entries[*at as usize].file().map(|file| *file.0);

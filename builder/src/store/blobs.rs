@@ -28,22 +28,39 @@ impl Store {
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] where it is not there, also later where a frame is missing or
-    /// damaged.
+    /// damaged; [`io::ErrorKind::InvalidData`] where its list is damaged.
     pub fn open_blob(self: &Arc<Self>, digest: &Digest) -> io::Result<impl Read + Send + use<>> {
         self.mark(&self.path("blobs", digest));
         let pieces = self.pieces(digest)?.into_iter();
         Ok(BlobReader { store: self.clone(), pieces, piece: Cursor::default() })
     }
 
-    /// Reads a blob whole; removes it, and says so, unless it is what its name says.
+    /// Reads a blob whole. Unless it is what its name says, it is removed, and said so, with every
+    /// frame of it that is damaged and all that was remembered of its beginning.
     pub fn check_blob(&self, digest: &Digest) -> bool {
+        match self.wrong_blob(digest) {
+            Ok(None) => return true,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                // It says nothing of the blob; whoever wants it meets it as well.
+                tracing::warn!("checking blob {digest}: {error}");
+                return true;
+            }
+            _ => {}
+        }
+        let frames = self.frames_of(digest);
+        for key in encode::checkpoint_keys(&frames) {
+            self.forget_product("layer-prefix", &key);
+        }
+        for key in &frames {
+            if let Ok(None) = self.read_frame(key) {
+                self.damaged(&self.path("frames", key));
+            }
+        }
         let path = self.path("blobs", digest);
-        let whole = matches!(self.wrong_blob(digest), Ok(None));
-        if !whole && path.exists() {
-            // What is damaged of its frames is removed when they are made again.
+        if path.exists() {
             self.damaged(&path);
         }
-        whole
+        false
     }
 
     /// What is wrong with a blob.
@@ -61,7 +78,8 @@ impl Store {
         for piece in &pieces {
             match self.piece(piece) {
                 Ok(bytes) => hasher.update(&bytes),
-                Err(error) => return Ok(Some(error.to_string())),
+                Err(error) if is_lost(&error) => return Ok(Some(error.to_string())),
+                Err(error) => return Err(error),
             }
         }
         let found = hasher.finish();
@@ -94,11 +112,15 @@ impl Store {
             let reason = format!("its frame {} is missing or damaged", key.short());
             io::Error::new(io::ErrorKind::NotFound, reason)
         };
-        self.read_frame(key).ok().flatten().map(|packed| packed.bytes).ok_or_else(lost)
+        match self.read_frame(key) {
+            Ok(Some(packed)) => Ok(packed.bytes),
+            Err(error) if !is_lost(&error) => Err(error),
+            _ => Err(lost()),
+        }
     }
 
     /// Encodes `tree` and keeps the blob; the record of it is written by
-    /// [`remember_blobs`](Self::remember_blobs).
+    /// [`remember_blob`](Self::remember_blob).
     ///
     /// # Errors
     /// [`EncodeError`]; then nothing but frames is kept.
@@ -121,19 +143,21 @@ impl Store {
         })
     }
 
-    /// Records what trees became.
+    /// Records what a tree became.
     ///
     /// # Errors
-    /// Whatever kept a record from being written.
-    pub fn remember_blobs(&self, blobs: &[(Digest, Codec, LayerBlob)]) -> io::Result<()> {
-        blobs.iter().try_for_each(|(tree, codec, blob)| {
-            self.put_product("layer-blob", &blob_key(tree, *codec), blob)
-        })
+    /// Whatever kept the record from being written.
+    pub fn remember_blob(&self, tree: &Digest, codec: Codec, blob: &LayerBlob) -> io::Result<()> {
+        self.put_product("layer-blob", &blob_key(tree, codec), blob)
     }
 }
 
 fn blob_key(tree: &Digest, codec: Codec) -> Digest {
     Digest::of(format!("{tree} {}", codec.id()))
+}
+
+fn is_lost(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
 fn to_text(pieces: &[Piece]) -> String {
@@ -172,7 +196,14 @@ impl Read for BlobReader {
                 return Ok(read);
             }
             match self.pieces.next() {
-                Some(piece) => self.piece = Cursor::new(self.store.piece(&piece)?),
+                Some(piece) => match self.store.piece(&piece) {
+                    Ok(bytes) => self.piece = Cursor::new(bytes),
+                    Err(error) => {
+                        // Nobody reads on over a hole.
+                        self.pieces = Vec::new().into_iter();
+                        return Err(error);
+                    }
+                },
                 None => return Ok(0),
             }
         }

@@ -96,9 +96,9 @@ fn is_there(error: &io::Error) -> bool {
 /// What a directory and all in it take on disk, in blocks of 4 KiB.
 pub(super) fn size(dir: &Path) -> io::Result<u64> {
     let mut size = 4096;
-    for entry in fs::read_dir(dir)? {
+    // Who uses a cache may remove what is in it meanwhile.
+    for entry in super::gc::some(fs::read_dir(dir))?.into_iter().flatten() {
         let entry = entry?;
-        // Who uses a cache may remove what is in it meanwhile.
         let Some(metadata) = super::gc::some(entry.metadata())? else { continue };
         size += match metadata.is_dir() {
             true => self::size(&entry.path())?,

@@ -145,8 +145,10 @@ impl Store {
         }
         for room in DIR_ROOMS {
             for path in self.dirs(room)? {
-                let used = fs::metadata(&path)?.modified()?;
-                items.push(Item { room, size: dirs::size(&path)?, name: Name::Path(path), used });
+                // Another process may have forgotten it.
+                let Some(metadata) = some(fs::metadata(&path))? else { continue };
+                let (used, size) = (metadata.modified()?, dirs::size(&path)?);
+                items.push(Item { room, size, name: Name::Path(path), used });
             }
         }
         for room in FLAT {

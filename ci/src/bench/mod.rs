@@ -144,7 +144,6 @@ impl Bench {
     fn new(options: &Options) -> Result<Self> {
         let folder = workspace().join("target/bench");
         let trash = folder.join(TRASH);
-        remove(&trash)?;
         fs::create_dir_all(&trash).with_context(|| format!("creating {}", trash.display()))?;
         let me = std::env::current_exe().context("finding the running program")?;
         let beside = me.with_file_name("treelay");
@@ -187,9 +186,15 @@ impl Bench {
         if path.symlink_metadata().is_err() {
             return Ok(());
         }
-        let number = self.discarded.fetch_add(1, Ordering::Relaxed);
-        fs::rename(path, self.folder.join(TRASH).join(number.to_string()))
+        // A run that was stopped may have left some.
+        let free = |number: &usize| !self.trash(*number).exists();
+        let number = (self.discarded.fetch_add(1, Ordering::Relaxed)..).find(free).unwrap_or(0);
+        fs::rename(path, self.trash(number))
             .with_context(|| format!("moving {} away", path.display()))
+    }
+
+    fn trash(&self, number: usize) -> PathBuf {
+        self.folder.join(TRASH).join(number.to_string())
     }
 
     /// treelay with this recipe and a store and destinations of its own.

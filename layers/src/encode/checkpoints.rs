@@ -25,22 +25,30 @@ pub(super) struct State {
     pub raw: u64,
 }
 
+/// What the checkpoints of a layer whose frames have these keys may be remembered under: whoever finds
+/// one of the frames, or what came of them, wrong, forgets them.
+pub fn checkpoint_keys(frames: &[Digest]) -> Vec<Digest> {
+    sums(frames).map(|(_, sum)| sum).collect()
+}
+
+/// The sum of all keys so far, at every place that comes into question.
+fn sums(keys: &[Digest]) -> impl Iterator<Item = (usize, Digest)> {
+    let mut sum = Hasher::default();
+    // With the layout of saved hashes: another one is another number.
+    sum.update(b"layer-prefix-1\n");
+    let sums = keys.iter().enumerate().map(move |(at, key)| {
+        sum.update(key.as_bytes());
+        ((at + 1).is_multiple_of(EVERY)).then(|| (at + 1, sum.clone().finish()))
+    });
+    sums.flatten()
+}
+
 impl Places {
     /// The places of a layer of `frames`, whose keys are `keys`.
     pub(super) fn of(frames: &[Frame], keys: &[Digest]) -> Self {
-        let mut places = Vec::new();
-        let mut sum = Hasher::default();
-        sum.update(b"layer-prefix-1\n");
-        for (at, key) in keys.iter().enumerate() {
-            sum.update(key.as_bytes());
-            // Not within a content: its own hash is not remembered.
-            let within =
-                matches!(frames.get(at + 1), Some(Frame::Part { bytes, .. }) if bytes.start > 0);
-            if (at + 1) % EVERY == 0 && !within {
-                places.push((at + 1, sum.clone().finish()));
-            }
-        }
-        Self { places }
+        // Not within a content: its own hash is not remembered.
+        let within = |at: usize| matches!(frames.get(at), Some(Frame::Part { bytes, .. }) if bytes.start > 0);
+        Self { places: sums(keys).filter(|(at, _)| !within(*at)).collect() }
     }
 
     /// Whether hashes are remembered after `frames` frames.
@@ -55,7 +63,8 @@ impl Places {
             let checkpoint = store.checkpoint(key)?;
             let state = State {
                 frames: *frames,
-                stream: Hasher::resume(&checkpoint.stream)?,
+                stream: Hasher::resume(&checkpoint.stream)
+                    .filter(|it| it.bytes() == checkpoint.raw)?,
                 blob: Hasher::resume(&checkpoint.blob)?,
                 crc: checkpoint.crc,
                 raw: checkpoint.raw,

@@ -9,9 +9,9 @@
 //!
 //! *Phases.* One thread reads: headers and contents become frames. From it each frame goes two
 //! ways: to a thread that hashes the stream, and to workers that hash the contents again (one that is
-//! not what the tree names is an error, never a wrong layer) and compress what the store does not
-//! have. The calling thread puts the frames in order and hashes the blob. All of them are bounded by
-//! channels of a few frames, so memory depends neither on file nor layer size, and no byte depends on
+//! not what the tree names is an error, never a wrong layer; that of a large file, whose parts come one
+//! after the other, the stream's thread hashes) and compress what the store does not have. The calling thread puts the frames in order and hashes the blob. A
+//! few frames are on their way at once, so memory depends neither on file nor layer size, and no byte depends on
 //! the number of workers.
 //!
 //! *Checkpoints.* Both hashes cover everything before a change, so a layer would be read from its
@@ -30,6 +30,7 @@ use std::io;
 
 use treelay_recipes::Digest;
 
+pub use checkpoints::checkpoint_keys;
 pub use codec::{Codec, Packed};
 pub use pipeline::encode;
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use treelay_recipes::{Digest, Hasher};
 
@@ -15,6 +16,10 @@ use super::{
     Checkpoint, Codec, EncodeError, Encoded, FrameCount, FrameStore, Keep, Packed, Piece, tar,
 };
 use crate::{Contents, Entry, Tree};
+
+/// More workers than this would only wait: one thread hashes the stream, at the speed at which a dozen
+/// compress.
+const MOST_WORKERS: usize = 16;
 
 /// What all threads of one layer share.
 struct Layer<'a> {
@@ -57,7 +62,7 @@ pub fn encode(
     store: &dyn FrameStore,
     workers: usize,
 ) -> Result<Encoded, EncodeError> {
-    let workers = workers.max(1);
+    let workers = workers.clamp(1, MOST_WORKERS);
     let (entries, frames) = (tree.entries(), frames::cut(tree.entries()));
     let keys: Vec<Digest> = frames.iter().map(|frame| frame.key(entries, codec)).collect();
     let places = Places::of(&frames, &keys);
@@ -68,8 +73,15 @@ pub fn encode(
     let (to_workers, raw) = sync_channel(workers + 1);
     let (to_stream, stream) = sync_channel(workers + 1);
     let (to_writer, done) = sync_channel(2 * workers);
-    // Buffers go round: no more of them than the channels hold.
-    let (give_back, buffers) = sync_channel(4 * workers + 4);
+    // A ticket is a frame that was read and is not yet joined: so many are in memory at most.
+    let ahead = 2 * workers + 4;
+    let (give_ticket, tickets) = sync_channel(ahead);
+    for _ in 0..ahead {
+        // There is room for all.
+        let _ = give_ticket.try_send(());
+    }
+    // Buffers go round.
+    let (give_back, buffers) = sync_channel(ahead);
     // The workers alone own the receiver: when they are gone, the reader's next send fails and it ends.
     let raw = Arc::new(Mutex::new(raw));
 
@@ -77,33 +89,38 @@ pub fn encode(
         let State { frames: first, stream: stream_hash, blob: blob_hash, crc, raw: raw_size } =
             from;
         let reader = scope.spawn(move || {
-            layer.watch(layer.read(tree, contents, first, [to_stream, to_workers], buffers))
+            layer.watch(|| {
+                let to = [to_stream, to_workers];
+                layer.read(tree, contents, first, &to, &buffers, &tickets)
+            })
         });
         let hasher = scope.spawn({
             let give_back = give_back.clone();
-            move || layer.watch(layer.hash(stream_hash, stream, &give_back))
+            move || layer.watch(|| layer.hash(stream_hash, stream, &give_back))
         });
         let mut pool = Vec::new();
         for _ in 0..workers {
             let (raw, to_writer, give_back) = (raw.clone(), to_writer.clone(), give_back.clone());
-            pool.push(scope.spawn(move || layer.watch(layer.work(&raw, to_writer, give_back))));
+            pool.push(
+                scope.spawn(move || layer.watch(|| layer.work(&raw, &to_writer, &give_back))),
+            );
         }
         drop((raw, to_writer, give_back));
         let crc = crc32fast::Hasher::new_with_initial_len(crc, raw_size);
         let blob = Blob { hasher: blob_hash, crc, raw: raw_size, next: first, end: Vec::new() };
-        let joined = layer.join(blob, done);
+        let assembled = layer.assemble(blob, done, &give_ticket);
 
         // Whoever failed first made the others end early: the reader and those who verify what it
         // read know best.
-        let later: Vec<_> = pool.into_iter().map(join).collect();
+        let worked: Vec<_> = pool.into_iter().map(join).collect();
         let streamed = join(hasher);
         join(reader)?;
         let (stream, streams) = streamed?;
-        let later = later.into_iter().collect::<Result<Vec<_>, _>>()?;
-        for keep in later.into_iter().flatten() {
+        let keeps = worked.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for keep in keeps.into_iter().flatten() {
             keep().map_err(EncodeError::Write)?;
         }
-        let Joined { digest, size, end, reused, checkpoints } = joined;
+        let Assembled { digest, size, end, reused, checkpoints } = assembled;
         layer.places.save(streams, checkpoints, store);
         let frames = layer.keys.iter().copied().map(Piece::Frame);
         let mut pieces = vec![Piece::Bytes(codec.head().to_vec())];
@@ -128,12 +145,33 @@ fn release(raw: Arc<Raw>, give_back: &SyncSender<RawFrame>) {
 }
 
 impl<'a> Layer<'a> {
-    /// Tells the others of a failure.
-    fn watch<T>(&self, result: Result<T, EncodeError>) -> Result<T, EncodeError> {
+    /// Does a thread's work, and tells the others when it fails or panics.
+    fn watch<T>(&self, work: impl FnOnce() -> Result<T, EncodeError>) -> Result<T, EncodeError> {
+        struct Alarm<'a>(&'a AtomicBool);
+        impl Drop for Alarm<'_> {
+            fn drop(&mut self) {
+                if thread::panicking() {
+                    self.0.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        let _alarm = Alarm(&self.failed);
+        let result = work();
         if result.is_err() {
             self.failed.store(true, Ordering::Relaxed);
         }
         result
+    }
+
+    /// Waits until another frame may be read; `false` when that is no use any more.
+    fn may_read(&self, tickets: &Receiver<()>) -> bool {
+        loop {
+            match tickets.recv_timeout(Duration::from_millis(100)) {
+                Ok(()) => return !self.has_failed(),
+                Err(RecvTimeoutError::Timeout) if !self.has_failed() => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     fn has_failed(&self) -> bool {
@@ -146,8 +184,9 @@ impl<'a> Layer<'a> {
         tree: &Tree,
         contents: &dyn Contents,
         first: usize,
-        to: [SyncSender<Arc<Raw>>; 2],
-        buffers: Receiver<RawFrame>,
+        to: &[SyncSender<Arc<Raw>>; 2],
+        buffers: &Receiver<RawFrame>,
+        tickets: &Receiver<()>,
     ) -> Result<(), EncodeError> {
         let mut reader = FrameReader::new(tree, contents);
         // Whoever does not take any more has failed, and tells why.
@@ -156,6 +195,9 @@ impl<'a> Layer<'a> {
             to.iter().all(|to| to.send(raw.clone()).is_ok())
         };
         for (index, frame) in self.frames.iter().enumerate().skip(first) {
+            if !self.may_read(tickets) {
+                return Ok(());
+            }
             let mut raw = Raw { index, frame: buffers.try_recv().unwrap_or_default() };
             reader.read(frame, &mut raw.frame)?;
             if !send(raw) {
@@ -203,8 +245,8 @@ impl<'a> Layer<'a> {
     fn work(
         &self,
         raw: &Mutex<Receiver<Arc<Raw>>>,
-        to_writer: SyncSender<Done>,
-        give_back: SyncSender<RawFrame>,
+        to_writer: &SyncSender<Done>,
+        give_back: &SyncSender<RawFrame>,
     ) -> Result<Vec<Keep<'a>>, EncodeError> {
         let mut compressor = self.codec.compressor().map_err(EncodeError::Compress)?;
         let mut later = Vec::new();
@@ -221,7 +263,11 @@ impl<'a> Layer<'a> {
             }
             // The archive's end has none: it is 1 KiB of zeros.
             let key = self.keys.get(raw.index);
-            let there = key.and_then(|key| self.store.get(key));
+            // The store checks its own sum; this one is of what the frame must give.
+            let fits = |packed: &Packed| {
+                packed.raw == bytes.len() as u64 && packed.crc == crc32fast::hash(bytes)
+            };
+            let there = key.and_then(|key| self.store.get(key)).filter(fits);
             let reused = there.is_some();
             let packed = match there {
                 Some(packed) => packed,
@@ -238,7 +284,7 @@ impl<'a> Layer<'a> {
                 }
             };
             let index = raw.index;
-            release(raw, &give_back);
+            release(raw, give_back);
             if to_writer.send(Done { index, packed, reused }).is_err() {
                 return Ok(later);
             }
@@ -246,7 +292,12 @@ impl<'a> Layer<'a> {
     }
 
     /// Takes the frames in order.
-    fn join(&self, mut blob: Blob, done: Receiver<Done>) -> Joined {
+    fn assemble(
+        &self,
+        mut blob: Blob,
+        done: Receiver<Done>,
+        give_ticket: &SyncSender<()>,
+    ) -> Assembled {
         let mut reused = 0;
         let mut checkpoints = Vec::new();
         let mut waiting = BTreeMap::new();
@@ -260,6 +311,8 @@ impl<'a> Layer<'a> {
             }
             waiting.insert(frame.index, frame);
             while let Some(done) = waiting.remove(&blob.next) {
+                // The reader may be gone.
+                let _ = give_ticket.try_send(());
                 reused += u64::from(done.reused);
                 blob.add(&done.packed);
                 if blob.next > self.frames.len() {
@@ -273,7 +326,7 @@ impl<'a> Layer<'a> {
         blob.hasher.update(&tail);
         blob.end.extend_from_slice(&tail);
         let size = blob.hasher.bytes();
-        Joined { digest: blob.hasher.finish(), size, end: blob.end, reused, checkpoints }
+        Assembled { digest: blob.hasher.finish(), size, end: blob.end, reused, checkpoints }
     }
 
     fn check(&self, entry: usize, found: Digest) -> Result<(), EncodeError> {
@@ -314,7 +367,7 @@ impl Blob {
 }
 
 /// A blob of which nothing is missing, unless somebody failed.
-struct Joined {
+struct Assembled {
     digest: Digest,
     size: u64,
     end: Vec<u8>,

@@ -10,7 +10,7 @@ fn filled(store: &Store) -> [PathBuf; 5] {
     store.put_product("layer-tree", &key, &tree_digest).unwrap();
     let codec = treelay_layers::encode::Codec::ALL[0];
     let blob = store.encode(&tree, store, codec, 1).unwrap();
-    store.remember_blobs(&[(tree_digest, codec, blob)]).unwrap();
+    store.remember_blob(&tree_digest, codec, &blob).unwrap();
     let frame = only(&store.root().join("frames"));
     [
         store.path("objects", &object),
@@ -74,4 +74,59 @@ fn records_of_what_is_gone_and_strangers_are_problems() {
     assert_eq!(reasons.len(), 3);
     assert_eq!(reasons[0], "its name is no digest");
     assert!(refers.iter().all(|refers| reasons.contains(refers)), "{reasons:?}");
+}
+
+/// A tree of one file a frame, more of them than are between two checkpoints.
+fn long(store: &Store, last: &str) -> Tree {
+    let mut entries = Vec::new();
+    for n in 0..30_u32 {
+        let text = if n == 29 { last.to_owned() } else { format!("{n} of many\n").repeat(200_000) };
+        let (object, size) = StoreSink::new(store).put(&mut text.as_bytes()).unwrap();
+        let path = TreePath::new(&format!("{n:02}")).unwrap();
+        entries.push(Entry::new_file(path, 0o644, object, size));
+    }
+    Tree::from_entries(entries).unwrap()
+}
+
+#[test]
+fn what_is_damaged_before_a_checkpoint_is_made_again() {
+    let (_folder, store) = store();
+    let store = std::sync::Arc::new(store);
+    let codec = treelay_layers::encode::Codec::ALL[0];
+    let encode = |last: &str| store.encode(&long(&store, last), &*store, codec, 2).unwrap();
+    let read = |digest: &Digest| {
+        let mut bytes = Vec::new();
+        store.open_blob(digest).unwrap().read_to_end(&mut bytes).map(|_| Digest::of(&bytes))
+    };
+    let first = encode("one");
+    assert!(store.check_blob(&first.digest));
+    let frames = store.frames_of(&first.digest);
+    assert!(frames.len() > 16, "{}", frames.len());
+    for damage in [b"short".as_slice(), b""] {
+        fs::write(store.path("frames", &frames[3]), damage).unwrap();
+        // It goes on after the damaged frame, which is not read.
+        let other = encode("two");
+        assert!(read(&other.digest).is_err());
+        assert!(!store.check_blob(&other.digest));
+        assert!(store.mishaps().iter().any(|path| path.starts_with("frames")));
+        let again = encode("two");
+        assert_eq!(again, other);
+        assert_eq!(read(&again.digest).unwrap(), again.digest);
+        assert!(store.check_blob(&first.digest), "what shares its frames is whole as well");
+    }
+
+    // A state that is not that of these frames.
+    let key = encode_keys(&frames);
+    let state = store.checkpoint(&key).unwrap();
+    let wrong = Checkpoint { blob: Hasher::default().save(), ..state };
+    store.put_checkpoint(&key, &wrong);
+    let other = encode("three");
+    assert_ne!(read(&other.digest).unwrap(), other.digest);
+    assert!(!store.check_blob(&other.digest));
+    let again = encode("three");
+    assert_eq!(read(&again.digest).unwrap(), again.digest);
+}
+
+fn encode_keys(frames: &[Digest]) -> Digest {
+    treelay_layers::encode::checkpoint_keys(frames)[0]
 }

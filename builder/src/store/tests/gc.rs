@@ -45,7 +45,7 @@ fn layer(store: &Store, content: &str) -> (Digest, Digest) {
     store.put_product("layer-tree", &key, &tree_digest).unwrap();
     let codec = treelay_layers::encode::Codec::ALL[0];
     let blob = store.encode(&tree, store, codec, 1).unwrap();
-    store.remember_blobs(&[(tree_digest, codec, blob)]).unwrap();
+    store.remember_blob(&tree_digest, codec, &blob).unwrap();
     (key, tree_digest)
 }
 

@@ -3,8 +3,10 @@ mod gc;
 
 use std::io::{self, Read};
 
-use treelay_layers::encode::{FrameStore as _, Packed};
+use treelay_layers::encode::{Checkpoint, FrameStore as _, Packed};
 use treelay_layers::{ContentSink as _, Contents as _, Entry, TreePath};
+
+use treelay_recipes::Hasher;
 
 use super::*;
 use crate::ostree_repo::ObjectMemory as _;
