@@ -118,6 +118,12 @@ impl Look<'_> {
                     wanted.push(Wanted::new(self.folder, dir, format!("input {name:?}"), true));
                 }
             }
+            for (name, input) in &recipe.inputs {
+                if let Input::GoModules(modules) = input {
+                    let user = format!("input {name:?}");
+                    wanted.push(Wanted::new(self.folder, &modules.dir, user, false));
+                }
+            }
             for layer in &recipe.layers {
                 let Some(kind) = kinds::of_layer(layer) else { continue };
                 let needs = kind.needs(*arch).map_err(|source| SourcesError::Layer {

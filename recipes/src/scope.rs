@@ -85,7 +85,7 @@ impl Recipe {
         let version = |input: &Input| match input {
             Input::GoToolchain(go) => Some(go.version.value.clone()),
             Input::Pypi(package) => Some(package.version.value.clone()),
-            Input::Archive(_) => None,
+            Input::Archive(_) | Input::GoModules(_) => None,
         };
         self.inputs
             .iter()
@@ -155,7 +155,8 @@ impl Recipe {
     /// The input whose version this template name asks for, though its kind has none.
     fn without_version<'n>(&self, name: &'n str) -> Option<&'n str> {
         let input = name.strip_prefix("input.")?.strip_suffix(".version")?;
-        matches!(self.inputs.get(input)?, Input::Archive(_)).then_some(input)
+        let without = |input| matches!(input, &Input::Archive(_) | &Input::GoModules(_));
+        without(self.inputs.get(input)?).then_some(input)
     }
 }
 
@@ -216,6 +217,10 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
                     .for_each(|a| archive(a, visit));
             }
             Input::Archive(input) => archive(input, visit),
+            Input::GoModules(GoModulesInput { dir, proxy }) => {
+                visit(About::Input, dir);
+                proxy.iter_mut().for_each(|text| visit(About::Input, text));
+            }
             Input::Pypi(PypiInput { package, version }) => {
                 visit(About::Input, package);
                 visit(About::Input, version);
@@ -246,16 +251,27 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
             link.iter_mut().for_each(&mut any);
         }
         if let Some(build) = go_build {
-            let GoBuildLayer { toolchain, source, packages, dest, tags, ldflags, .. } = build;
+            let GoBuildLayer {
+                toolchain,
+                source,
+                packages,
+                modules,
+                dest,
+                tags,
+                ldflags,
+                env,
+                goamd64,
+                goarm64,
+                goppc64,
+                max_size: _,
+            } = build;
             any(dest);
-            [toolchain, ldflags].into_iter().flatten().for_each(&mut any);
-            packages.iter_mut().chain(tags).for_each(&mut any);
+            let texts = [toolchain, modules, ldflags, goamd64, goarm64, goppc64];
+            texts.into_iter().flatten().for_each(&mut any);
+            packages.iter_mut().chain(tags).chain(env.values_mut()).for_each(&mut any);
             if let Some(GoSource { dir, archive }) = source {
                 dir.iter_mut().chain(archive).for_each(&mut any);
             }
-            let GoBuildLayer { env, goamd64, goarm64, goppc64, max_size: _, .. } = build;
-            env.values_mut().for_each(&mut any);
-            [goamd64, goarm64, goppc64].into_iter().flatten().for_each(&mut any);
         }
         for file in files.iter_mut().flatten() {
             let FileEntry {

@@ -13,6 +13,7 @@ pub mod consumers;
 pub mod env;
 pub mod http;
 pub mod image;
+pub mod modules;
 pub mod registry;
 pub mod run;
 pub mod snapshot;

@@ -63,6 +63,16 @@ impl Workshop<'_> {
             Some(Input::Pypi(package)) => {
                 self.pypi_from(package, &what, locked.arch, pinned).await?.0
             }
+            Some(Input::GoModules(modules)) => {
+                if let Some(tree) = self.store.tree(&locked.identity)
+                    && self.has_contents(&tree)
+                {
+                    return Ok(tree);
+                }
+                let gone = || ExecError::DirGone { what: what.clone(), dir: locked.from.clone() };
+                let needed = self.modules_of(modules, &what, sources)?.ok_or_else(gone)?;
+                self.module_cache(modules, &needed, &what).await?
+            }
             None => return Err(ExecError::NoSource { what, tried: Vec::new() }),
         };
         let identity = tree.digest();

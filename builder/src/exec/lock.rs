@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use treelay_layers::go;
+use treelay_layers::go::modules::digest_of;
 use treelay_recipes::lock::{InputKind, LockedInput};
-use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, PypiInput, Recipe, Source};
+use treelay_recipes::recipe::{
+    ArchiveInput, GoModulesInput, GoToolchainInput, Input, PypiInput, Recipe, Source,
+};
 use treelay_recipes::{Arch, Digest, Lock};
 
 use super::inputs::describe;
@@ -55,6 +58,9 @@ pub async fn relock(
                     (_, Input::Archive(archive)) => {
                         workshop.lock_archive(archive, name, *arch).await
                     }
+                    (_, Input::GoModules(modules)) => {
+                        workshop.lock_modules(modules, name, *arch, sources).await
+                    }
                     (_, Input::Pypi(package)) => workshop.lock_pypi(package, name, *arch).await,
                 }
             });
@@ -92,8 +98,14 @@ impl Workshop<'_> {
         })
     }
 
-    /// Whether a distribution in a directory is another one than when it was locked.
+    /// Whether a distribution in a directory, or what a go.sum says, is another one than when it was
+    /// locked.
     fn dir_changed(&self, locked: &LockedInput, input: &Input, sources: &Sources) -> bool {
+        if let Input::GoModules(modules) = input {
+            // What is wrong with go.sum is told when it is locked.
+            let needed = self.modules_of(modules, &locked.name, sources).ok().flatten();
+            return needed.map(|needed| digest_of(&needed)) != locked.sums;
+        }
         let Input::GoToolchain(GoToolchainInput { dir: Some(dir), .. }) = input else {
             return false;
         };
@@ -163,6 +175,33 @@ impl Workshop<'_> {
             file: Some(file),
             identity: self.keep_tree(&tree)?,
             released: None,
+            sums: None,
+        })
+    }
+
+    async fn lock_modules(
+        &self,
+        input: &GoModulesInput,
+        name: &str,
+        arch: Arch,
+        sources: &Sources,
+    ) -> Result<LockedInput, ExecError> {
+        let what = describe(name, arch);
+        let from = input.dir.value.clone();
+        let gone = || ExecError::DirGone { what: what.clone(), dir: from.clone() };
+        let needed = self.modules_of(input, &what, sources)?.ok_or_else(gone)?;
+        let tree = self.module_cache(input, &needed, &what).await?;
+        Ok(LockedInput {
+            name: name.to_owned(),
+            arch,
+            kind: InputKind::GoModules,
+            version: None,
+            source: Source::Dir,
+            from,
+            file: None,
+            identity: self.keep_tree(&tree)?,
+            released: None,
+            sums: Some(digest_of(&needed)),
         })
     }
 
@@ -183,6 +222,7 @@ impl Workshop<'_> {
             file: Some(file),
             identity: self.keep_tree(&tree)?,
             released: None,
+            sums: None,
         })
     }
 
@@ -230,6 +270,7 @@ impl Workshop<'_> {
                 file: found.file,
                 identity,
                 released: version.released,
+                sums: None,
             });
         }
         Err(ExecError::NoSource { what, tried })

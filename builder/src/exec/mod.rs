@@ -12,6 +12,7 @@ mod inputs;
 mod layers;
 mod lock;
 mod mend;
+mod modules;
 mod share;
 
 use std::io;
@@ -34,6 +35,7 @@ pub use base::{BaseError, BaseImage, Bases};
 pub use encode::Blobs;
 pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{Locked, relock};
+pub use modules::ModuleError;
 
 /// What execution works with.
 pub struct Workshop<'a> {
@@ -105,6 +107,14 @@ pub enum ExecError {
         from: String,
         /// What is wrong.
         source: GoError,
+    },
+    /// Go modules could not be had.
+    #[error("getting {what}")]
+    Modules {
+        /// The input and arch.
+        what: String,
+        /// Why not.
+        source: Box<ModuleError>,
     },
     /// No source of an input had it.
     #[error("locking {what}: none of its sources has it:\n{}", .tried.join("\n"))]

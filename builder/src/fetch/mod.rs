@@ -18,6 +18,7 @@
 mod archive;
 mod download;
 mod error;
+pub mod goproxy;
 mod http;
 mod pip;
 mod place;
@@ -199,6 +200,12 @@ impl Fetcher {
             hosts: Mutex::default(),
             options,
         }
+    }
+
+    /// GOPROXY of the environment, else what Go itself asks.
+    pub fn default_goproxy(&self) -> String {
+        let own = self.options.env.get("GOPROXY").filter(|list| !list.is_empty());
+        own.map_or(goproxy::DEFAULT.to_owned(), Clone::clone)
     }
 
     /// Asks `source` for what `ask` describes.

@@ -42,6 +42,21 @@ impl Store {
         }
     }
 
+    /// Takes an object that turned out to be something else than was asked for out of the store, into
+    /// the quarantine.
+    pub fn reject_object(&self, digest: &Digest) {
+        let path = self.path("objects", digest);
+        let folder = self.root.join("quarantine");
+        let size = fs::metadata(&path).map_or(u64::MAX, |metadata| metadata.len());
+        // For inspection only: where it cannot be kept it is removed.
+        let kept = fs::create_dir_all(&folder).is_ok()
+            && size <= QUARANTINE.saturating_sub(held(&folder))
+            && fs::rename(&path, folder.join(digest.hex())).is_ok();
+        if !kept {
+            let _ = fs::remove_file(path);
+        }
+    }
+
     fn put_small(&self, bytes: &[u8]) -> io::Result<Digest> {
         let digest = Digest::of(bytes);
         let path = self.path("objects", &digest);

@@ -16,6 +16,7 @@
 
 mod buildinfo;
 pub(crate) mod gate;
+pub mod modules;
 mod version;
 
 use std::io::Read;

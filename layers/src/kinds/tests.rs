@@ -85,6 +85,7 @@ fn go_build() -> GoBuildLayer {
         toolchain: Some(text("go")),
         source: Some(GoSource { dir: Some(text("server")), archive: None }),
         packages: vec![text("./cmd/server")],
+        modules: None,
         dest: text("/usr/bin"),
         tags: vec![text("a"), text("b")],
         ldflags: None,

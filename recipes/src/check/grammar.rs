@@ -267,6 +267,17 @@ pub(crate) fn go_package(text: &str) -> Verdict {
     must(!text.split('/').any(|part| part == ".."), "must not contain `..`")
 }
 
+/// GOPROXY: addresses, folders, `direct` and `off` between `,` and `|`.
+pub(crate) fn goproxy(text: &str) -> Verdict {
+    let mut entries = text.split([',', '|']).map(str::trim).filter(|entry| !entry.is_empty());
+    must(entries.clone().next().is_some(), "names no proxy")?;
+    must(!text.contains('\0'), "contains a NUL")?;
+    entries.try_for_each(|entry| match entry.split_once("://") {
+        Some(("file", _)) | None => Ok(()),
+        Some(_) => url(entry),
+    })
+}
+
 /// A build tag (`go help buildconstraint`).
 pub(crate) fn go_tag(text: &str) -> Verdict {
     must(

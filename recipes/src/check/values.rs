@@ -24,6 +24,10 @@ pub(crate) fn values(recipe: &Recipe, problems: &mut Problems<'_>) {
                 go.archive.iter().flat_map(BTreeMap::values).for_each(|one| check.archive(one));
             }
             Input::Archive(archive) => check.archive(archive),
+            Input::GoModules(modules) => {
+                check.rule("the directory", &modules.dir, grammar::local_path);
+                check.each("the list of proxies", &modules.proxy, grammar::goproxy);
+            }
             Input::Pypi(input) => {
                 check.rule("the package", &input.package, grammar::package);
                 check.rule("the version", &input.version, grammar::package_version);
@@ -158,6 +162,7 @@ impl Check<'_, '_> {
             self.each("the directory", &source.dir, grammar::local_path);
             source.archive.iter().for_each(|name| self.input(name, &[InputKind::Archive]));
         }
+        options.modules.iter().for_each(|name| self.input(name, &[InputKind::GoModules]));
         self.each("the package", &options.packages, grammar::go_package);
         self.rule("the folder", &options.dest, grammar::absolute);
         self.each("the tag", &options.tags, grammar::go_tag);
@@ -185,6 +190,7 @@ impl Check<'_, '_> {
                     InputKind::Archive => "an archive",
                     InputKind::GoToolchain => "a go-toolchain",
                     InputKind::Pypi => "a pypi package",
+                    InputKind::GoModules => "a set of go-modules",
                 };
                 let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
                 self.problem(name, format!("the input `{name}` is {found}"))

@@ -204,6 +204,7 @@ impl Lock {
                 Some(Input::GoToolchain(go)) => go_toolchain(go, locked)?,
                 Some(Input::Archive(file)) => archive(file, locked)?,
                 Some(Input::Pypi(package)) => version(&package.version, locked)?,
+                Some(Input::GoModules(modules)) => place([&modules.dir].into_iter(), locked)?,
                 None => {}
             }
         }
@@ -280,6 +281,10 @@ pub(super) fn meaning(recipe: &Recipe, name: &str) -> Digest {
                 Input::GoToolchain(go) => go_toolchain_meaning(go, arch),
                 Input::Archive(archive) => archive_meaning(archive),
                 Input::Pypi(package) => pypi_meaning(package),
+                // Where modules come from changes nothing about what they are.
+                Input::GoModules(modules) => {
+                    Map::from_iter([("dir".to_owned(), json!(modules.dir.value))])
+                }
             };
             meaning.insert("kind".into(), input.kind().name().into());
             arches.insert(arch.go().into(), Value::Object(meaning));

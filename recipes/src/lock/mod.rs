@@ -67,6 +67,8 @@ pub struct LockedInput {
     pub identity: Digest,
     /// When it was released, in seconds since 1970, where the source tells.
     pub released: Option<u64>,
+    /// Of `go-modules`: the digest of what go.sum says.
+    pub sums: Option<Digest>,
 }
 
 /// A file as it is fetched.
@@ -88,6 +90,8 @@ pub enum InputKind {
     Archive,
     /// A package of the Python package index.
     Pypi,
+    /// The modules that Go programs need.
+    GoModules,
 }
 
 impl InputKind {
@@ -97,6 +101,7 @@ impl InputKind {
             InputKind::GoToolchain => "go-toolchain",
             InputKind::Archive => "archive",
             InputKind::Pypi => "pypi",
+            InputKind::GoModules => "go-modules",
         }
     }
 }
@@ -108,6 +113,7 @@ impl Input {
             Input::GoToolchain(_) => InputKind::GoToolchain,
             Input::Archive(_) => InputKind::Archive,
             Input::Pypi(_) => InputKind::Pypi,
+            Input::GoModules(_) => InputKind::GoModules,
         }
     }
 }

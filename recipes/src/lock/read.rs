@@ -45,6 +45,7 @@ struct Stanza {
     size: Option<u64>,
     identity: Digest,
     released: Option<u64>,
+    sums: Option<Digest>,
 }
 
 /// A digest without the algorithm in front.
@@ -103,6 +104,7 @@ fn read(text: &str, found: &mut Found<'_>) -> Option<Lock> {
             file,
             identity: stanza.identity,
             released: stanza.released,
+            sums: stanza.sums,
         });
     }
     inputs.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));

@@ -18,8 +18,18 @@ impl Lock {
             let _ = writeln!(text, "{name} = \"{digest}\"");
         }
         for input in &self.inputs {
-            let LockedInput { name, arch, kind, version, source, from, file, identity, released } =
-                input;
+            let LockedInput {
+                name,
+                arch,
+                kind,
+                version,
+                source,
+                from,
+                file,
+                identity,
+                released,
+                sums,
+            } = input;
             text.push_str("\n[[input]]\n");
             let _ = writeln!(text, "name = {}", quoted(name));
             let _ = writeln!(text, "arch = \"{arch}\"");
@@ -34,6 +44,9 @@ impl Lock {
                 let _ = writeln!(text, "size = {size}");
             }
             let _ = writeln!(text, "identity = \"{identity}\"");
+            if let Some(sums) = sums {
+                let _ = writeln!(text, "sums = \"{sums}\"");
+            }
             if let Some(released) = released {
                 let _ = writeln!(text, "released = {released}");
             }

@@ -22,6 +22,10 @@ pub struct GoBuildLayer {
     /// The packages to build, as `go build` takes them: `./cmd/server`, `./...`, `cmd/gofmt`.
     #[schemars(length(min = 1))]
     pub packages: Vec<Text>,
+    /// The input of kind `go-modules` that has the modules which are not in `vendor/`; a build has
+    /// no network.
+    #[serde(default)]
+    pub modules: Option<Text>,
     /// The folder that gets the programs: absolute, such as `/usr/bin`.
     pub dest: Text,
     /// Build tags.

@@ -19,6 +19,8 @@ pub enum Input {
     Archive(ArchiveInput),
     /// What a package of the Python package index carries.
     Pypi(PypiInput),
+    /// The modules that Go programs need.
+    GoModules(GoModulesInput),
 }
 
 /// A Go distribution, the same whichever source gave it.
@@ -113,4 +115,18 @@ pub struct PypiInput {
     pub package: Text,
     /// Its version: `2026.1.4`.
     pub version: Text,
+}
+
+/// The modules that a module or workspace of Go needs, as its go.sum pins them: those of every
+/// module of go.work.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GoModulesInput {
+    /// The directory of go.mod or go.work, relative to the recipe's file.
+    pub dir: Text,
+    /// Where modules are fetched, as GOPROXY has it: addresses, `file://` addresses and local folders
+    /// (relative to the recipe's file), after `,` where the one before has it not, after `|` where it
+    /// fails in any way. Left out, GOPROXY of the environment, else `https://proxy.golang.org`.
+    #[serde(default)]
+    pub proxy: Option<Text>,
 }

@@ -27,7 +27,9 @@ pub use attributes::{Attributes, PathAttributes};
 pub use base::Base;
 pub use go_build::{GO_BUILD_ENV, GoBuildLayer, GoSource};
 pub use image::{Compression, Health, Image, ImageConfig, nanoseconds};
-pub use inputs::{ArchiveInput, GoToolchainInput, Input, PypiInput, Source, Verify};
+pub use inputs::{
+    ArchiveInput, GoModulesInput, GoToolchainInput, Input, PypiInput, Source, Verify,
+};
 pub use layers::{
     ArchiveLayer, DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer, Layer, LayerKind, Share,
 };

@@ -10,6 +10,7 @@ mod golang;
 mod keys;
 mod locks;
 mod mishaps;
+mod modules;
 mod outputs;
 mod places;
 mod recipes;

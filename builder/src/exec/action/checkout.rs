@@ -1,8 +1,9 @@
 //! Trees as files, for processes to read.
 //!
-//! Directories and what can be executed have mode 0755, the rest 0644, and all of it one old time:
-//! what an action's digest does not say, a process must not see. (Go's index of a package trusts
-//! only files that are older than two seconds.)
+//! Directories and what can be executed have mode 0755, the rest 0644: what an action's digest does
+//! not say, a process must not see. A file's time is made of its content. Tools that tell by path,
+//! size and time whether they have seen a file, as Go's index of packages does, are told the truth:
+//! another content has another time, on every machine and whatever a cache remembers.
 
 use std::io;
 use std::sync::Mutex;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::{Mode, Timespec, Timestamps};
 use treelay_layers::{Contents, Entry, Node, Tree};
-use treelay_recipes::HashingReader;
+use treelay_recipes::{Digest, HashingReader};
 
 use super::ActionError;
 
@@ -38,8 +39,17 @@ fn mode(entry: &Entry) -> u16 {
     }
 }
 
-/// 2000-01-01.
-const OLD: Timespec = Timespec { tv_sec: 946_684_800, tv_nsec: 0 };
+/// 2000-01-01. Old enough for tools that trust no file which has just been written.
+const OLD: i64 = 946_684_800;
+
+/// A time between 2000 and 2017 that is as good as the content's own: one of 2^29 seconds and 10^9
+/// nanoseconds.
+fn time_of(content: &Digest) -> Timespec {
+    let [a, b, c, d, e, f, g, h, ..] = *content.as_bytes();
+    let seconds = u32::from_be_bytes([a, b, c, d]) >> 3;
+    let nanos = u32::from_be_bytes([e, f, g, h]) % 1_000_000_000;
+    Timespec { tv_sec: OLD + i64::from(seconds), tv_nsec: nanos.into() }
+}
 
 /// Fills an empty directory with `tree`, on `jobs` threads; every content is hashed on its way.
 pub(super) fn fill(
@@ -98,6 +108,7 @@ fn file(dir: &Dir, entry: &Entry, contents: &dyn Contents) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
     }
     rustix::fs::fchmod(&file, Mode::from_raw_mode(mode(entry).into()))?;
-    rustix::fs::futimens(&file, &Timestamps { last_access: OLD, last_modification: OLD })?;
+    let time = time_of(digest);
+    rustix::fs::futimens(&file, &Timestamps { last_access: time, last_modification: time })?;
     Ok(())
 }

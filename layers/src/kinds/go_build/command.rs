@@ -3,6 +3,7 @@
 //! ```text
 //! /treelay/go    the toolchain, of the machine that builds
 //! /treelay/src   the source, where it is not the distribution's own
+//! /treelay/mod   the module cache, where there is one
 //! /treelay/out   the programs
 //! ```
 //!
@@ -12,8 +13,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use treelay_recipes::Arch;
 use treelay_recipes::recipe::{GoBuildLayer, Text};
+use treelay_recipes::{Arch, Digest};
 
 use super::{Given, KindError};
 use crate::action::{Action, Cache, Command, InputTree};
@@ -21,8 +22,8 @@ use crate::action::{Action, Cache, Command, InputTree};
 /// Where GOCACHE is.
 const CACHE: &str = "/tmp/treelay-go-cache";
 /// What a program has in it that tells where it was built.
-pub(super) const PATHS: [&str; 4] =
-    ["/treelay/go/", "/treelay/src/", "/treelay/out/", "/tmp/treelay-"];
+pub(super) const PATHS: [&str; 5] =
+    ["/treelay/go/", "/treelay/src/", "/treelay/mod/", "/treelay/out/", "/tmp/treelay-"];
 /// As ko and goreleaser have it, and without a build id, which is for caches alone.
 const LDFLAGS: &str = "-s -w -buildid=";
 /// A build that takes longer than this is one that hangs.
@@ -42,7 +43,11 @@ pub(super) fn build<'a>(
         let tree = Cow::Borrowed(given.tree(1)?);
         inputs.push(InputTree { at: "src", tree, lasting: false });
     }
-    let cache = Cache { at: CACHE, key: toolchain.digest() };
+    if layer.modules.is_some() {
+        let tree = Cow::Borrowed(given.tree(1 + usize::from(layer.source.is_some()))?);
+        inputs.push(InputTree { at: "mod", tree, lasting: true });
+    }
+    let cache = Cache { at: CACHE, key: Digest::of(format!("gocache-1 {}", toolchain.digest())) };
     Ok(Action {
         command: Command {
             arguments: arguments(layer),
@@ -115,8 +120,12 @@ pub(super) fn environment(layer: &GoBuildLayer, arch: Arch) -> BTreeMap<String, 
         ("TMPDIR", "/tmp"),
         ("TZ", "UTC"),
     ];
+    let modules = layer.modules.iter().map(|_| ("GOMODCACHE", "/treelay/mod"));
     let own = layer.env.iter().map(|(name, value)| (name.as_str(), &**value));
-    own.chain(fixed).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    own.chain(fixed)
+        .chain(modules)
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// The variable that says the least processor, and its value.
@@ -132,7 +141,8 @@ pub(super) fn level(layer: &GoBuildLayer, arch: Arch) -> (&'static str, &str) {
 /// What Go's own words leave open.
 pub(super) fn explain(output: &str) -> Option<&'static str> {
     const MODULES: &str = "a build has no network: run `go mod tidy` and `go mod vendor`, and keep \
-                           vendor/ with the source";
+                           vendor/ with the source, or name a go-modules input in `modules`";
+    const MAIN: &str = "the packages of the recipe have to be programs: `package main`";
     const CGO: &str = "programs are built with CGO_ENABLED=0, and this package is made of C, or for \
                        other systems";
     let table = [
@@ -140,6 +150,7 @@ pub(super) fn explain(output: &str) -> Option<&'static str> {
         ("no required module provides package", MODULES),
         ("cannot find module providing package", MODULES),
         ("missing go.sum entry", MODULES),
+        ("no main packages to build", MAIN),
         ("build constraints exclude all Go files", CGO),
     ];
     table.iter().find(|(words, _)| output.contains(words)).map(|(_, hint)| *hint)

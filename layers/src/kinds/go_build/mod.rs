@@ -32,6 +32,7 @@ impl Kind for GoBuildLayer {
             needs.extend(dir.clone().map(|path| Need::LocalDir { path, exclude }));
             needs.extend(archive.clone().map(Need::Input));
         }
+        needs.extend(self.modules.clone().map(Need::Input));
         Ok(needs)
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use treelay_tests::Env;
+use treelay_tests::modules::add_module;
 
 use super::{build, env, report};
 use crate::sdk::{ARCHES, listing, of_arch, sdk};
@@ -102,6 +103,54 @@ fn a_vendored_program_runs_from_image_and_commit() {
     assert_eq!(said, "hello 1.0 amd64 tagged\n");
 }
 
+/// A workspace of two modules, one of which needs a module of a proxy.
+#[test]
+fn modules_and_workspaces_are_built_without_network() {
+    let layer = "  - name: all\n    go-build: {source: {dir: work}, packages: [./one/cmd/one, \
+                 ./two], dest: /usr/bin, modules: mods}\n";
+    let env = env("amd64", layer);
+    let input = "inputs: {mods: {go-modules: {dir: work, proxy: proxy}}, go: ";
+    env.write("programs.yaml", env.read("programs.yaml").replace("inputs: {go: ", input));
+    // Capitals are escaped in caches and proxies.
+    let files = [
+        ("go.mod", "module example.org/Words\n\ngo 1.24\n"),
+        ("words.go", "package words\n\nconst Hello = \"moin\"\n"),
+    ];
+    let sums = add_module(&env, "made", "example.org/Words", "v1.2.3", &files);
+    env.run("cp").args(["-r", "made", "proxy"]).ok();
+    fs::rename(env.path("proxy/example.org/Words"), env.path("proxy/example.org/!words")).unwrap();
+    env.write("work/go.work", "go 1.24\n\nuse (\n\t./one\n\t./two\n)\n");
+    env.write(
+        "work/one/go.mod",
+        "module example.org/one\n\ngo 1.24\n\nrequire example.org/Words v1.2.3\n",
+    );
+    env.write("work/one/go.sum", sums);
+    env.write(
+        "work/one/say/say.go",
+        "package say\n\nimport \"example.org/Words\"\n\nfunc Hello() { println(words.Hello) }\n",
+    );
+    env.write(
+        "work/one/cmd/one/main.go",
+        "package main\n\nimport \"example.org/one/say\"\n\nfunc main() { say.Hello() }\n",
+    );
+    env.write("work/two/go.mod", "module example.org/two\n\ngo 1.24\n");
+    env.write("work/two/main.go", "package main\n\nimport \"example.org/one/say\"\n\nfunc main() { say.Hello(); println(\"two\") }\n");
+    build(&env, &["-o", "tree:tree", "--check-reproducible"])
+        .ok()
+        .says("1 build done again: the same");
+    let run = |name: &str| env.run(env.path("tree/usr/bin").join(name)).ok().err();
+    assert_eq!((run("one"), run("two")), ("moin\n".to_owned(), "moin\ntwo\n".to_owned()));
+    let program = fs::read(env.path("tree/usr/bin/one")).unwrap();
+    let told = program.windows(24).any(|bytes| bytes.starts_with(b"example.org/Words\tv1.2.3"));
+    assert!(told, "the build info names the module");
+
+    // With the proxy gone, and the network too, it is all in the store.
+    fs::remove_dir_all(env.path("proxy")).unwrap();
+    env.write("work/two/main.go", "package main\n\nfunc main() { println(\"zwei\") }\n");
+    build(&env, &["-o", "tree:tree", "--offline", "--locked"]).ok();
+    assert_eq!(run("two"), "zwei\n");
+}
+
 /// A search path without anything that could shut a process in.
 fn nothing(env: &Env) -> PathBuf {
     let folder = env.path("nothing");
@@ -120,15 +169,15 @@ fn what_did_not_change_starts_no_process() {
     let recipe = env.read("programs.yaml");
     env.write("programs.yaml", recipe.replace("/usr/bin", "/opt/bin"));
     assert_ne!(again("oci:moved").ok().json()["index"], first["index"]);
-    // With another content something has to start.
+    // With another content, be it as long, something has to start.
     env.write(
         "hello/vendor/example.org/words/words.go",
-        "package words\n\nconst Hello = \"moin\"\n",
+        "package words\n\nconst Hello = \"howdy\"\n",
     );
     again("oci:changed").refuses().says("nothing on this machine can shut a build in");
     build(&env, &["-o", "tree:tree", "--arch=amd64"]).ok();
     let said = env.run(env.path("tree/opt/bin/hello")).ok().out();
-    assert_eq!(said, "moin 1.0 amd64 tagged\n");
+    assert_eq!(said, "howdy 1.0 amd64 tagged\n");
 }
 
 /// A search path with unshare and no bubblewrap.

@@ -1,0 +1,235 @@
+//! Go modules: from a source's go.sum to a module cache in the store.
+//!
+//! Every file comes from the first proxy that has it, and is what go.sum says or is refused: its
+//! `h1:` is computed from the digests that the files have in the store.
+
+use std::fs::File;
+use std::io::BufReader;
+
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use treelay_layers::archive::{self, ArchiveError};
+use treelay_layers::go::modules::{self, Fetched, Module, ModulesError};
+use treelay_layers::{ContentSink as _, Tree};
+use treelay_recipes::Digest;
+use treelay_recipes::recipe::GoModulesInput;
+
+use super::{ExecError, Watched, Workshop};
+use crate::fetch::goproxy::{self, At, Proxy};
+use crate::fetch::{FetchError, Place, Wanted};
+use crate::sources::Sources;
+use crate::store::StoreSink;
+
+/// Why modules could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModuleError {
+    /// The source does not say which.
+    #[error(transparent)]
+    Source(#[from] ModulesError),
+    /// What was served is something else than go.sum says.
+    #[error(
+        "WRONG CONTENT for {module}: {} served {found}, and go.sum says {expected}; nothing of it is used",
+        from
+    )]
+    Sum {
+        /// The module and version, and which of its files.
+        module: String,
+        /// Where it came from.
+        from: String,
+        /// What go.sum says.
+        expected: String,
+        /// What it is; for archives with other files than the module's, in words.
+        found: String,
+    },
+    /// go.sum has the files of a module, and not its go.mod.
+    #[error("go.sum has no line for the go.mod of {0}: run `go mod tidy`")]
+    NoGoMod(String),
+    /// No proxy has it.
+    #[error("no proxy has {file}:\n{}", .tried.join("\n"))]
+    Nowhere {
+        /// The file.
+        file: String,
+        /// A line for each proxy.
+        tried: Vec<String>,
+    },
+    /// It could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// Its archive cannot be unpacked.
+    #[error("unpacking {module} from {from}")]
+    Unpack {
+        /// The module and version.
+        module: String,
+        /// Where it came from.
+        from: String,
+        /// Why not.
+        source: ArchiveError,
+    },
+}
+
+/// What a module turned out to be.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    go_mod: Digest,
+    size: u64,
+    files: Option<Digest>,
+}
+
+/// The kind of product that remembers it, by module, version and sums.
+const KEPT: &str = "go-module";
+
+impl Workshop<'_> {
+    /// The modules that the source of an input needs, by its go.sum; `None` where it is not there.
+    pub(super) fn modules_of(
+        &self,
+        input: &GoModulesInput,
+        what: &str,
+        sources: &Sources,
+    ) -> Result<Option<Vec<Module>>, ExecError> {
+        let Some(snapshot) = sources.snapshot(&self.folder.join(&input.dir.value)) else {
+            return Ok(None);
+        };
+        let needed = modules::needed(&snapshot.tree, snapshot);
+        needed.map(Some).map_err(|source| modules_error(what, source.into()))
+    }
+
+    /// A module cache with these modules; what the store has not is fetched.
+    pub(super) async fn module_cache(
+        &self,
+        input: &GoModulesInput,
+        needed: &[Module],
+        what: &str,
+    ) -> Result<Tree, ExecError> {
+        let list = input.proxy.as_ref().map(|text| text.value.clone());
+        let list = list.unwrap_or_else(|| self.fetcher.default_goproxy());
+        let proxies = goproxy::parse(&list, self.folder);
+        let each = needed.iter().map(|module| self.module(module, &proxies, what));
+        let fetched = try_join_all(each).await?;
+        let mut sink = StoreSink::new(self.store);
+        modules::cache(&fetched, &mut |text| sink.put(&mut text.as_bytes()))
+            .map_err(ExecError::store("making a module cache"))
+    }
+
+    async fn module(
+        &self,
+        module: &Module,
+        proxies: &[Proxy],
+        what: &str,
+    ) -> Result<Fetched, ExecError> {
+        let name = format!("{} {}", module.path, module.version);
+        let failed = |source| modules_error(what, source);
+        let key =
+            Digest::of(format!("go-module-1 {}", modules::digest_of(std::slice::from_ref(module))));
+        if let Some(kept) = self.store.product::<Kept>(KEPT, &key)
+            && self.store.object(&kept.go_mod).is_some()
+        {
+            let files = kept.files.map(|files| self.store.tree(&files));
+            if files
+                .iter()
+                .all(|files| files.as_ref().is_some_and(|files| self.has_contents(files)))
+            {
+                let (module, go_mod) = (module.clone(), (kept.go_mod, kept.size));
+                return Ok(Fetched { module, go_mod, files: files.flatten() });
+            }
+        }
+        let expected =
+            module.go_mod.as_ref().ok_or_else(|| failed(ModuleError::NoGoMod(name.clone())))?;
+        let at =
+            format!("{}/@v/{}", modules::escaped(&module.path), modules::escaped(&module.version));
+        let (go_mod, size, from) = self.ask_proxies(&format!("{at}.mod"), proxies, what).await?;
+        let found = modules::h1([("go.mod", &go_mod)]);
+        if found != *expected {
+            self.store.reject_object(&go_mod);
+            let (module, expected) = (format!("the go.mod of {name}"), expected.clone());
+            return Err(failed(ModuleError::Sum { module, from, expected, found }));
+        }
+        let mut files = None;
+        if let Some(expected) = &module.files {
+            let (zip, _, from) = self.ask_proxies(&format!("{at}.zip"), proxies, what).await?;
+            let path = self.store.object(&zip).unwrap_or_else(|| self.store.root().to_owned());
+            let opened = File::open(path).map_err(ExecError::store("opening an archive"))?;
+            let mut sink = StoreSink::new(self.store);
+            let tree = archive::unpack(
+                BufReader::new(opened),
+                &Default::default(),
+                &mut |_| true,
+                &mut sink,
+            );
+            let tree = tree.map_err(|source| {
+                self.store.reject_object(&zip);
+                failed(ModuleError::Unpack { module: name.clone(), from: from.clone(), source })
+            })?;
+            let found = module.h1_of(&tree).unwrap_or_else(|| "files of another module".to_owned());
+            if found != *expected {
+                self.store.reject_object(&zip);
+                let (module, expected) = (name, expected.clone());
+                return Err(failed(ModuleError::Sum { module, from, expected, found }));
+            }
+            files = Some(tree);
+        }
+        let kept = files.as_ref().map(|files| self.keep_tree(files)).transpose()?;
+        let kept = Kept { go_mod, size, files: kept };
+        self.store
+            .put_product(KEPT, &key, &kept)
+            .map_err(ExecError::store("remembering a module"))?;
+        Ok(Fetched { module: module.clone(), go_mod: (go_mod, size), files })
+    }
+
+    /// A file from the first proxy that has it: its digest, its size, and who served it.
+    async fn ask_proxies(
+        &self,
+        file: &str,
+        proxies: &[Proxy],
+        what: &str,
+    ) -> Result<(Digest, u64, String), ExecError> {
+        let failed = |source| modules_error(what, source);
+        let mut tried = Vec::new();
+        for proxy in proxies {
+            let place = match (&proxy.at, proxy.place(file).map_err(|error| failed(error.into()))?)
+            {
+                (_, Some(place)) => place,
+                (At::Off, None) => {
+                    tried.push("  off: the list of proxies ends here".to_owned());
+                    break;
+                }
+                (_, None) => {
+                    let direct =
+                        "  direct: modules are had from proxies alone, not from version control";
+                    tried.push(direct.to_owned());
+                    break;
+                }
+            };
+            let task = format!("fetching {file}");
+            self.observer.begin(&task);
+            let watch = Watched { observer: self.observer, what: task.clone(), size: None };
+            let (places, digest, size) = (vec![place.clone()], None, None);
+            let wanted = Wanted { what: file.to_owned(), places, digest, size };
+            let fetched = self.fetcher.fetch(&wanted, self.store, &watch).await;
+            self.observer.end(&task);
+            match fetched {
+                Ok(fetched) => return Ok((fetched.digest, fetched.size, fetched.served_by)),
+                Err(error) if proxy.any_error || goproxy::has_not(&place, &error) => {
+                    tried.push(format!("  {}", short(&place, &error)));
+                }
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+        let file = file.to_owned();
+        Err(failed(ModuleError::Nowhere { file, tried }))
+    }
+}
+
+/// What a place said, on one line.
+fn short(place: &Place, error: &FetchError) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default().trim();
+    match last.contains(&place.to_string()) {
+        true => last.to_owned(),
+        false => format!("{place}: {last}"),
+    }
+}
+
+fn modules_error(what: &str, source: ModuleError) -> ExecError {
+    ExecError::Modules { what: what.to_owned(), source: Box::new(source) }
+}

@@ -1,0 +1,511 @@
+//! The modules that a source needs: what its go.sum files say, for a module or a workspace.
+//!
+//! go.sum is the pin: every module in it is had with its content's `h1:` digest, and nothing else
+//! is. `go mod tidy` keeps it to what is needed. In a workspace (go.work) the go.sum of every
+//! module counts, and go.work.sum; they must agree, as Go wants a workspace to be one set.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use treelay_recipes::{Digest, Hasher};
+
+use crate::tree::{NotATreePath, TreeError};
+use crate::{Contents, Entry, Tree, TreePath};
+
+/// A version of a module, as go.sum has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Module {
+    /// Its path.
+    pub path: String,
+    /// Its version.
+    pub version: String,
+    /// The `h1:` of its go.mod, where go.sum has it.
+    pub go_mod: Option<String>,
+    /// The `h1:` of all its files, where they are needed.
+    pub files: Option<String>,
+}
+
+/// Why the modules of a source are not known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModulesError {
+    /// There is neither go.mod nor go.work.
+    #[error("there is neither a go.mod nor a go.work in it")]
+    NoModule,
+    /// A module of a workspace is not there.
+    #[error("go.work uses {0:?}, where no go.mod is; what it uses must be below it")]
+    NotThere(String),
+    /// Two modules of a workspace have one path.
+    #[error("{one} and {other} of the workspace are both the module {path}")]
+    SameModule {
+        /// The module's path.
+        path: String,
+        /// One folder.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// Two files want different content for one version.
+    #[error("{one} and {other} do not agree about {module}: {first} and {second}")]
+    Disagree {
+        /// The module and version.
+        module: String,
+        /// One file.
+        one: String,
+        /// The other.
+        other: String,
+        /// What the first says.
+        first: String,
+        /// What the second says.
+        second: String,
+    },
+    /// Two modules of a workspace replace one module by different ones.
+    #[error(
+        "{one} and {other} replace {module} by different modules: {first} and {second}; a replace in go.work settles it"
+    )]
+    Replaced {
+        /// The module.
+        module: String,
+        /// One file.
+        one: String,
+        /// The other.
+        other: String,
+        /// What the first says.
+        first: String,
+        /// What the second says.
+        second: String,
+    },
+    /// A module needs others, and has no go.sum.
+    #[error("{0} requires modules, and there is no go.sum beside it: run `go mod tidy`")]
+    NoSum(String),
+    /// A line of go.sum that is none.
+    #[error("line {line} of {file} is no line of a go.sum")]
+    Line {
+        /// The file.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A file could not be read.
+    #[error("reading {path}: {source}")]
+    Reading {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The directives of a go.mod or go.work that say which modules there are.
+#[derive(Debug, Default)]
+struct Directives {
+    module: Option<String>,
+    uses: Vec<String>,
+    requires: usize,
+    /// What is replaced, and by what.
+    replaces: Vec<(String, String)>,
+}
+
+impl Directives {
+    /// Reads what is needed of the file format (go.dev/ref/mod, "go.mod files"); the rest is for Go.
+    fn parse(text: &str) -> Self {
+        let mut found = Self::default();
+        let mut block: Option<String> = None;
+        for line in text.lines() {
+            let line = line.split("//").next().unwrap_or_default().trim();
+            let mut words: Vec<String> = line
+                .split_whitespace()
+                .map(|word| word.trim_matches(['"', '`']).to_owned())
+                .collect();
+            match (&block, words.last().map(String::as_str)) {
+                (_, None) => continue,
+                (Some(_), Some(")")) => {
+                    block = None;
+                    continue;
+                }
+                (None, Some("(")) => {
+                    block = words.first().cloned();
+                    continue;
+                }
+                (Some(verb), _) => words.insert(0, verb.clone()),
+                (None, _) => {}
+            }
+            match words[0].as_str() {
+                "module" => found.module = words.get(1).cloned(),
+                "use" => found.uses.extend(words.get(1).cloned()),
+                "require" => found.requires += 1,
+                "replace" => {
+                    if let Some(arrow) = words.iter().position(|word| word == "=>") {
+                        found
+                            .replaces
+                            .push((words[1..arrow].join(" "), words[arrow + 1..].join(" ")));
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// What any of these files has at most.
+const MOST: u64 = 64 << 20;
+
+fn read(tree: &Tree, path: &str, contents: &dyn Contents) -> Result<Option<String>, ModulesError> {
+    let Some((digest, size)) = tree.get(path).and_then(Entry::file) else { return Ok(None) };
+    let mut text = String::new();
+    contents
+        .open(digest, size)
+        .and_then(|file| file.take(MOST).read_to_string(&mut text))
+        .map_err(|source| ModulesError::Reading { path: path.to_owned(), source })?;
+    Ok(Some(text))
+}
+
+/// The modules that the module or workspace at the root of `source` needs, sorted.
+///
+/// # Errors
+/// [`ModulesError`].
+pub fn needed(source: &Tree, contents: &dyn Contents) -> Result<Vec<Module>, ModulesError> {
+    let workspace = read(source, "go.work", contents)?.map(|text| Directives::parse(&text));
+    let folders = match &workspace {
+        Some(work) => work.uses.iter().map(|folder| tidy(folder)).collect(),
+        None => vec![String::new()],
+    };
+    let mut sums = Sums::default();
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut replaced: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for folder in &folders {
+        let file = format!("{folder}go.mod");
+        let Some(text) = read(source, &file, contents)? else {
+            return Err(match workspace {
+                Some(_) => ModulesError::NotThere(folder.trim_end_matches('/').to_owned()),
+                None => ModulesError::NoModule,
+            });
+        };
+        let module = Directives::parse(&text);
+        if let Some(path) = module.module
+            && let Some(one) = names.insert(path.clone(), file.clone())
+        {
+            return Err(ModulesError::SameModule { path, one, other: file });
+        }
+        let settled = |what: &String| {
+            workspace.iter().any(|work| work.replaces.iter().any(|(w, _)| w == what))
+        };
+        for (what, by) in module.replaces {
+            match replaced.get(&what) {
+                // A path is taken from the folder of its own module.
+                Some((_, other)) if *other == by && !by.starts_with('.') => {}
+                Some((one, first)) if !settled(&what) => {
+                    return Err(ModulesError::Replaced {
+                        module: what,
+                        one: one.clone(),
+                        other: file,
+                        first: first.clone(),
+                        second: by,
+                    });
+                }
+                _ => drop(replaced.insert(what, (file.clone(), by))),
+            }
+        }
+        let sum = format!("{folder}go.sum");
+        match read(source, &sum, contents)? {
+            Some(text) => sums.add(&sum, &text)?,
+            None if module.requires > 0 && source.get(&format!("{folder}vendor")).is_none() => {
+                return Err(ModulesError::NoSum(file));
+            }
+            None => {}
+        }
+    }
+    if let Some(text) = read(source, "go.work.sum", contents)? {
+        sums.add("go.work.sum", &text)?;
+    }
+    Ok(sums.modules())
+}
+
+/// `./a/b` and `a/b/` as `a/b/`; the root as nothing.
+fn tidy(folder: &str) -> String {
+    let folder = folder.trim_start_matches("./").trim_end_matches('/');
+    if matches!(folder, "" | ".") { String::new() } else { format!("{folder}/") }
+}
+
+/// The lines of go.sum files, with the file that said each first.
+#[derive(Default)]
+struct Sums {
+    lines: BTreeMap<(String, String), (String, String)>,
+}
+
+impl Sums {
+    fn add(&mut self, file: &str, text: &str) -> Result<(), ModulesError> {
+        for (at, line) in text.lines().enumerate() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [path, version, h1] = words[..] else {
+                if words.is_empty() {
+                    continue;
+                }
+                return Err(ModulesError::Line { file: file.to_owned(), line: at + 1 });
+            };
+            // Other algorithms may come; Go passes over what it does not know.
+            if !h1.starts_with("h1:") {
+                continue;
+            }
+            let key = (path.to_owned(), version.to_owned());
+            match self.lines.get(&key) {
+                Some((_, known)) if known == h1 => {}
+                Some((one, first)) => {
+                    return Err(ModulesError::Disagree {
+                        module: format!("{path} {version}"),
+                        one: one.clone(),
+                        other: file.to_owned(),
+                        first: first.clone(),
+                        second: h1.to_owned(),
+                    });
+                }
+                None => drop(self.lines.insert(key, (file.to_owned(), h1.to_owned()))),
+            }
+        }
+        Ok(())
+    }
+
+    fn modules(self) -> Vec<Module> {
+        let mut modules: BTreeMap<(String, String), Module> = BTreeMap::new();
+        for ((path, version), (_, h1)) in self.lines {
+            let (version, is_mod) = match version.strip_suffix("/go.mod") {
+                Some(version) => (version.to_owned(), true),
+                None => (version, false),
+            };
+            let module = modules.entry((path.clone(), version.clone())).or_insert_with(|| Module {
+                path,
+                version,
+                go_mod: None,
+                files: None,
+            });
+            match is_mod {
+                true => module.go_mod = Some(h1),
+                false => module.files = Some(h1),
+            }
+        }
+        modules.into_values().collect()
+    }
+}
+
+/// What is locked: these modules with these digests.
+pub fn digest_of(modules: &[Module]) -> Digest {
+    let none = String::new;
+    let line = |module: &Module| {
+        let Module { path, version, go_mod, files } = module;
+        let go_mod = go_mod.clone().unwrap_or_else(none);
+        format!("{path} {version} {go_mod} {}\n", files.clone().unwrap_or_else(none))
+    };
+    Digest::of(modules.iter().map(line).collect::<String>())
+}
+
+/// The path or version as module caches and proxies have it: `!a` for `A`, since file systems exist
+/// that take both for one (go.dev/ref/mod, "module proxy").
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_uppercase() {
+            escaped.push('!');
+        }
+        escaped.push(c.to_ascii_lowercase());
+    }
+    escaped
+}
+
+/// `h1:` of files by name: SHA-256 of the sorted lines of sha256sum(1) (`dirhash.Hash1`).
+pub fn h1<'a>(files: impl IntoIterator<Item = (&'a str, &'a Digest)>) -> String {
+    let mut files: Vec<_> = files.into_iter().collect();
+    files.sort();
+    let mut hasher = Hasher::default();
+    for (name, digest) in files {
+        hasher.update(format!("{}  {name}\n", digest.hex()).as_bytes());
+    }
+    format!("h1:{}", STANDARD.encode(hasher.finish().as_bytes()))
+}
+
+/// A module that was fetched and found to be what go.sum says.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// Which.
+    pub module: Module,
+    /// Its go.mod.
+    pub go_mod: (Digest, u64),
+    /// Its files, below `path@version/`; none where only its go.mod is needed.
+    pub files: Option<Tree>,
+}
+
+impl Module {
+    /// The folder of its files in a zip archive.
+    pub fn folder(&self) -> String {
+        format!("{}@{}", self.path, self.version)
+    }
+
+    /// The `h1:` of the files of its zip archive; `None` where some of them are not in its folder.
+    pub fn h1_of(&self, files: &Tree) -> Option<String> {
+        let prefix = self.folder() + "/";
+        let files: Vec<(&str, &Digest)> = files
+            .entries()
+            .iter()
+            .filter_map(|entry| Some((entry.path.as_str(), entry.file()?.0)))
+            .collect();
+        files.iter().all(|(path, _)| path.starts_with(&prefix)).then(|| h1(files))
+    }
+}
+
+/// Puts small texts where they can be read from.
+pub type Keep<'a> = dyn FnMut(&str) -> io::Result<(Digest, u64)> + 'a;
+
+/// A module cache (GOMODCACHE) with these modules, whole, so that nothing has to be written to it.
+///
+/// # Errors
+/// What `keep` met; a path that no tree can have.
+pub fn cache(modules: &[Fetched], keep: &mut Keep<'_>) -> io::Result<Tree> {
+    let other = |error: NotATreePath| io::Error::other(error.to_string());
+    let mut entries = Vec::new();
+    for Fetched { module, go_mod, files } in modules {
+        let (path, version) = (escaped(&module.path), escaped(&module.version));
+        let at = format!("cache/download/{path}/@v/{version}");
+        let mut file = |suffix: &str, (digest, size): (Digest, u64)| {
+            let path = TreePath::new(&format!("{at}.{suffix}")).map_err(other)?;
+            entries.push(Entry::new_file(path, 0o644, digest, size));
+            io::Result::Ok(())
+        };
+        file("mod", *go_mod)?;
+        file("info", keep(&format!("{{\"Version\":\"{}\"}}", module.version))?)?;
+        let (Some(files), Some(h1)) = (files, &module.files) else { continue };
+        file("ziphash", keep(h1)?)?;
+        let prefix = module.folder();
+        for entry in files.entries() {
+            let Some((digest, size)) = entry.file() else { continue };
+            let Some(rest) = entry.path.as_str().strip_prefix(&prefix) else { continue };
+            let place = TreePath::new(&format!("{path}@{version}{rest}")).map_err(other)?;
+            entries.push(Entry::new_file(place, 0o644, *digest, size));
+        }
+    }
+    let tree = Tree::from_entries(entries);
+    tree.map_err(|error: TreeError| io::Error::other(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::fixture::Memory;
+
+    fn needed_of(files: &[(&str, &str)]) -> Result<Vec<Module>, String> {
+        let mut memory = Memory::default();
+        let entries = files.iter().map(|(path, text)| {
+            use crate::ContentSink as _;
+            let (digest, size) = memory.put(&mut text.as_bytes()).unwrap();
+            Entry::new_file(TreePath::new(path).unwrap(), 0o644, digest, size)
+        });
+        let tree = Tree::from_entries(entries.collect()).unwrap();
+        needed(&tree, &memory).map_err(|error| error.to_string())
+    }
+
+    const SUM: &str = "example.org/a v1.0.0 h1:aaa=\nexample.org/a v1.0.0/go.mod h1:bbb=\n\
+                       example.org/b v0.1.0/go.mod h1:ccc=\nexample.org/c v1.0.0 h2:new\n";
+
+    #[test]
+    fn a_modules_sums_say_what_is_needed() {
+        let modules = needed_of(&[
+            (
+                "go.mod",
+                "module example.org/x // here\n\ngo 1.24\n\nrequire (\n\texample.org/a v1.0.0\n)\n",
+            ),
+            ("go.sum", SUM),
+        ])
+        .unwrap();
+        let module = |path: &str, version: &str, go_mod: &str, files: Option<&str>| Module {
+            path: path.into(),
+            version: version.into(),
+            go_mod: Some(go_mod.into()),
+            files: files.map(Into::into),
+        };
+        assert_eq!(
+            modules,
+            [
+                module("example.org/a", "v1.0.0", "h1:bbb=", Some("h1:aaa=")),
+                module("example.org/b", "v0.1.0", "h1:ccc=", None),
+            ]
+        );
+        assert_eq!(needed_of(&[("go.mod", "module x\n")]).unwrap(), []);
+    }
+
+    #[test]
+    fn a_workspace_is_one_set() {
+        let work = ("go.work", "go 1.24\n\nuse (\n\t./one\n\t./two/\n)\nuse .\n");
+        let modules = needed_of(&[
+            work,
+            ("go.mod", "module example.org/root\n"),
+            ("one/go.mod", "module example.org/one\nrequire example.org/a v1.0.0\n"),
+            ("one/go.sum", SUM),
+            ("two/go.mod", "module \"example.org/two\"\n"),
+            ("go.work.sum", "example.org/d v1.0.0 h1:ddd=\n"),
+        ])
+        .unwrap();
+        let names: Vec<&str> = modules.iter().map(|module| module.path.as_str()).collect();
+        assert_eq!(names, ["example.org/a", "example.org/b", "example.org/d"]);
+    }
+
+    #[test]
+    fn what_cannot_be_one_set_is_named() {
+        let work = ("go.work", "use ./one\nuse ./two\n");
+        let one = (
+            "one/go.mod",
+            "module example.org/one\nreplace example.org/a => example.org/fork v1.0.0\n",
+        );
+        let two = ("two/go.mod", "module example.org/two\nreplace example.org/a => ../a\n");
+        let table: &[(&[(&str, &str)], &str)] = &[
+            (&[], "neither a go.mod nor a go.work"),
+            (&[work, one], "go.work uses \"two\", where no go.mod is"),
+            (
+                &[work, ("one/go.mod", "module m\n"), ("two/go.mod", "module m\n")],
+                "one/go.mod and two/go.mod of the workspace are both the module m",
+            ),
+            (
+                &[work, one, two],
+                "one/go.mod and two/go.mod replace example.org/a by different modules: \
+                 example.org/fork v1.0.0 and ../a",
+            ),
+            (
+                &[
+                    work,
+                    ("one/go.mod", "module one\n"),
+                    ("one/go.sum", SUM),
+                    ("two/go.mod", "module two\n"),
+                    ("two/go.sum", "example.org/a v1.0.0 h1:zzz=\n"),
+                ],
+                "one/go.sum and two/go.sum do not agree about example.org/a v1.0.0: h1:aaa= and h1:zzz=",
+            ),
+            (
+                &[("go.mod", "module x\nrequire example.org/a v1.0.0\n")],
+                "go.mod requires modules, and there is no go.sum",
+            ),
+            (
+                &[("go.mod", "module x\n"), ("go.sum", "example.org/a v1.0.0\n")],
+                "line 1 of go.sum is no line of a go.sum",
+            ),
+        ];
+        for (files, expected) in table {
+            let told = needed_of(files).unwrap_err();
+            assert!(told.contains(expected), "{expected}\n{told}");
+        }
+        let settled = ("go.work", "use ./one\nuse ./two\nreplace example.org/a => ./a\n");
+        needed_of(&[settled, one, two]).unwrap();
+    }
+
+    /// The digest that go.sum files have for a module, rsc.io/quote's go.mod among them, is that of
+    /// one line of sha256sum.
+    #[test]
+    fn h1_is_what_go_computes() {
+        let empty = h1([]);
+        assert_eq!(empty, "h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        // rsc.io/sampler v1.3.0/go.mod, as go.sum files all over the world have it.
+        let text = "module \"rsc.io/sampler\"\n\nrequire \"golang.org/x/text\" v0.0.0-20170915032832-14c0d48ead0c\n";
+        let digest = Digest::of(text);
+        assert_eq!(h1([("go.mod", &digest)]), "h1:T1hPZKmBbMNahiBKFy5HrXp6adAjACjK9JXDnKaTXpA=");
+        assert_eq!(escaped("github.com/Azure/azure-SDK"), "github.com/!azure/azure-!s!d!k");
+    }
+}

@@ -1,0 +1,124 @@
+//! The modules that Go programs need: from proxies into the lock.
+
+use treelay_tests::Env;
+use treelay_tests::http::Server;
+use treelay_tests::modules::add_module;
+
+/// A recipe with modules, and nothing that would build with them.
+fn recipe(proxy: &str) -> String {
+    format!(
+        "name: x\nversion: 1\narch: [amd64]\nepoch: 1\n\
+         inputs: {{mods: {{go-modules: {{dir: src, proxy: \"{proxy}\"}}}}}}\n\
+         layers: [{{name: a, files: [{{path: /a, content: a}}]}}]\n"
+    )
+}
+
+const A: &[(&str, &str)] = &[("go.mod", "module example.org/a\n"), ("a.go", "package a\n")];
+
+/// An environment with the module `example.org/a` in `proxy`, and a source that needs it.
+fn env() -> Env {
+    let env = Env::new();
+    let sums = add_module(&env, "proxy", "example.org/a", "v1.0.0", A);
+    env.write("src/go.mod", "module example.org/x\n\nrequire example.org/a v1.0.0\n");
+    env.write("src/go.sum", sums);
+    env.write("x.yaml", recipe("proxy"));
+    env
+}
+
+#[test]
+fn modules_come_from_folders_files_and_servers_and_are_the_same() {
+    let env = env();
+    env.treelay(["lock", "x.yaml"]).ok();
+    let first = env.read("x.lock");
+    assert!(first.contains("kind = \"go-modules\"\nsource = \"dir\"\nfrom = \"src\"\n"), "{first}");
+    let server = Server::of(&env.path("proxy"));
+    let file = format!("file://{}", env.path("proxy").display());
+    let served = server.url("");
+    // What one proxy has not the next one has; after a bar also where it fails.
+    let lists = [
+        file,
+        served.clone(),
+        format!("empty,{served}"),
+        format!("http://127.0.0.1:1|{served},off"),
+    ];
+    for (at, list) in lists.iter().enumerate() {
+        env.write("x.yaml", recipe(list));
+        let store = format!("--store={}", env.path(format!("store-{at}")).display());
+        env.treelay(["lock", "x.yaml", "--update", &store]).ok();
+        assert_eq!(env.read("x.lock"), first, "{list}");
+    }
+    assert!(server.requests() >= 6);
+    // All of it is in the store: nothing is asked any more.
+    drop(server);
+    env.treelay(["lock", "x.yaml", "--update"]).ok();
+
+    // GOPROXY of the environment is asked where the recipe names none.
+    let store = format!("--store={}", env.path("store-env").display());
+    env.write("x.yaml", recipe("proxy").replace(", proxy: \"proxy\"", ""));
+    let run = env.treelay(["lock", "x.yaml", "--update", &store]);
+    run.env("GOPROXY", format!("file://{}", env.path("proxy").display())).ok();
+    assert_eq!(env.read("x.lock"), first);
+}
+
+#[test]
+fn what_go_sum_says_is_what_is_locked() {
+    let env = env();
+    env.treelay(["lock", "x.yaml"]).ok();
+    env.treelay(["build", "x.yaml", "--locked", "-o", "oci:out"]).ok();
+    let more = add_module(
+        &env,
+        "proxy",
+        "example.org/b",
+        "v0.2.0",
+        &[("go.mod", "module example.org/b\n")],
+    );
+    env.write("src/go.sum", env.read("src/go.sum") + &more);
+    env.treelay(["build", "x.yaml", "--locked", "-o", "oci:out"])
+        .fails(1)
+        .says("mods for amd64 is not what the lock")
+        .says("hint: if that is meant, run `treelay lock`");
+    env.treelay(["build", "x.yaml", "-o", "oci:out"]).ok().says("locked mods for amd64");
+    env.treelay(["build", "x.yaml", "--locked", "-o", "oci:out"]).ok();
+}
+
+#[test]
+fn modules_that_are_something_else_are_refused() {
+    let env = env();
+    let sums = env.read("src/go.sum");
+    let lock = |says: &str| drop(env.treelay(["lock", "x.yaml"]).fails(1).says(says));
+    let changed = |module: &str| {
+        let other = [("go.mod", "module example.org/a\n"), ("a.go", "package a // evil\n")];
+        add_module(&env, "proxy", module, "v1.0.0", &other)
+    };
+    let evil = changed("example.org/a");
+    lock("WRONG CONTENT for example.org/a v1.0.0: ");
+    lock(&format!("served {}", evil.split_whitespace().nth(2).unwrap()));
+    lock(&format!("go.sum says {}", sums.split_whitespace().nth(2).unwrap()));
+    // Nothing of it stays in the store.
+    let objects = treelay_tests::tamper::files(&env.dir().join("store/objects"));
+    let zip = std::fs::read(env.path("proxy/example.org/a/@v/v1.0.0.zip")).unwrap();
+    assert!(objects.iter().all(|object| std::fs::read(object).unwrap() != zip));
+
+    env.write("proxy/example.org/a/@v/v1.0.0.mod", "module example.org/evil\n");
+    lock("WRONG CONTENT for the go.mod of example.org/a v1.0.0: ");
+    env.write("proxy/example.org/a/@v/v1.0.0.mod", "module example.org/a\n");
+    env.write("proxy/example.org/a/@v/v1.0.0.zip", "no archive");
+    lock("unpacking example.org/a v1.0.0 from ");
+
+    std::fs::remove_dir_all(env.path("proxy")).unwrap();
+    lock("no proxy has example.org/a/@v/v1.0.0.mod:\n");
+    env.write("x.yaml", recipe("proxy,direct"));
+    lock("direct: modules are had from proxies alone");
+    env.write("x.yaml", recipe("http://127.0.0.1:1,proxy"));
+    lock("example.org/a/@v/v1.0.0.mod could not be fetched");
+    env.treelay(["lock", "x.yaml", "--offline"])
+        .fails(1)
+        .says("being offline forbids to download it");
+
+    env.write("src/go.sum", "example.org/a v1.0.0 h1:x=\n");
+    lock("go.sum has no line for the go.mod of example.org/a v1.0.0");
+    std::fs::remove_file(env.path("src/go.sum")).unwrap();
+    lock("go.mod requires modules, and there is no go.sum");
+    std::fs::remove_file(env.path("src/go.mod")).unwrap();
+    lock("there is neither a go.mod nor a go.work in it");
+}
