@@ -39,7 +39,10 @@ pub struct Look<'a> {
 #[derive(Default)]
 pub struct Sources {
     snapshots: BTreeMap<PathBuf, Place>,
-    dirs: BTreeMap<(String, Vec<String>), SourceDir>,
+    /// Directories of which a layer leaves something out.
+    parts: BTreeMap<DirKey, (Tree, Digest)>,
+    /// Where the directories are that are taken whole.
+    whole: BTreeMap<DirKey, PathBuf>,
     files: BTreeMap<String, SourceFile>,
 }
 
@@ -58,9 +61,10 @@ pub struct GoTree {
 }
 
 /// A local directory as a layer asked for it.
-pub struct SourceDir {
+#[derive(Clone, Copy)]
+pub struct SourceDir<'a> {
     /// Without what is excluded.
-    pub tree: Tree,
+    pub tree: &'a Tree,
     /// The tree's digest.
     pub digest: Digest,
 }
@@ -135,7 +139,9 @@ impl Look<'_> {
                     match need {
                         Need::LocalFile(path) => self.file(&mut sources, &path, &user)?,
                         Need::LocalDir { path, exclude } => {
-                            wanted.push(Wanted::new(self.folder, &path, user.clone(), false));
+                            let mut dir = Wanted::new(self.folder, &path, user.clone(), false);
+                            dir.whole = exclude.is_empty();
+                            wanted.push(dir);
                             dirs.push((path, exclude));
                         }
                         _ => {}
@@ -146,14 +152,17 @@ impl Look<'_> {
         self.snapshots(&mut sources, wanted)?;
         for (path, exclude) in dirs {
             let key = dir_key(&path, &exclude);
-            let Some(place) = sources.snapshots.get(&self.folder.join(&path.value)) else {
-                continue;
-            };
-            sources.dirs.entry(key).or_insert_with(|| {
-                let globs = Globs::new(exclude.iter().map(|text| &**text));
-                let tree = place.snapshot.tree.filter(|entry| !globs.matches(entry.path.as_str()));
-                SourceDir { digest: tree.digest(), tree }
-            });
+            let place = self.folder.join(&path.value);
+            if exclude.is_empty() {
+                sources.whole.insert(key, place);
+            } else if let Some(snapshot) = sources.snapshots.get(&place).map(|it| &it.snapshot) {
+                sources.parts.entry(key).or_insert_with(|| {
+                    let globs = Globs::new(exclude.iter().map(|text| &**text));
+                    let tree = snapshot.tree.filter(|entry| !globs.matches(entry.path.as_str()));
+                    let digest = tree.digest();
+                    (tree, digest)
+                });
+            }
         }
         Ok(sources)
     }
@@ -182,10 +191,15 @@ impl Look<'_> {
         let distinct: Vec<Wanted> =
             wanted.into_iter().filter(|wanted| places.insert(wanted.place.clone())).collect();
         let taken = in_parallel(self.jobs.min(2), &distinct, |wanted| {
-            snapshot_dir(&wanted.place, &self.cache(&wanted.place), self.jobs)
+            let taken = snapshot_dir(&wanted.place, &self.cache(&wanted.place), self.jobs);
+            if let (true, Ok(snapshot)) = (wanted.whole, &taken) {
+                // Here, while others are looked at; it is asked for in any case.
+                snapshot.digest();
+            }
+            taken
         });
         for (wanted, snapshot) in distinct.into_iter().zip(taken) {
-            let Wanted { place, path, user, optional } = wanted;
+            let Wanted { place, path, user, optional, .. } = wanted;
             match snapshot {
                 Ok(snapshot) => {
                     let place_of = Place { snapshot, go: OnceLock::new() };
@@ -212,11 +226,14 @@ struct Wanted {
     user: String,
     /// Whether it may be missing.
     optional: bool,
+    /// Whether all of it is wanted.
+    whole: bool,
 }
 
 impl Wanted {
     fn new(folder: &Path, path: &Text, user: String, optional: bool) -> Self {
-        Self { place: folder.join(&path.value), path: path.value.clone(), user, optional }
+        let (place, path) = (folder.join(&path.value), path.value.clone());
+        Self { place, path, user, optional, whole: true }
     }
 }
 
@@ -224,7 +241,10 @@ fn failed(path: &str, user: &str, source: SnapshotError) -> SourcesError {
     SourcesError::Snapshot { path: path.to_owned(), user: user.to_owned(), source }
 }
 
-fn dir_key(path: &str, exclude: &[Text]) -> (String, Vec<String>) {
+/// A directory's path in the recipe, and what is left out of it.
+type DirKey = (String, Vec<String>);
+
+fn dir_key(path: &str, exclude: &[Text]) -> DirKey {
     (path.to_owned(), exclude.iter().map(|text| text.value.clone()).collect())
 }
 
@@ -235,8 +255,13 @@ impl Sources {
     }
 
     /// A local directory, by the path in the recipe and what is left out of it.
-    pub fn dir(&self, path: &str, exclude: &[Text]) -> Option<&SourceDir> {
-        self.dirs.get(&dir_key(path, exclude))
+    pub fn dir(&self, path: &str, exclude: &[Text]) -> Option<SourceDir<'_>> {
+        let key = dir_key(path, exclude);
+        if let Some((tree, digest)) = self.parts.get(&key) {
+            return Some(SourceDir { tree, digest: *digest });
+        }
+        let snapshot = self.snapshot(self.whole.get(&key)?)?;
+        Some(SourceDir { tree: &snapshot.tree, digest: snapshot.digest() })
     }
 
     /// The whole of a local directory, by its place.

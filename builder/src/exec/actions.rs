@@ -258,7 +258,7 @@ impl Gathered {
                     Some(Item::File { digest: *digest, size: *size, executable: *executable })
                 }
                 (Need::LocalDir { path, exclude }, PlannedNeed::LocalDir { .. }) => {
-                    sources.dir(path, exclude).map(|dir| Item::Tree(&dir.tree))
+                    sources.dir(path, exclude).map(|dir| Item::Tree(dir.tree))
                 }
                 _ => None,
             });

@@ -36,7 +36,7 @@ pub struct Snapshot {
     pub work: Work,
     path: PathBuf,
     root: cap_std::fs::Dir,
-    digest: Digest,
+    digest: OnceLock<Digest>,
     /// Entries of `tree` that are files, by number, sorted by digest: 4 bytes a file. Made when
     /// first asked for, since a build that has nothing to do opens nothing.
     by_digest: OnceLock<Vec<u32>>,
@@ -185,8 +185,8 @@ pub fn snapshot_file(path: &Path, cache: &dyn StatCache) -> Result<FileSnapshot,
 impl Snapshot {
     fn new(path: PathBuf, root: OwnedFd, tree: Tree, work: Work) -> Self {
         let root = cap_std::fs::Dir::from_std_file(root.into());
-        let digest = tree.digest();
-        Self { tree, work, path, root, digest, by_digest: OnceLock::new() }
+        let (digest, by_digest) = Default::default();
+        Self { tree, work, path, root, digest, by_digest }
     }
 
     /// The folder.
@@ -196,7 +196,7 @@ impl Snapshot {
 
     /// The digest of its tree.
     pub fn digest(&self) -> Digest {
-        self.digest
+        *self.digest.get_or_init(|| self.tree.digest())
     }
 
     /// A file with this content.

@@ -12,6 +12,7 @@ use treelay_layers::encode::{self, Codec, EncodeError, Piece};
 use treelay_layers::{Contents, Tree};
 use treelay_recipes::{Digest, Hasher};
 
+use super::frames::PREFIX;
 use super::{LayerBlob, Store};
 
 const MARK: &str = "treelay blob 1\n";
@@ -49,7 +50,7 @@ impl Store {
         }
         let frames = self.frames_of(digest);
         for key in encode::checkpoint_keys(&frames) {
-            self.forget_product("layer-prefix", &key);
+            self.forget_product(PREFIX, &key);
         }
         for key in &frames {
             if let Ok(None) = self.read_frame(key) {

@@ -14,6 +14,8 @@ use treelay_recipes::Digest;
 use super::{Store, persist};
 
 const HEAD: usize = 16;
+/// The kind of the records of checkpoints.
+pub(super) const PREFIX: &str = "layer-prefix";
 
 /// A [`Checkpoint`] as it is in a record; states in hex.
 #[derive(Serialize, Deserialize)]
@@ -55,7 +57,7 @@ impl FrameStore for Store {
     }
 
     fn checkpoint(&self, key: &Digest) -> Option<Checkpoint> {
-        let Remembered { stream, blob, crc, raw } = self.product("layer-prefix", key)?;
+        let Remembered { stream, blob, crc, raw } = self.product(PREFIX, key)?;
         let (stream, blob) = (hex::decode(stream).ok()?, hex::decode(blob).ok()?);
         Some(Checkpoint { stream, blob, crc, raw })
     }
@@ -64,7 +66,7 @@ impl FrameStore for Store {
         let Checkpoint { stream, blob, crc, raw } = checkpoint;
         let (stream, blob) = (hex::encode(stream), hex::encode(blob));
         let remembered = Remembered { stream, blob, crc: *crc, raw: *raw };
-        if let Err(error) = self.put_product("layer-prefix", key, &remembered) {
+        if let Err(error) = self.put_product(PREFIX, key, &remembered) {
             tracing::debug!("remembering the beginning of a layer: {error}");
         }
     }

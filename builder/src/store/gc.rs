@@ -2,7 +2,7 @@
 //!
 //! Everything counts as used when it was made or last marked (see [`runs`](super::runs)), and also
 //! whenever something that refers to it was used: records refer to trees and blobs, trees to
-//! objects, blobs to frames. So a thing is never older than what refers to it. Removal goes from the longest unused
+//! objects, blobs to frames and to what is remembered of their beginnings. So a thing is never older than what refers to it. Removal goes from the longest unused
 //! on, at equal times records first, then trees, then the rest: wherever it ends, whether the
 //! limit is reached or the process is killed, nothing that is left refers to what is gone.
 
@@ -15,9 +15,11 @@ use std::time::SystemTime;
 use rustix::fs::FlockOperation;
 use serde::Serialize;
 use treelay_layers::Tree;
+use treelay_layers::encode::checkpoint_keys;
 use treelay_recipes::Digest;
 
 use super::dirs::{self, DIR_ROOMS};
+use super::frames::PREFIX;
 use super::{Store, hex_of};
 
 /// What a store may keep.
@@ -170,8 +172,14 @@ impl Store {
     fn pass_on_use(&self, items: &mut [Item]) {
         let mut places = HashMap::new();
         for (at, item) in items.iter().enumerate() {
-            if let Name::Digest(digest) = &item.name {
-                places.insert((item.room, *digest), at);
+            match &item.name {
+                Name::Digest(digest) => {
+                    places.insert((item.room, *digest), at);
+                }
+                Name::Path(path) if path.extension().is_some_and(|kind| kind == PREFIX) => {
+                    places.extend(hex_of(path).map(|key| ((PREFIX, key), at)));
+                }
+                Name::Path(_) => {}
             }
         }
         // Records before trees, so that a tree's time is final when it is passed on.
@@ -199,7 +207,9 @@ impl Store {
                 files.map(|(digest, _)| ("objects", *digest)).collect()
             }
             (Name::Digest(digest), "blobs") => {
-                self.frames_of(digest).into_iter().map(|key| ("frames", key)).collect()
+                let frames = self.frames_of(digest);
+                let prefixes = checkpoint_keys(&frames).into_iter().map(|key| (PREFIX, key));
+                prefixes.chain(frames.iter().map(|key| ("frames", *key))).collect()
             }
             _ => Vec::new(),
         }

@@ -94,7 +94,7 @@ impl Record {
                 return blob.map_or(Vec::new(), |blob| vec![("blobs", blob.digest, true)]);
             }
             // OSTree's own checksums, and states of hashes.
-            "ostree-content" | "layer-prefix" => (&[], false),
+            "ostree-content" | super::frames::PREFIX => (&[], false),
             _ => (&["trees", "blobs", "objects"], false),
         };
         let all = named.iter().flat_map(|digest| rooms.iter().map(|room| (*room, *digest, needed)));

@@ -77,7 +77,7 @@ fn records_of_what_is_gone_and_strangers_are_problems() {
 }
 
 /// A tree of one file a frame, more of them than are between two checkpoints.
-fn long(store: &Store, last: &str) -> Tree {
+pub(super) fn long(store: &Store, last: &str) -> Tree {
     let mut entries = Vec::new();
     for n in 0..30_u32 {
         let text = if n == 29 { last.to_owned() } else { format!("{n} of many\n").repeat(200_000) };

@@ -207,3 +207,24 @@ fn everything(path: &Path) -> BTreeSet<PathBuf> {
     }
     found
 }
+
+#[test]
+fn the_beginnings_of_a_layer_stay_as_long_as_its_blob() {
+    let (_folder, store) = store();
+    let tree = super::check::long(&store, "one");
+    let digest = store.put_tree(&tree).unwrap();
+    let codec = treelay_layers::encode::Codec::ALL[0];
+    let blob = store.encode(&tree, &store, codec, 2).unwrap();
+    store.remember_blob(&digest, codec, &blob).unwrap();
+    let frames = store.frames_of(&blob.digest);
+    let key = treelay_layers::encode::checkpoint_keys(&frames)[0];
+    let path = store.path("products", &key).with_extension("layer-prefix");
+    assert!(path.exists());
+    all_old(store.root(), 40);
+    store.layer_blob(&digest, codec).unwrap();
+    store.gc(&limits(30, None), false).unwrap();
+    assert!(path.exists() && store.check_blob(&blob.digest));
+    all_old(store.root(), 40);
+    store.gc(&limits(30, None), false).unwrap();
+    assert!(!path.exists());
+}
