@@ -199,11 +199,7 @@ pub fn grouped(number: u64) -> String {
 mod tests {
     use super::*;
 
-    fn runs(wall: f64) -> Runs {
-        let mut runs = Runs::default();
-        runs.push(Usage { wall, ..Usage::default() });
-        runs
-    }
+    use crate::bench::usage::one_run as runs;
 
     #[test]
     fn goals_are_judged_at_their_limit() {

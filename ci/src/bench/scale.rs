@@ -154,13 +154,7 @@ fn tiny(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::usage::Usage;
-
-    fn runs(wall: f64) -> Runs {
-        let mut runs = Runs::default();
-        runs.push(Usage { wall, ..Usage::default() });
-        runs
-    }
+    use crate::bench::usage::one_run as runs;
 
     #[test]
     fn growth_is_judged_by_the_cost_of_each() {

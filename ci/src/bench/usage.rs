@@ -95,6 +95,12 @@ fn parse(report: &str, stdout: String) -> Result<Usage> {
     })
 }
 
+/// Runs of which there is one, that took so many seconds.
+#[cfg(test)]
+pub fn one_run(wall: f64) -> Runs {
+    Runs(vec![Usage { wall, ..Usage::default() }])
+}
+
 /// The runs of one side of a comparison.
 #[derive(Clone, Debug, Default)]
 pub struct Runs(Vec<Usage>);

@@ -5,10 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use treelay_ci::tools;
 
 use super::{apt, trixie};
-use crate::run::{capture, privileged, retry};
+use crate::run::{capture, retry};
 
 /// What `toolbox init-container` and `toolbox run` start inside: useradd, usermod, passwd, capsh,
 /// sudo.
@@ -27,16 +26,7 @@ pub fn make(dest: &Path) -> Result<()> {
     retry("mmdebstrap", || {
         super::remove(dest)?;
         fs::create_dir_all(dest).with_context(|| format!("creating {}", dest.display()))?;
-        let mut command = privileged("mmdebstrap");
-        command.args(["--quiet", "--mode=root", "--variant=minbase", "--format=tar"]);
-        command.arg(format!("--include={}", PACKAGES.join(",")));
-        command.arg(format!("--keyring={}", tools::DEBIAN_KEYRING));
-        for path in ["man", "doc", "locale", "info"] {
-            command.arg(format!("--dpkgopt=path-exclude=/usr/share/{path}/*"));
-        }
-        for setting in &network {
-            command.arg(format!("--aptopt={setting}"));
-        }
+        let mut command = trixie::mmdebstrap("tar", PACKAGES, &network);
         capture(command.arg(&suite).arg(dest.join("root.tar")).arg(&mirror)).map(drop)
     })
 }

@@ -38,19 +38,26 @@ pub fn make(dest: &Path) -> Result<()> {
     let network = network_settings()?;
     retry("mmdebstrap", || {
         super::remove(dest)?;
-        let mut command = privileged("mmdebstrap");
-        command.args(["--quiet", "--mode=root", "--variant=minbase", "--format=directory"]);
-        command.arg(format!("--include={}", PACKAGES.join(",")));
-        command.arg(format!("--keyring={}", tools::DEBIAN_KEYRING));
-        // Half of the root's size, and nobody reads it there.
-        for path in ["man", "doc", "locale", "info"] {
-            command.arg(format!("--dpkgopt=path-exclude=/usr/share/{path}/*"));
-        }
-        for setting in &network {
-            command.arg(format!("--aptopt={setting}"));
-        }
+        let mut command = mmdebstrap("directory", PACKAGES, &network);
         capture(command.arg(SUITE).arg(dest).arg(&mirror)).map(drop)
     })
+}
+
+/// mmdebstrap for a small root in that format; what is left to say is suite, destination, mirror.
+pub(super) fn mmdebstrap(format: &str, packages: &[&str], network: &[String]) -> Command {
+    let mut command = privileged("mmdebstrap");
+    command.args(["--quiet", "--mode=root", "--variant=minbase"]);
+    command.arg(format!("--format={format}"));
+    command.arg(format!("--include={}", packages.join(",")));
+    command.arg(format!("--keyring={}", tools::DEBIAN_KEYRING));
+    // Half of the root's size, and nobody reads it there.
+    for path in ["man", "doc", "locale", "info"] {
+        command.arg(format!("--dpkgopt=path-exclude=/usr/share/{path}/*"));
+    }
+    for setting in network {
+        command.arg(format!("--aptopt={setting}"));
+    }
+    command
 }
 
 /// How the machine's apt reaches its mirrors (proxies, time-outs, dates), for the apt inside.
