@@ -11,6 +11,7 @@ mod document;
 mod images;
 mod input;
 mod machine;
+mod programs;
 mod rivals;
 mod row;
 mod scale;

@@ -58,14 +58,19 @@ impl<'a> Treelay<'a> {
         self.run(args)
     }
 
+    /// A path beside the recipe.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// The layout that `oci:image` names.
     pub fn image(&self) -> PathBuf {
-        self.folder.join("image")
+        self.path("image")
     }
 
     /// The repository that `ostree:repo` names.
     pub fn repo(&self) -> PathBuf {
-        self.folder.join("repo")
+        self.path("repo")
     }
 }
 

@@ -37,7 +37,8 @@ pub(super) fn build<'a>(
     given: &Given<'a>,
 ) -> Result<Action<'a>, KindError> {
     let toolchain = given.tree(0)?;
-    let go = InputTree { at: "go", tree: Cow::Borrowed(toolchain), lasting: true };
+    let seen = Cow::Owned(toolchain.filter(|entry| !is_of_tests(entry.path.as_str())));
+    let go = InputTree { at: "go", tree: seen, lasting: true };
     let mut inputs = vec![go];
     if layer.source.is_some() {
         let tree = Cow::Borrowed(given.tree(1)?);
@@ -59,6 +60,13 @@ pub(super) fn build<'a>(
         timeout: TIMEOUT,
         cache: Some(cache),
     })
+}
+
+/// Whether a file of the toolchain is there for its tests alone: half of its files, and putting them
+/// in place would take longer than a small program. No package of a distribution embeds them.
+fn is_of_tests(path: &str) -> bool {
+    path.starts_with("src/")
+        && (path.ends_with("_test.go") || path.split('/').any(|name| name == "testdata"))
 }
 
 /// What the machine must be, in the names of the API's platform lexicon.
@@ -177,7 +185,23 @@ pub(super) fn program_of(package: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::program_of;
+    use super::{is_of_tests, program_of};
+
+    #[test]
+    fn tests_of_the_toolchain_are_told_by_their_names() {
+        for (path, tests) in [
+            ("src/fmt/print.go", false),
+            ("src/fmt/fmt_test.go", true),
+            ("src/go/doc/testdata", true),
+            ("src/go/doc/testdata/a0.go", true),
+            ("src/encoding/json/internal/jsontest/testdata.go", false),
+            ("src/internal/testdatas/a.go", false),
+            ("pkg/tool/linux_amd64/test_test.go", false),
+            ("lib/time/testdata/zone", false),
+        ] {
+            assert_eq!(is_of_tests(path), tests, "{path}");
+        }
+    }
 
     #[test]
     fn programs_are_called_as_go_calls_them() {
