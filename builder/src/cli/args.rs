@@ -130,8 +130,8 @@ pub struct BuildArgs {
     /// machine.
     #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
     pub sandbox: Sandbox,
-    /// Build all programs a second time, with an empty cache, in other directories and on another
-    /// number of threads, and fail where they are not the same byte for byte.
+    /// Make all layers a second time, from nothing but the inputs, in other directories and on
+    /// another number of threads, and fail where they are not the same byte for byte.
     #[arg(long)]
     pub check_reproducible: bool,
     /// Print one JSON object.

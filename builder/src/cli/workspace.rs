@@ -100,10 +100,31 @@ impl Workspace {
         !mishaps.is_empty()
     }
 
-    /// What does everything another way than [`Workspace::executor`].
-    pub fn executor_again(&self, session: &Session, sandbox: Sandbox) -> LocalExecutor {
-        let options = session.around.local_options(session.jobs, sandbox);
-        LocalExecutor::new(self.store.clone(), LocalOptions { again: true, ..options })
+    /// The same recipe with a store that has nothing but what was fetched, and an executor that does
+    /// everything another way, on another number of threads and without network.
+    ///
+    /// # Errors
+    /// As [`Workspace::open`].
+    pub fn again(&self, session: &Session, sandbox: Sandbox) -> Result<Self> {
+        let store = Arc::new(self.store.apart()?);
+        let jobs = if self.jobs == 1 { 2 } else { 1 };
+        let look = Look { folder: &self.folder, store: &store, jobs, now: session.around.now };
+        let sources = look.at(&self.expanded)?;
+        // The executor itself takes another number of threads than it is given.
+        let options = session.around.local_options(self.jobs, sandbox);
+        let options = LocalOptions { again: true, ..options };
+        Ok(Self {
+            recipe: self.recipe.clone(),
+            expanded: self.expanded.clone(),
+            folder: self.folder.clone(),
+            lock_file: self.lock_file.clone(),
+            executor: LocalExecutor::new(store.clone(), options),
+            store,
+            sources,
+            fetcher: Fetcher::new(session.around.fetch_options(true)),
+            machine: self.machine,
+            jobs,
+        })
     }
 
     /// What execution works with.

@@ -1,7 +1,7 @@
 //! What the plan's layers need to be made by processes: the actions that the store has no result
 //! of are carried out, several at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -9,7 +9,7 @@ use treelay_layers::Tree;
 use treelay_layers::kinds::{self, Given, Item, Kind, KindError, LayerOf, Need};
 use treelay_recipes::{Arch, Digest, Lock};
 
-use super::{ActionError, ExecError, Executor, Workshop};
+use super::{ActionError, ExecError, Workshop};
 use crate::plan::{Expanded, Plan, PlannedLayer, PlannedNeed};
 use crate::sources::{Everything, Sources};
 
@@ -71,7 +71,7 @@ impl Workshop<'_> {
             }
         }
         let running = first.iter().map(|task| async move {
-            let outputs = self.carry_out(task, self.executor, expanded, sources).await?;
+            let outputs = self.carry_out(task, expanded, sources).await?;
             Ok::<_, ExecError>((task.digest, outputs))
         });
         let mut running = futures_util::stream::iter(running).buffer_unordered(self.jobs.max(1));
@@ -107,13 +107,12 @@ impl Workshop<'_> {
     async fn carry_out(
         &self,
         task: &Task<'_>,
-        executor: &dyn Executor,
         expanded: &Expanded,
         sources: &Sources,
     ) -> Result<Arc<Tree>, ExecError> {
         let name = format!("building {} for {}", task.planned.name, task.planned.arch);
         self.observer.begin(&name);
-        let outputs = self.start(task, executor, expanded, sources).await;
+        let outputs = self.start(task, expanded, sources).await;
         self.observer.end(&name);
         let outputs = outputs?;
         let tree = self.keep_tree(&outputs)?;
@@ -127,7 +126,6 @@ impl Workshop<'_> {
     async fn start(
         &self,
         task: &Task<'_>,
-        executor: &dyn Executor,
         expanded: &Expanded,
         sources: &Sources,
     ) -> Result<Tree, ExecError> {
@@ -139,7 +137,7 @@ impl Workshop<'_> {
         let given = Given { items: &items, contents: &contents };
         let action = kind.action(planned.arch, self.machine_for(planned)?, &given);
         let action = action.map_err(|source| failed(planned, source))?.ok_or_else(not_given)?;
-        executor.execute(&action, &contents).await.map_err(|source| {
+        self.executor.execute(&action, &contents).await.map_err(|source| {
             let mend = |mended, tree: &Arc<Tree>| self.mend_contents(tree, sources) || mended;
             // What it was to see may have been damaged in the store.
             if matches!(source, ActionError::Input { .. })
@@ -156,38 +154,6 @@ impl Workshop<'_> {
             };
             ExecError::Action { layer: planned.name.clone(), arch: planned.arch, source }
         })
-    }
-
-    /// What the action of a layer made, and what a second executor makes of it; `None` where the
-    /// layer has no action, or the same was done for another layer.
-    pub(super) async fn twice(
-        &self,
-        planned: &PlannedLayer,
-        expanded: &Expanded,
-        lock: &Lock,
-        sources: &Sources,
-        again: &dyn Executor,
-        seen: &mut BTreeSet<Digest>,
-    ) -> Result<Option<(Arc<Tree>, Tree)>, ExecError> {
-        let Some(kind) = kind_of(planned, expanded).filter(Kind::acts) else { return Ok(None) };
-        let mut materials = Materials::default();
-        let gathered = self.gather(planned, expanded, lock, sources, &mut materials).await?;
-        let Some(digest) = self.action_of(planned, &kind, &gathered, sources)? else {
-            return Ok(None);
-        };
-        if !seen.insert(digest) {
-            return Ok(None);
-        }
-        let task = Task { planned, gathered, digest };
-        let first = match self.outputs(&digest) {
-            Some(outputs) => outputs,
-            None => self.carry_out(&task, self.executor, expanded, sources).await?,
-        };
-        let name = format!("building {} for {} again", planned.name, planned.arch);
-        self.observer.begin(&name);
-        let second = self.start(&task, again, expanded, sources).await;
-        self.observer.end(&name);
-        Ok(Some((first, second?)))
     }
 
     /// What an action made, if the store remembers it and has it.

@@ -1,5 +1,5 @@
-//! Doing again what processes did, another way, and comparing: what is built must not depend on
-//! caches, directories or the number of threads.
+//! Comparing what was made with what was made again, from nothing and another way: it must not
+//! depend on caches, directories or the number of threads.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,16 +7,14 @@ use std::io::{self, Read};
 
 use treelay_layers::elf::Program;
 use treelay_layers::{Contents, Tree};
-use treelay_recipes::{Digest, Lock};
+use treelay_recipes::Digest;
 
-use super::{ExecError, Executor, Workshop};
-use crate::plan::{Expanded, Plan};
-use crate::sources::Sources;
+use super::{Blobs, BuiltLayer, ExecError, Layers};
 
 /// Where two builds differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The file, such as `out/server`.
+    /// The file, such as `usr/bin/server`.
     pub path: String,
     /// How.
     pub how: How,
@@ -27,6 +25,13 @@ pub struct Difference {
 pub enum How {
     /// Only one of the builds made it.
     Once,
+    /// They are the same as files, and other as blobs.
+    Encoded {
+        /// The digest of one.
+        first: Digest,
+        /// The digest of the other.
+        second: Digest,
+    },
     /// From this byte on.
     At {
         /// Counted from 0.
@@ -36,12 +41,13 @@ pub enum How {
     },
 }
 
-/// `  out/server from byte 4096 on, in .text`
+/// `  usr/bin/server from byte 4096 on, in .text`
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  {}", self.path)?;
         match &self.how {
             How::Once => write!(f, " was made only once"),
+            How::Encoded { first, second } => write!(f, " became {first}, then {second}"),
             How::At { offset, section } => {
                 write!(f, " from byte {offset} on")?;
                 section.iter().try_for_each(|section| write!(f, ", in {section}"))
@@ -50,32 +56,69 @@ impl fmt::Display for Difference {
     }
 }
 
-impl Workshop<'_> {
-    /// Does everything again that processes did for the layers of `plan`, by `again`, and compares;
-    /// how many actions.
-    ///
-    /// # Errors
-    /// [`ExecError::NotReproducible`], for the first layer that is not; others as in a build.
-    pub async fn check_reproducible(
-        &self,
-        plan: &Plan,
-        expanded: &Expanded,
-        lock: &Lock,
-        sources: &Sources,
-        again: &dyn Executor,
-    ) -> Result<usize, ExecError> {
-        let mut seen = BTreeSet::new();
-        for planned in &plan.layers {
-            let made = self.twice(planned, expanded, lock, sources, again, &mut seen).await?;
-            let Some((first, second)) = made else { continue };
-            let differences = differences(&first, &second, self.store)
-                .map_err(ExecError::store("comparing what was built"))?;
+/// Layers that were made, with the blobs of those that were encoded, and what they were made of.
+#[derive(Clone, Copy)]
+pub struct Outcome<'a> {
+    /// The layers.
+    pub layers: &'a Layers<'a>,
+    /// Their blobs.
+    pub blobs: Option<&'a Blobs>,
+    /// The contents of their trees.
+    pub contents: &'a dyn Contents,
+}
+
+/// Compares what was made with what was made again: every layer's tree, and its blob; how many
+/// layers.
+///
+/// # Errors
+/// [`ExecError::NotReproducible`], for the first layer that is not; [`ExecError::Store`] where
+/// contents cannot be read.
+pub fn compare(first: Outcome<'_>, second: Outcome<'_>) -> Result<usize, ExecError> {
+    let contents = Either(first.contents, second.contents);
+    let mut seen = BTreeSet::new();
+    for (arch, layers) in &first.layers.by_arch {
+        let others = second.layers.by_arch.get(arch).map_or(&[][..], Vec::as_slice);
+        for layer in layers {
+            let same = |other: &&BuiltLayer| (&other.name, other.part) == (&layer.name, layer.part);
+            let other = others.iter().find(same);
+            let differences = match other.map(|other| other.tree) {
+                Some(tree) if tree == layer.tree => {
+                    let blob = |outcome: Outcome<'_>| Some(outcome.blobs?.get(&tree)?.0.digest);
+                    let blobs = blob(first).zip(blob(second));
+                    let differ = blobs.filter(|(first, second)| first != second);
+                    let path = || "the layer itself".to_owned();
+                    differ
+                        .map(|(first, second)| How::Encoded { first, second })
+                        .map(|how| Difference { path: path(), how })
+                        .into_iter()
+                        .collect()
+                }
+                tree => {
+                    let one = first.layers.tree(&layer.tree)?;
+                    let tree = tree.map(|tree| second.layers.tree(&tree)).transpose()?;
+                    differences(&one, &tree.unwrap_or_default(), &contents)
+                        .map_err(ExecError::store("comparing what was built"))?
+                }
+            };
             if !differences.is_empty() {
-                let (layer, arch) = (planned.name.clone(), planned.arch);
+                let (layer, arch) = (layer.name.clone(), *arch);
                 return Err(ExecError::NotReproducible { layer, arch, differences });
             }
+            seen.insert(layer.tree);
         }
-        Ok(seen.len())
+    }
+    Ok(seen.len())
+}
+
+/// Contents that are in one of two places.
+struct Either<'a>(&'a dyn Contents, &'a dyn Contents);
+
+impl Contents for Either<'_> {
+    fn open(&self, digest: &Digest, size: u64) -> io::Result<Box<dyn Read + Send>> {
+        match self.0.open(digest, size) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.1.open(digest, size),
+            other => other,
+        }
     }
 }
 
@@ -135,9 +178,52 @@ fn difference(
 #[cfg(test)]
 mod tests {
     use treelay_layers::{ContentSink as _, Entry, TreePath};
+    use treelay_recipes::Arch;
 
     use super::*;
-    use crate::store::{Store, StoreSink};
+    use crate::exec::Part;
+    use crate::store::{LayerBlob, Store, StoreSink};
+
+    /// A layer `server` with one file, and its blob.
+    fn made<'s>(store: &'s Store, text: &str, blob: &str) -> (Layers<'s>, Blobs) {
+        let (digest, size) = StoreSink::new(store).put(&mut text.as_bytes()).unwrap();
+        let path = TreePath::new("usr/bin/server").unwrap();
+        let entries = vec![Entry::new_file(path, 0o755, digest, size)];
+        let tree = store.put_tree(&Tree::from_entries(entries).unwrap()).unwrap();
+        let (name, kind, part) = ("server".to_owned(), "go-build", Part::Whole);
+        let mut layers = Layers::new(store);
+        layers.by_arch.insert(Arch::Arm64, vec![BuiltLayer { name, kind, part, tree, key: tree }]);
+        let (diff_id, digest) = (Digest::of(text), Digest::of(blob));
+        let blob = LayerBlob { digest, diff_id, size: 1, raw_size: 1 };
+        (layers, Blobs::from([(tree, (blob, false))]))
+    }
+
+    #[test]
+    fn layers_that_are_not_the_same_again_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let stores = ["a", "b"].map(|name| Store::open(&folder.path().join(name)).unwrap());
+        let compare = |first: (&str, &str), second: (&str, &str)| {
+            let (first, second) =
+                (made(&stores[0], first.0, first.1), made(&stores[1], second.0, second.1));
+            super::compare(
+                Outcome { layers: &first.0, blobs: Some(&first.1), contents: &stores[0] },
+                Outcome { layers: &second.0, blobs: Some(&second.1), contents: &stores[1] },
+            )
+            .map_err(|error| error.to_string())
+        };
+        assert_eq!(compare(("abc", "1"), ("abc", "1")), Ok(1));
+        let refused =
+            "layer \"server\" for arm64 is not reproducible: built again, it has other bytes:\n";
+        assert_eq!(
+            compare(("abc", "1"), ("abd", "1")),
+            Err(format!("{refused}  usr/bin/server from byte 2 on"))
+        );
+        let (one, two) = (Digest::of("1"), Digest::of("2"));
+        assert_eq!(
+            compare(("abc", "1"), ("abc", "2")),
+            Err(format!("{refused}  the layer itself became {one}, then {two}"))
+        );
+    }
 
     #[test]
     fn differences_name_file_and_offset() {

@@ -60,7 +60,7 @@ pub struct Layers<'a> {
 }
 
 impl<'a> Layers<'a> {
-    fn new(store: &'a Store) -> Self {
+    pub(super) fn new(store: &'a Store) -> Self {
         let (by_arch, merged) = Default::default();
         Self { by_arch, merged, store, trees: Mutex::default() }
     }

@@ -4,7 +4,7 @@
 
 mod action;
 mod actions;
-mod again;
+pub mod again;
 mod base;
 pub mod credential_helper;
 mod encode;
@@ -30,7 +30,7 @@ use crate::fetch::{FetchError, Fetcher, Outcome, Watch};
 use crate::store::Store;
 
 pub use action::{ActionError, Executor, LocalExecutor, LocalOptions, NoSandbox, Sandbox};
-pub use again::Difference;
+use again::Difference;
 pub use base::{BaseError, BaseImage, Bases};
 pub use encode::Blobs;
 pub use layers::{BuiltLayer, Layers, Part};

@@ -28,6 +28,7 @@
 //! *Use.* A file's modification time is when it was last used; [`Store::gc`] removes what was not
 //! used for long, and never what a process uses that is at work ([`Store::begin`]).
 
+mod apart;
 mod blobs;
 mod check;
 mod dirs;
@@ -56,6 +57,7 @@ pub struct Store {
     root: PathBuf,
     run: Option<runs::Run>,
     mishaps: Mutex<Vec<String>>,
+    lender: Option<apart::Lender>,
 }
 
 /// Why the store could not be used.
@@ -80,12 +82,13 @@ impl Store {
     /// # Errors
     /// [`StoreFailure`] where it cannot be made, or something else is there.
     pub fn open(root: &Path) -> Result<Self, StoreFailure> {
-        let store = Self { root: root.to_owned(), run: None, mishaps: Mutex::default() };
+        let (root, mishaps) = (root.to_owned(), Mutex::default());
+        let store = Self { root, run: None, mishaps, lender: None };
         let opened = store.is_marked().and_then(|marked| {
             if !marked {
                 store.start()?;
             }
-            fs::create_dir_all(root.join("tmp"))
+            fs::create_dir_all(store.root.join("tmp"))
         });
         match opened {
             Ok(()) => Ok(store),

@@ -32,6 +32,9 @@ impl Store {
     /// As its name says and there.
     pub(super) fn check_bytes(&self, room: &str, digest: &Digest) -> bool {
         let path = self.path(room, digest);
+        if self.lender.is_some() {
+            self.borrow(&path);
+        }
         match hash_file(&path) {
             Ok(found) if found == *digest => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,

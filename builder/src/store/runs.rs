@@ -86,7 +86,7 @@ impl Store {
     /// Marks the file as used; whether it is there.
     pub(super) fn mark(&self, path: &Path) -> bool {
         let Ok(used) = fs::metadata(path).and_then(|metadata| metadata.modified()) else {
-            return false;
+            return self.borrow(path);
         };
         if self.is_ours(used) {
             return true;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use treelay_recipes::{Arch, Digest};
+use treelay_layers::Contents;
+use treelay_recipes::{Arch, Digest, Lock};
 use treelay_signing::SecretKey;
 
 use super::make::{Made, Maker};
@@ -17,6 +18,7 @@ use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Failure, Result, Session, count, passwords};
 use crate::dest::{Access, Dest, for_arch};
 use crate::exec::Layers;
+use crate::exec::again::{self, Outcome};
 use crate::image_store::layout::Layout;
 use crate::image_store::{ImageRef, is_tag};
 use crate::ostree_repo::Repository;
@@ -24,6 +26,7 @@ use crate::output::{BuiltImage, ostree as commits};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::sign;
+use crate::sources::Everything;
 use crate::tree_dir;
 
 pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
@@ -52,11 +55,9 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
     let mut made = maker.make(&mut phases).await?;
 
     if args.check_reproducible {
-        let again = workspace.executor_again(session, args.sandbox.into());
-        let (expanded, sources) = (&workspace.expanded, &workspace.sources);
-        let actions = workshop.check_reproducible(&plan, expanded, &lock, sources, &again).await?;
-        let built = count(actions, "build");
-        session.reporter.say(&format!("{built} done again: the same, byte for byte"));
+        let checked = check_reproducible(session, &args, &workspace, &plan, &lock, &made).await?;
+        let layers = count(checked, "layer");
+        session.reporter.say(&format!("{layers} made again from nothing: the same, byte for byte"));
         phases.end("again");
     }
     let mut build = Build {
@@ -87,6 +88,35 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
     workspace.tell_mishaps(&*session.reporter);
     let report = build.report.finish(phases, started.elapsed());
     if args.json { session.print_json(&report) } else { session.print(&report.text()) }
+}
+
+/// Makes everything again from nothing but the inputs, another way, and compares; how many layers.
+async fn check_reproducible(
+    session: &Session,
+    args: &BuildArgs,
+    workspace: &Workspace,
+    plan: &Plan,
+    lock: &Lock,
+    made: &Made<'_>,
+) -> Result<usize> {
+    let again = workspace.again(session, args.sandbox.into())?;
+    let second = again.plan(lock, &plan.arches, session.around.source_date_epoch()?)?;
+    if second.digest() != plan.digest() {
+        return Err(Failure::message("the local sources changed while they were built from"));
+    }
+    let workshop = again.workshop(&session.reporter);
+    let mut maker = Maker::new(&again, &workshop, &second, lock, made.image.is_some());
+    let remade = maker.make(&mut Phases::start()).await?;
+    let first = Everything { sources: &workspace.sources, store: &workspace.store };
+    let second = Everything { sources: &again.sources, store: &again.store };
+    Ok(again::compare(outcome(made, &first), outcome(&remade, &second))?)
+}
+
+fn outcome<'m>(made: &'m Made<'m>, contents: &'m dyn Contents) -> Outcome<'m> {
+    match &made.image {
+        Some(image) => Outcome { layers: &image.layers, blobs: Some(&image.blobs), contents },
+        None => Outcome { layers: &made.layers, blobs: None, contents },
+    }
 }
 
 /// Refuses what could only fail after the work is done.
@@ -253,10 +283,8 @@ impl Build<'_> {
     fn write_tree(&mut self, dest: &Dest, dir: PathBuf, layers: &Layers<'_>) -> Result<()> {
         let arch = self.plan.arches[0];
         let tree = layers.merged_tree(arch)?;
-        let contents = crate::sources::Everything {
-            sources: &self.workspace.sources,
-            store: &self.workspace.store,
-        };
+        let contents =
+            Everything { sources: &self.workspace.sources, store: &self.workspace.store };
         let path = self.session.around.current_dir.join(dir);
         let written =
             tree_dir::write_tree(&path, &tree, &contents).doing(|| format!("writing {dest}"))?;

@@ -153,3 +153,28 @@ fn nothing_but_a_store_is_taken_for_one() {
     fs::write(other.join("treelay-store"), "treelay store 9\n").unwrap();
     assert!(Store::open(&other).is_err());
 }
+
+#[test]
+fn a_store_apart_has_what_was_fetched_and_nothing_that_was_made() {
+    let (_folder, store) = store();
+    let key = Digest::of("key");
+    let object = StoreSink::new(&store).put(&mut &b"content"[..]).unwrap().0;
+    let tree = Tree::from_entries(vec![Entry::dir(TreePath::new("a").unwrap(), 0o755)]).unwrap();
+    let kept = store.put_tree(&tree).unwrap();
+    for kind in ["go-module", "base-image", "layer-tree", "layer-blob", "action"] {
+        store.put_product(kind, &key, &kept).unwrap();
+    }
+    let apart = store.apart().unwrap();
+    assert_eq!(apart.product("go-module", &key), Some(kept));
+    assert_eq!(apart.product("base-image", &key), Some(kept));
+    for kind in ["layer-tree", "layer-blob", "action"] {
+        assert_eq!(apart.product::<Digest>(kind, &key), None, "{kind}");
+    }
+    assert_eq!(apart.tree(&kept), Some(tree));
+    assert!(apart.check_object(&object) && apart.object(&object).is_some());
+    assert!(!apart.check_object(&Digest::of("else")));
+    let place = apart.root().to_owned();
+    assert!(place.exists() && store.object(&object).is_some());
+    drop(apart);
+    assert!(!place.exists() && store.check_object(&object));
+}

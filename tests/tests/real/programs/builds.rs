@@ -137,7 +137,7 @@ fn modules_and_workspaces_are_built_without_network() {
     env.write("work/two/main.go", "package main\n\nimport \"example.org/one/say\"\n\nfunc main() { say.Hello(); println(\"two\") }\n");
     build(&env, &["-o", "tree:tree", "--check-reproducible"])
         .ok()
-        .says("1 build done again: the same");
+        .says("1 layer made again from nothing: the same, byte for byte");
     let run = |name: &str| env.run(env.path("tree/usr/bin").join(name)).ok().err();
     assert_eq!((run("one"), run("two")), ("moin\n".to_owned(), "moin\ntwo\n".to_owned()));
     let program = fs::read(env.path("tree/usr/bin/one")).unwrap();
