@@ -350,8 +350,14 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
     [entrypoint, cmd, ports, volumes].into_iter().flatten().for_each(&mut any);
     [env, labels].into_iter().flat_map(|map| map.values_mut()).for_each(&mut any);
 
-    let Ostree { refname, metadata, collection } = ostree;
+    let Ostree { refname, base, remove, replace, bootable: _, metadata, collection } = ostree;
     refname.iter_mut().chain(metadata.values_mut()).for_each(&mut any);
+    remove.iter_mut().chain(replace).for_each(&mut any);
+    if let Some(OstreeBase { repo, refname, commit }) = base {
+        let texts = repo.iter_mut().chain(refname);
+        let commits = commit.iter_mut().flat_map(|map| map.values_mut());
+        texts.chain(commits).for_each(|text| visit(About::Input, text));
+    }
 
     reference.iter_mut().for_each(|text| visit(About::Shared, text));
     annotations.values_mut().for_each(|text| visit(About::Shared, text));

@@ -96,6 +96,9 @@ struct Commit {
     refname: String,
     checksum: String,
     content_checksum: String,
+    /// The commit below the layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<String>,
     /// Whether the ref's commit said the same already.
     unchanged: bool,
 }
@@ -212,7 +215,7 @@ impl BuildReport {
         let mut text = format!("{dest} ({}):", repo.mode());
         for commit in commits {
             let outcome = &commit.outcome;
-            let how = match outcome.written {
+            let how = match &outcome.written {
                 None => "unchanged".to_owned(),
                 Some(written) => {
                     let made = count(written.made, "object");
@@ -226,6 +229,7 @@ impl BuildReport {
                 refname: outcome.refname.clone(),
                 checksum: outcome.checksum.hex(),
                 content_checksum: outcome.content_checksum.hex(),
+                base: commit.base.as_ref().map(Digest::hex),
                 unchanged: outcome.written.is_none(),
             });
         }

@@ -27,7 +27,9 @@ pub struct Locked {
 }
 
 /// What `--update` calls the base image.
-const BASE: &str = "image.base";
+pub const BASE: &str = "image.base";
+/// What it calls the base commit.
+pub const TREE: &str = "ostree.base";
 
 /// The lock of `recipe`: stanzas of `old` that still fit are kept, except those of the inputs that
 /// `update` names; all others are found anew, from the first source that has them.
@@ -79,7 +81,17 @@ pub async fn relock(
         }
         bases.extend(locked);
     }
-    Ok(Locked { lock: Lock::new(recipe, inputs, bases)?, changes })
+    let mut trees = Vec::new();
+    for (arch, recipe_of_arch) in expanded {
+        let Some(base) = &recipe_of_arch.ostree.base else { continue };
+        let locked = workshop.lock_tree(base, *arch)?;
+        if old.and_then(|old| old.tree(*arch)) != Some(&locked) {
+            let short = &locked.commit.hex()[..12];
+            changes.push(format!("base commit for {arch}: {} ({short})", locked.from));
+        }
+        trees.push(locked);
+    }
+    Ok(Locked { lock: Lock::new(recipe, inputs, bases, trees)?, changes })
 }
 
 impl Workshop<'_> {

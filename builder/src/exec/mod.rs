@@ -31,10 +31,10 @@ use crate::store::Store;
 
 pub use action::{ActionError, Executor, LocalExecutor, LocalOptions, NoSandbox, Sandbox};
 use again::Difference;
-pub use base::{BaseError, BaseImage, Bases};
+pub use base::{BaseError, BaseImage, Bases, CommitBaseError};
 pub use encode::Blobs;
 pub use layers::{BuiltLayer, Layers, Part};
-pub use lock::{Locked, relock};
+pub use lock::{BASE, Locked, TREE, relock};
 pub use modules::ModuleError;
 
 /// What execution works with.
@@ -88,6 +88,9 @@ pub enum ExecError {
     /// The base image.
     #[error("taking the base image")]
     Base(#[from] BaseError),
+    /// The base commit.
+    #[error("taking the base commit")]
+    Tree(#[from] CommitBaseError),
     /// An input's archive cannot be unpacked.
     #[error("unpacking {what} from {from}")]
     Unpack {

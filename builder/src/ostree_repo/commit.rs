@@ -6,6 +6,7 @@ use ostree::glib::Variant;
 use ostree::prelude::ToVariant;
 use treelay_recipes::{Arch, Digest};
 
+use super::base::BaseFacts;
 use super::error::{OstreeError, Result};
 use super::objects;
 
@@ -22,8 +23,8 @@ pub struct CommitSpec {
     pub subject: String,
     /// More lines; may be empty.
     pub body: String,
-    /// Seconds since 1970. The commit's time is this, or one more than its parent's if that is
-    /// later: hosts refuse to go back.
+    /// Seconds since 1970. The commit's time is this, or its base's, or one more than its parent's,
+    /// whatever is the latest: hosts refuse to go back.
     pub epoch: u64,
     /// The recipe's own strings.
     pub metadata: BTreeMap<String, String>,
@@ -45,12 +46,14 @@ pub struct CommitOutcome {
     pub parent: Option<Digest>,
     /// Seconds since 1970.
     pub time: u64,
+    /// The version of the kernel that hosts boot, where they can.
+    pub kernel: Option<String>,
     /// What was done; `None` if the ref's commit says the same already, so that none was made.
     pub written: Option<Written>,
 }
 
 /// What a new commit cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
     /// Content objects that were made.
     pub made: u64,
@@ -58,16 +61,35 @@ pub struct Written {
     pub reused: u64,
     /// Bytes of content that were read.
     pub read: u64,
+    /// What the recipe removes and the base does not have.
+    pub unused: Vec<String>,
 }
 
-/// Keys that a recipe may not set: libostree's and rpm-ostree's own, and `version`.
+/// What a commit says because of its tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TreeFacts {
+    /// The commit below the layers.
+    pub base: Option<BaseFacts>,
+    /// The version of the kernel, where hosts can boot the tree.
+    pub kernel: Option<String>,
+}
+
+/// The base commit's checksum.
+const BASE: &str = "treelay.base";
+/// The base commit's version.
+const BASE_VERSION: &str = "treelay.base.version";
+
+/// Keys that a recipe may not set: libostree's and rpm-ostree's own, what names the base, and
+/// `version`.
 fn is_reserved(key: &str) -> bool {
-    key == "version" || key.starts_with("ostree.") || key.starts_with("rpmostree.")
+    ["version", BASE, BASE_VERSION].contains(&key)
+        || key.starts_with("ostree.")
+        || key.starts_with("rpmostree.")
 }
 
 impl CommitSpec {
     /// `a{sv}`, sorted by key.
-    pub(super) fn metadata(&self) -> Result<Variant> {
+    pub(super) fn metadata(&self, facts: &TreeFacts) -> Result<Variant> {
         let mut entries: BTreeMap<&str, Variant> = BTreeMap::new();
         for (key, value) in &self.metadata {
             if is_reserved(key) {
@@ -83,7 +105,23 @@ impl CommitSpec {
         if let Some(collection) = &self.collection {
             entries.insert("ostree.collection-binding", collection.to_variant());
         }
+        if let Some(base) = &facts.base {
+            entries.extend(base.kept.iter().map(|(key, value)| (*key, value.clone())));
+            entries.insert(BASE, base.commit.hex().to_variant());
+            if let Some(version) = &base.version {
+                entries.insert(BASE_VERSION, version.to_variant());
+            }
+        }
+        if let Some(kernel) = &facts.kernel {
+            entries.insert("ostree.bootable", true.to_variant());
+            entries.insert("ostree.linux", kernel.to_variant());
+        }
         Ok(objects::metadata(entries.into_iter()))
+    }
+
+    /// The earliest that the commit may be of: its own epoch, and when its base was made.
+    pub(super) fn earliest(&self, facts: &TreeFacts) -> u64 {
+        facts.base.as_ref().map_or(self.epoch, |base| self.epoch.max(base.time))
     }
 
     /// Whether ref and collection are what OSTree takes.

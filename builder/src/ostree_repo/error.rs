@@ -99,6 +99,56 @@ pub enum OstreeError {
     /// Something is in the way of `/usr/etc`.
     #[error("moving /etc to /usr/etc")]
     Etc(#[from] treelay_layers::tree::TreeError),
+    /// A directory where the base has something else, or the reverse.
+    #[error(
+        "the layers have {own} at /{path}, where the base has {base}{hint}; to replace it, name it in `ostree.replace`"
+    )]
+    InTheWay {
+        /// Where.
+        path: String,
+        /// What the layers have.
+        own: &'static str,
+        /// What the base has.
+        base: String,
+        /// More, as the rest of the sentence.
+        hint: &'static str,
+    },
+    /// Something in `/var` that a host cannot be told to make.
+    #[error(
+        "/{path} {what}: `/var` is each host's own, and only directories and links in it can be made there, by tmpfiles.d"
+    )]
+    FileInVar {
+        /// Where.
+        path: String,
+        /// What it is, as the rest of the sentence.
+        what: &'static str,
+    },
+    /// Something is in the way of the lines for tmpfiles.d.
+    #[error("adding what makes the directories and links in `/var`")]
+    Tmpfiles(#[source] treelay_layers::tree::TreeError),
+    /// A commit that nothing can be laid over.
+    #[error("the base commit {commit} in {path} cannot be used: {reason}")]
+    BadBase {
+        /// Its checksum.
+        commit: String,
+        /// The repository.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tree that no host could boot, where it is meant to be booted.
+    #[error("no host could boot the tree for {refname}: {reason}")]
+    NotBootable {
+        /// The ref it is for.
+        refname: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The ref that is written is the base's.
+    #[error(
+        "the base is the ref {0} of the repository that is written: each commit would be the base of the next"
+    )]
+    OwnBase(String),
     /// A file that holds no GPG keys.
     #[error("{path} is not a GPG keyring: {reason}")]
     NotAKeyring {

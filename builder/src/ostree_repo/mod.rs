@@ -8,31 +8,40 @@
 //! and holds its signatures.
 //!
 //! *Phases* of [`Run::write_commit`]:
+//! 0. the tree is laid over its base ([`Base`], [`Over`]), of which only the directories are read that
+//!    change, and the result is checked for what booting needs;
 //! 1. content objects that are remembered ([`ObjectMemory`]) cost nothing; if all are, and the tree
 //!    and metadata are those of the ref's commit, that is all: nothing is read or written;
 //! 2. the others are made in parallel, their content checked against its digest while it streams;
-//! 3. dirmetas, dirtrees and the commit are made from the sorted tree, bottom up.
+//! 3. the objects of the base are taken over, unless they are there;
+//! 4. dirmetas, dirtrees and the commit are made from the sorted tree, bottom up.
 //!
 //! [`Run::finish`] makes it last: everything lies in staging directories until one `syncfs` has made
 //! it durable, then moves to its place, then the refs are written, then the summary. So a crash at
 //! any instant leaves the old refs with all their objects, or the new ones.
 //!
-//! *Deliberately absent:* deltas, pruning, pulling, checking out.
+//! *Deliberately absent:* deltas, pruning, checking out.
 
+mod base;
+mod boot;
 mod commit;
 mod content;
 mod deflate;
 mod error;
 mod etc;
+mod files;
 mod filez;
 mod gpg;
-mod hierarchy;
+mod import;
 mod inspect;
 mod integrity;
+mod labels;
 mod objects;
+mod overlay;
 mod run;
 mod sign;
 mod staging;
+mod var;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -44,12 +53,17 @@ use ostree::gio::Cancellable;
 use ostree::{Repo, RepoMode, gio, glib};
 use treelay_recipes::{Arch, Digest};
 
-pub use commit::{CommitOutcome, CommitSpec, Written};
+pub use base::{Base, BaseFacts};
+pub use boot::Bootable;
+pub use commit::{CommitOutcome, CommitSpec, TreeFacts, Written};
 pub use content::ObjectMemory;
 pub use error::OstreeError;
 pub use etc::etc_to_usr_etc;
 pub use inspect::CommitInfo;
-pub use run::{Finished, Progress, Run};
+pub use labels::{Labels, with_labels};
+pub use overlay::Rules;
+pub use run::{Finished, Over, Progress, Run};
+pub use var::{WithoutVar, without_var};
 pub use verify::{CommitReport, CommitSignature, Damage, SignatureVerdict, Trust};
 
 use error::{Doing, Result};

@@ -8,13 +8,15 @@ use treelay_layers::Contents;
 use treelay_layers::tree::Tree;
 use treelay_recipes::Digest;
 
-use super::commit::{CommitOutcome, CommitSpec, Written};
-use super::content::{self, Job, ObjectMemory, Target};
+use super::base::Base;
+use super::boot::{self, Bootable};
+use super::commit::{CommitOutcome, CommitSpec, TreeFacts, Written};
+use super::content::{self, ObjectMemory, Target};
 use super::error::{Doing, OstreeError, Result};
-use super::hierarchy::Hierarchy;
-use super::objects;
+use super::files::Files;
+use super::overlay::{self, DirRef, Lower, Rules};
 use super::staging::Staging;
-use super::{NONE, Repository, parse, steadily};
+use super::{NONE, Repository, import, objects, parse, steadily};
 
 /// Hears how many bytes of content were done since it was last called, from several threads.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
@@ -33,6 +35,17 @@ pub struct Run<'r> {
     made: HashMap<Digest, Digest>,
 }
 
+/// What a tree is laid over, and what is to come of it.
+#[derive(Default)]
+pub struct Over<'b> {
+    /// The commit below; none for a tree that stands alone.
+    pub base: Option<&'b Base<'b>>,
+    /// What of it goes, and what may be replaced.
+    pub rules: Rules,
+    /// Whether hosts shall be able to boot the result.
+    pub bootable: Bootable,
+}
+
 /// A transaction that is open.
 ///
 /// libostree writes a transaction's refs right after its objects have moved to their place, with no
@@ -43,6 +56,8 @@ struct Open {
     repo: Repo,
     refs: Repo,
     staging: Option<Staging>,
+    /// Base commits whose objects come with this transaction.
+    taken: Vec<Digest>,
 }
 
 struct Move {
@@ -75,31 +90,38 @@ impl Repository {
 impl Run<'_> {
     /// What the ref's commit says, if it says the same as a new commit would, but for parent and
     /// time. `content` is the content checksum that a commit of the same tree had before; so an
-    /// unchanged tree need not be read to be known.
+    /// unchanged tree need not be read to be known; `facts` is what is known of that tree.
     ///
     /// # Errors
     /// See [`OstreeError`].
-    pub fn unchanged(&self, spec: &CommitSpec, content: &Digest) -> Result<Option<CommitOutcome>> {
+    pub fn unchanged(
+        &self,
+        spec: &CommitSpec,
+        facts: &TreeFacts,
+        content: &Digest,
+    ) -> Result<Option<CommitOutcome>> {
         spec.check()?;
-        let metadata = spec.metadata()?;
+        let metadata = spec.metadata(facts)?;
         let parent = self.parent(&spec.refname)?.filter(|parent| parent.whole);
         Ok(parent
             .filter(|parent| {
                 parent.says_besides_tree(&metadata, spec)
                     && content_checksum(&parent.variant) == *content
             })
-            .map(|parent| parent.unchanged(spec)))
+            .map(|parent| parent.unchanged(spec, facts)))
     }
 
-    /// Makes a commit of `tree`, unless the ref's commit says the same but for parent and time.
+    /// Makes a commit of `tree` over what `over` says, unless the ref's commit says the same but for parent and time.
     ///
-    /// The tree is taken as it is: [`etc_to_usr_etc`](super::etc_to_usr_etc) comes before.
+    /// The tree is taken as it is: [`etc_to_usr_etc`](super::etc_to_usr_etc), and over a base
+    /// [`without_var`](super::without_var) and [`with_labels`](super::with_labels), come before.
     ///
     /// # Errors
     /// See [`OstreeError`]; then the repository is as it was.
     pub fn write_commit(
         &mut self,
         tree: &Tree,
+        over: &Over<'_>,
         contents: &dyn Contents,
         memory: &dyn ObjectMemory,
         spec: &CommitSpec,
@@ -114,9 +136,14 @@ impl Run<'_> {
             let (path, mode) = (self.repository.path.clone(), self.repository.mode());
             OstreeError::Mode { path, mode, reason }
         })?;
-        let metadata = spec.metadata()?;
+        let lower = over.base.map(|base| (base.root, base as &dyn Lower));
+        let plan = overlay::lay(tree, lower, &over.rules)?;
+        let facts = TreeFacts {
+            base: over.base.map(|base| base.facts().clone()),
+            kernel: boot::kernel(&plan, over.base, over.bootable, contents, &spec.refname)?,
+        };
+        let metadata = spec.metadata(&facts)?;
         let parent = self.parent(&spec.refname)?;
-        let hierarchy = Hierarchy::new(tree);
         let mut files = Files::of(tree);
 
         files.recall(|job| {
@@ -126,34 +153,43 @@ impl Run<'_> {
         });
         if let Some(known) = files.all_known()
             && let Some(parent) = parent.as_ref().filter(|parent| parent.whole)
-            && let Some(root) = hierarchy.objects(known).last()
-            && parent.says(&metadata, spec, &root.tree_checksum, &root.meta_checksum)
+            && let Some(root) = plan.objects(known).last()
+            && parent.says(&metadata, spec, &root.named)
         {
-            return Ok(parent.unchanged(spec));
+            return Ok(parent.unchanged(spec, &facts));
         }
 
-        let written = self.make_objects(&mut files, contents, memory, progress)?;
+        if let Some(base) = over.base {
+            self.take_over(base)?;
+        }
+        let mut written = self.make_objects(&mut files, contents, memory, progress)?;
+        written.unused = plan.unused.clone();
         let Some(known) = files.all_known() else { unreachable!("every object was made") };
-        let dirs = hierarchy.objects(known);
+        let dirs = plan.objects(known);
         let Some(root) = dirs.last() else { unreachable!("there is always a root") };
         if let Some(parent) = parent.as_ref().filter(|parent| parent.whole)
-            && parent.says(&metadata, spec, &root.tree_checksum, &root.meta_checksum)
+            && parent.says(&metadata, spec, &root.named)
         {
-            return Ok(parent.unchanged(spec));
+            return Ok(parent.unchanged(spec, &facts));
         }
         for dir in &dirs {
-            self.write_metadata(ObjectType::DirMeta, &dir.meta_checksum, &dir.meta)?;
-            self.write_metadata(ObjectType::DirTree, &dir.tree_checksum, &dir.tree)?;
+            if let Some(meta) = &dir.meta {
+                self.write_metadata(ObjectType::DirMeta, &dir.named.meta, meta)?;
+            }
+            if let Some(tree) = &dir.tree {
+                self.write_metadata(ObjectType::DirTree, &dir.named.tree, tree)?;
+            }
         }
         let before = parent.as_ref().map(|parent| ostree::commit_get_timestamp(&parent.variant));
+        let earliest = spec.earliest(&facts);
         let commit = objects::Commit {
             metadata,
             parent: parent.as_ref().map(|parent| parent.checksum),
             subject: &spec.subject,
             body: &spec.body,
-            time: before.map_or(spec.epoch, |before| spec.epoch.max(before.saturating_add(1))),
-            root: root.tree_checksum,
-            root_meta: root.meta_checksum,
+            time: before.map_or(earliest, |before| earliest.max(before.saturating_add(1))),
+            root: root.named.tree,
+            root_meta: root.named.meta,
         };
         let variant = commit.variant();
         let checksum = objects::checksum(&variant);
@@ -165,6 +201,7 @@ impl Run<'_> {
             content_checksum: content_checksum(&variant),
             parent: commit.parent,
             time: commit.time,
+            kernel: facts.kernel,
             written: Some(written),
         })
     }
@@ -192,6 +229,20 @@ impl Run<'_> {
             summary.doing(|| format!("regenerating the summary of {path}"))?;
         }
         Ok(Finished { refs: moves.into_iter().map(|this| this.refname).collect() })
+    }
+
+    /// Brings the objects of a base, unless they are there with their commit.
+    fn take_over(&mut self, base: &Base<'_>) -> Result<()> {
+        if self.repository.has_whole(&base.checksum) {
+            return Ok(());
+        }
+        let threads = self.threads;
+        let open = self.open()?;
+        if !open.taken.contains(&base.checksum) {
+            import::import(base, &open.repo, threads)?;
+            open.taken.push(base.checksum);
+        }
+        Ok(())
     }
 
     /// Makes what is not known, and sees to it that what is known is there.
@@ -267,11 +318,11 @@ impl Run<'_> {
         config.integer("archive", "zlib-level").unwrap_or(DEFAULT_LEVEL)
     }
 
-    fn open(&mut self) -> Result<&Open> {
+    fn open(&mut self) -> Result<&mut Open> {
         if self.open.is_none() {
             self.open = Some(Open::new(self.repository)?);
         }
-        match &self.open {
+        match &mut self.open {
             Some(open) => Ok(open),
             None => unreachable!("it was just opened"),
         }
@@ -286,7 +337,7 @@ impl Open {
         refs.prepare_transaction(NONE).doing(beginning)?;
         let repo = repository.repo.clone();
         // From here on a failure drops what there is, which ends both transactions.
-        let mut open = Self { repo, refs, staging: None };
+        let mut open = Self { repo, refs, staging: None, taken: Vec::new() };
         open.repo.prepare_transaction(NONE).doing(beginning)?;
         // One sync for all comes in `commit`, whatever `core.fsync` says.
         open.repo.set_disable_fsync(true);
@@ -313,6 +364,9 @@ impl Open {
             staging.publish(&repository.dir).doing(publishing)?;
         }
         self.repo.commit_transaction(NONE).doing(publishing)?;
+        for commit in &self.taken {
+            self.repo.mark_commit_partial(&commit.hex(), false).doing(publishing)?;
+        }
         for this in moves {
             self.refs.transaction_set_ref(None, &this.refname, Some(&this.to.hex()));
         }
@@ -331,57 +385,12 @@ impl Drop for Open {
     }
 }
 
-/// The files and links of a tree, those that become the same object once.
-struct Files<'t> {
-    /// The key of every entry; `None` for directories.
-    keys: Vec<Option<Digest>>,
-    jobs: HashMap<Digest, Job<'t>>,
-    objects: HashMap<Digest, Digest>,
-}
-
-impl<'t> Files<'t> {
-    fn of(tree: &'t Tree) -> Self {
-        let mut files = Self { keys: Vec::new(), jobs: HashMap::new(), objects: HashMap::new() };
-        for entry in tree.entries() {
-            let job = Job::of(entry);
-            files.keys.push(job.as_ref().map(|job| job.key));
-            if let Some(job) = job {
-                files.jobs.entry(job.key).or_insert(job);
-            }
-        }
-        files
-    }
-
-    fn recall(&mut self, recall: impl Fn(&Job<'_>) -> Option<Digest>) {
-        self.objects = self
-            .jobs
-            .iter()
-            .filter_map(|(key, job)| recall(job).map(|object| (*key, object)))
-            .collect();
-    }
-
-    /// The object of an entry by its index, if all are known.
-    fn all_known(&self) -> Option<impl Fn(usize) -> Digest> {
-        let all: Option<Vec<Digest>> = self
-            .keys
-            .iter()
-            .map(|key| match key {
-                Some(key) => self.objects.get(key).copied(),
-                // No one asks for a directory's.
-                None => Some(Digest::from_bytes([0; 32])),
-            })
-            .collect();
-        all.map(|all| move |at: usize| all[at])
-    }
-}
-
 impl Parent {
     /// Whether a new commit would differ in nothing but parent and time.
-    fn says(&self, metadata: &Variant, spec: &CommitSpec, root: &Digest, meta: &Digest) -> bool {
-        let of = |at| self.variant.child_value(at);
+    fn says(&self, metadata: &Variant, spec: &CommitSpec, root: &DirRef) -> bool {
+        let of = |at| objects::digest_of_bytes(&self.variant.child_value(at));
         self.says_besides_tree(metadata, spec)
-            && objects::digest_of_bytes(&of(6)).as_ref() == Some(root)
-            && objects::digest_of_bytes(&of(7)).as_ref() == Some(meta)
+            && (of(6), of(7)) == (Some(root.tree), Some(root.meta))
     }
 
     fn says_besides_tree(&self, metadata: &Variant, spec: &CommitSpec) -> bool {
@@ -389,7 +398,7 @@ impl Parent {
         of(0) == *metadata && of(3).str() == Some(&spec.subject) && of(4).str() == Some(&spec.body)
     }
 
-    fn unchanged(&self, spec: &CommitSpec) -> CommitOutcome {
+    fn unchanged(&self, spec: &CommitSpec, facts: &TreeFacts) -> CommitOutcome {
         let parent = ostree::commit_get_parent(&self.variant);
         CommitOutcome {
             refname: spec.refname.clone(),
@@ -397,6 +406,7 @@ impl Parent {
             content_checksum: content_checksum(&self.variant),
             parent: parent.and_then(|parent| parse(&parent).ok()),
             time: ostree::commit_get_timestamp(&self.variant),
+            kernel: facts.kernel.clone(),
             written: None,
         }
     }

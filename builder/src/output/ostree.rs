@@ -1,22 +1,30 @@
 //! Commits into an OSTree repository.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use treelay_layers::Tree;
-use treelay_recipes::{Arch, Digest};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use treelay_layers::{ContentSink as _, Tree};
+use treelay_recipes::{Arch, Digest, recipe};
 
 use crate::dest::for_arch;
 use crate::exec::{ExecError, Layers, Workshop};
-use crate::ostree_repo::{CommitOutcome, CommitSpec, OstreeError, Repository, Run, etc_to_usr_etc};
-use crate::plan::Plan;
+use crate::ostree_repo::{
+    Bootable, CommitOutcome, CommitSpec, OstreeError, Over, Repository, Rules, Run, TreeFacts,
+    etc_to_usr_etc, with_labels, without_var,
+};
+use crate::plan::{Plan, PlannedCommit, PlannedTree};
 use crate::sources::{Everything, Sources};
-use crate::store::ObjectIndex;
+use crate::store::{ObjectIndex, StoreSink};
 
 /// The commit of one arch.
 #[derive(Debug, Clone)]
 pub struct CommitArtifact {
     /// The arch.
     pub arch: Arch,
+    /// The commit below the layers.
+    pub base: Option<Digest>,
     /// What came of it.
     pub outcome: CommitOutcome,
 }
@@ -74,47 +82,137 @@ pub fn write(
             metadata: planned.metadata.clone(),
             collection: planned.collection.clone(),
         };
-        let key = layers.merged(arch).map(content_key);
-        let known = key.and_then(|key| workshop.store.product(CONTENT, &key));
-        let unchanged = match known {
-            Some(content) => run.unchanged(&spec, &content)?,
+        let elsewhere = match &planned.base {
+            Some(tree) => elsewhere(tree, repository, &refname, workshop)?,
+            None => None,
+        };
+        let place = elsewhere.as_ref().unwrap_or(repository);
+        let base = planned.base.as_ref().map(|tree| place.base(&tree.commit)).transpose()?;
+        let key = layers.merged(arch).map(|tree| content_key(tree, planned, &plan.name));
+        let known = key.and_then(|key| workshop.store.product::<Known>(CONTENT, &key));
+        let unchanged = match &known {
+            Some(Known { content, kernel }) => {
+                let base = base.as_ref().map(|base| base.facts().clone());
+                run.unchanged(&spec, &TreeFacts { base, kernel: kernel.clone() }, content)?
+            }
             None => None,
         };
         let outcome = match unchanged {
             Some(outcome) => outcome,
             None => {
-                let tree = etc_to_usr_etc(&*layers.merged_tree(arch)?)?;
-                commit(&mut run, &tree, &contents, &memory, &spec, workshop)?
+                let tree = prepare(&*layers.merged_tree(arch)?, planned, &plan.name, workshop)?;
+                let over = Over {
+                    base: base.as_ref(),
+                    rules: Rules::new(
+                        planned.remove.iter().map(String::as_str),
+                        planned.replace.iter().map(String::as_str),
+                    ),
+                    bootable: match planned.bootable {
+                        recipe::Bootable::Auto => Bootable::Auto,
+                        recipe::Bootable::True => Bootable::Yes,
+                        recipe::Bootable::False => Bootable::No,
+                    },
+                };
+                commit(&mut run, &tree, &over, &contents, &memory, &spec, workshop)?
             }
         };
-        new.extend(
-            key.filter(|_| known != Some(outcome.content_checksum))
-                .map(|key| (key, outcome.content_checksum)),
-        );
+        for unused in outcome.written.iter().flat_map(|written| &written.unused) {
+            let note = format!("ostree.remove: {unused} is not in the base for {arch}");
+            workshop.observer.note(&note);
+        }
+        let found = Known { content: outcome.content_checksum, kernel: outcome.kernel.clone() };
+        new.extend(key.filter(|_| known.as_ref() != Some(&found)).map(|key| (key, found)));
         // Before the refs move: a commit and its signatures become visible together.
         sign(&outcome.checksum)?;
-        commits.push(CommitArtifact { arch, outcome });
+        let base = planned.base.as_ref().map(|base| base.commit);
+        commits.push(CommitArtifact { arch, base, outcome });
     }
     run.finish()?;
     memory.save().map_err(CommitError::Memory)?;
-    for (key, content) in new {
-        workshop.store.put_product(CONTENT, &key, &content).map_err(CommitError::Memory)?;
+    for (key, found) in new {
+        workshop.store.put_product(CONTENT, &key, &found).map_err(CommitError::Memory)?;
     }
     Ok(commits)
 }
 
-/// The kind of product that remembers the content checksum of a tree's commits.
+/// The repository that a base commit is taken from; `None` where the one that is written has it.
+fn elsewhere(
+    tree: &PlannedTree,
+    repository: &Repository,
+    refname: &str,
+    workshop: &Workshop<'_>,
+) -> Result<Option<Repository>, CommitError> {
+    let by_ref = tree.place.refname.as_ref().filter(|_| tree.place.commit.is_none());
+    if let (Some(repo), Some(of_base)) = (&tree.place.repo, by_ref)
+        && of_base.value == refname
+        && same(&workshop.folder.join(&repo.value), repository.path())
+    {
+        return Err(OstreeError::OwnBase(refname.to_owned()).into());
+    }
+    match repository.has_whole(&tree.commit) {
+        true => Ok(None),
+        false => Ok(Some(workshop.base_repository(tree)?)),
+    }
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// The layers' tree as a commit has it.
+fn prepare(
+    tree: &Tree,
+    planned: &PlannedCommit,
+    name: &str,
+    workshop: &Workshop<'_>,
+) -> Result<Tree, CommitError> {
+    let tree = etc_to_usr_etc(tree)?;
+    if planned.base.is_none() && planned.bootable != recipe::Bootable::True {
+        // For hosts to take files from, not to be.
+        return Ok(tree);
+    }
+    let without_var = without_var(&tree)?;
+    let tree = match &without_var.lines {
+        None => without_var.tree,
+        Some(lines) => {
+            let kept = StoreSink::new(workshop.store).put(&mut lines.as_bytes());
+            let (digest, size) = kept.map_err(CommitError::Memory)?;
+            without_var.with_lines(name, digest, size)?
+        }
+    };
+    // Labels come from the policy of the base; without one there are none.
+    Ok(with_labels(tree, &()))
+}
+
+/// The kind of product that remembers what a tree's commits are.
 const CONTENT: &str = "ostree-content";
 
-/// What it is remembered under: the tree, and the version of the mapping from it to a commit.
-fn content_key(tree: &Digest) -> Digest {
-    Digest::of(format!("ostree-content-1 {tree}"))
+/// What a tree became.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    /// Its content checksum.
+    content: Digest,
+    /// The version of its kernel, where hosts can boot it.
+    kernel: Option<String>,
+}
+
+/// What it is remembered under: the layers, what they are laid over and how, and the version of the
+/// mapping from that to a commit.
+fn content_key(tree: &Digest, planned: &PlannedCommit, name: &str) -> Digest {
+    let base = planned.base.as_ref().map(|base| base.commit);
+    let PlannedCommit { remove, replace, bootable, .. } = planned;
+    let over = json!([base, remove, replace, format!("{bootable:?}"), base.map(|_| name)]);
+    Digest::of(format!("ostree-content-2 {tree} {over}"))
 }
 
 /// Makes a commit, telling how far it is.
 fn commit(
     run: &mut Run<'_>,
     tree: &Tree,
+    over: &Over<'_>,
     contents: &Everything<'_>,
     memory: &ObjectIndex<'_>,
     spec: &CommitSpec,
@@ -128,7 +226,7 @@ fn commit(
         let all = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         workshop.observer.advance(&task, all, size);
     };
-    let outcome = run.write_commit(tree, contents, memory, spec, &progress);
+    let outcome = run.write_commit(tree, over, contents, memory, spec, &progress);
     workshop.observer.end(&task);
     outcome
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use treelay_recipes::Arch;
-use treelay_recipes::recipe::Recipe;
+use serde::{Serialize, Serializer};
+use treelay_recipes::recipe::{Bootable, OstreeBase, Recipe};
+use treelay_recipes::{Arch, Digest, Lock};
 
 use super::image::strings;
 
@@ -26,11 +26,45 @@ pub struct PlannedCommit {
     pub metadata: BTreeMap<String, String>,
     /// The collection the commit is bound to.
     pub collection: Option<String>,
+    /// The commit below the layers.
+    pub base: Option<PlannedTree>,
+    /// Patterns of paths of the base to leave out.
+    pub remove: Vec<String>,
+    /// Where a directory of the base may become a file, or the reverse.
+    pub replace: Vec<String>,
+    /// Whether hosts shall be able to boot it: `auto`, `true`, `false`.
+    #[serde(serialize_with = "name")]
+    pub bootable: Bootable,
+}
+
+/// A commit below layers, as the lock pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedTree {
+    /// What the recipe says, expanded.
+    pub from: String,
+    /// Its checksum.
+    #[serde(serialize_with = "hex")]
+    pub commit: Digest,
+    /// The base itself, expanded.
+    #[serde(skip)]
+    pub place: OstreeBase,
+}
+
+fn name<S: Serializer>(bootable: &Bootable, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match bootable {
+        Bootable::Auto => "auto",
+        Bootable::True => "true",
+        Bootable::False => "false",
+    })
+}
+
+fn hex<S: Serializer>(commit: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&commit.hex())
 }
 
 impl PlannedCommit {
     /// Of a recipe that was expanded for `arch`.
-    pub(super) fn of(recipe: &Recipe, arch: Arch) -> Self {
+    pub(super) fn of(recipe: &Recipe, arch: Arch, lock: &Lock) -> Self {
         let mut metadata: BTreeMap<_, _> = strings(&recipe.ostree.metadata).collect();
         if let Some(variant) = super::level::above_default(recipe, arch) {
             metadata.entry(VARIANT.to_owned()).or_insert(variant);
@@ -42,6 +76,13 @@ impl PlannedCommit {
             subject: format!("{} {}", recipe.name, recipe.version),
             metadata,
             collection: recipe.ostree.collection.as_ref().map(|text| text.value.clone()),
+            base: recipe.ostree.base.as_ref().zip(lock.tree(arch)).map(|(place, locked)| {
+                let (from, commit) = (locked.from.clone(), locked.commit);
+                PlannedTree { from, commit, place: place.clone() }
+            }),
+            remove: recipe.ostree.remove.iter().map(|text| text.value.clone()).collect(),
+            replace: recipe.ostree.replace.iter().map(|text| text.value.clone()).collect(),
+            bootable: recipe.ostree.bootable,
         }
     }
 }

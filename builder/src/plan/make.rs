@@ -90,7 +90,7 @@ pub fn make(
             layers.push(planned);
         }
         images.push(PlannedImage::of(recipe, *arch, lock));
-        commits.push(PlannedCommit::of(recipe, *arch));
+        commits.push(PlannedCommit::of(recipe, *arch, lock));
     }
     let inputs = lock.inputs().iter().filter(|input| recipe.arch.contains(&input.arch));
     // The recipe checks that what all arches share is the same on all of them.

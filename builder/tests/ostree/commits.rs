@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use treelay::ostree_repo::{CommitSpec, OstreeError, Repository};
+use treelay::ostree_repo::{CommitSpec, OstreeError, Over, Repository};
 
 use crate::fixture::{Fixture, SAMPLE, spec, tree, unpack};
 
@@ -183,7 +183,7 @@ fn what_a_killed_run_left_is_removed() {
     let mut other = repository.begin(1);
     let mut changed = spec("other");
     changed.metadata.clear();
-    other.write_commit(&tree, &contents, &(), &changed, &|_| {}).unwrap();
+    other.write_commit(&tree, &Over::default(), &contents, &(), &changed, &|_| {}).unwrap();
     let (changed, contents) = crate::fixture::tree(&SAMPLE.replace("=hello", "=hello again"));
     fixture.commit(&changed, &contents, &spec(REF)).unwrap();
     assert_eq!(other.finish().unwrap().refs, ["other"]);
@@ -198,12 +198,15 @@ fn several_commits_become_visible_together() {
     let mut run = repository.begin(2);
     let mut read = Vec::new();
     for refname in ["a/x86_64", "a/aarch64"] {
-        let done = run.write_commit(&tree, &contents, &(), &spec(refname), &|_| {}).unwrap();
+        let done = run
+            .write_commit(&tree, &Over::default(), &contents, &(), &spec(refname), &|_| {})
+            .unwrap();
         read.push(done.written.unwrap().read);
         assert!(repository.refs().unwrap().is_empty());
     }
     assert_eq!(read[1], 0, "the second has the first one's objects");
-    let twice = run.write_commit(&tree, &contents, &(), &spec("a/x86_64"), &|_| {});
+    let twice =
+        run.write_commit(&tree, &Over::default(), &contents, &(), &spec("a/x86_64"), &|_| {});
     assert!(matches!(twice, Err(OstreeError::RefTwice(_))));
     assert_eq!(run.finish().unwrap().refs, ["a/x86_64", "a/aarch64"]);
     assert_eq!(repository.refs().unwrap().len(), 2);
@@ -216,7 +219,7 @@ fn a_ref_that_moved_meanwhile_is_left_alone() {
     let fixture = Fixture::new();
     let repository = Repository::open_or_create(&fixture.path()).unwrap();
     let mut run = repository.begin(2);
-    run.write_commit(&tree, &contents, &(), &spec(REF), &|_| {}).unwrap();
+    run.write_commit(&tree, &Over::default(), &contents, &(), &spec(REF), &|_| {}).unwrap();
     let version = Some("2".to_owned());
     let other = fixture.commit(&tree, &contents, &CommitSpec { version, ..spec(REF) }).unwrap();
     assert!(matches!(run.finish(), Err(OstreeError::Moved(_))));
@@ -230,7 +233,8 @@ fn a_ref_that_somebody_moved_to_the_same_commit_is_right() {
     let fixture = Fixture::new();
     let repository = Repository::open_or_create(&fixture.path()).unwrap();
     let mut run = repository.begin(2);
-    let mine = run.write_commit(&tree, &contents, &(), &spec(REF), &|_| {}).unwrap();
+    let mine =
+        run.write_commit(&tree, &Over::default(), &contents, &(), &spec(REF), &|_| {}).unwrap();
     let other = fixture.commit(&tree, &contents, &spec(REF)).unwrap();
     assert_eq!(run.finish().unwrap().refs, [REF]);
     assert_eq!(mine.checksum, other.checksum);

@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
-use treelay::ostree_repo::{CommitOutcome, CommitSpec, ObjectMemory, OstreeError, Repository};
+use treelay::ostree_repo::{
+    CommitOutcome, CommitSpec, ObjectMemory, OstreeError, Over, Repository,
+};
 use treelay_layers::tree::{Entry, Owner};
 use treelay_layers::{Contents, Tree, TreePath};
 use treelay_recipes::{Arch, Digest};
@@ -42,7 +44,7 @@ impl ObjectMemory for Remembered {
     }
 }
 
-/// Lines of `kind mode uid gid path [=content | *size | -> target]`; an `x name value` line adds an
+/// Lines of `kind mode uid gid path [=content | *size | -> target]`, with `\n` in contents; an `x name value` line adds an
 /// attribute to the entry above it.
 pub fn tree(text: &str) -> (Tree, Memory) {
     let mut entries: Vec<Entry> = Vec::new();
@@ -63,7 +65,7 @@ pub fn tree(text: &str) -> (Tree, Memory) {
             "l" => Entry::symlink(path, fields[5].strip_prefix("-> ").unwrap()),
             _ => {
                 let content = match fields[5].split_at(1) {
-                    ("=", text) => text.as_bytes().to_vec(),
+                    ("=", text) => text.replace("\\n", "\n").into_bytes(),
                     (_, size) => noise(size.parse().unwrap()),
                 };
                 let (digest, size) = (Digest::of(&content), content.len() as u64);
@@ -145,9 +147,19 @@ impl Fixture {
         contents: &dyn Contents,
         spec: &CommitSpec,
     ) -> Result<CommitOutcome, OstreeError> {
+        self.commit_over(&Over::default(), tree, contents, spec)
+    }
+
+    pub fn commit_over(
+        &self,
+        over: &Over<'_>,
+        tree: &Tree,
+        contents: &dyn Contents,
+        spec: &CommitSpec,
+    ) -> Result<CommitOutcome, OstreeError> {
         let repository = Repository::open_or_create(&self.path())?;
         let mut run = repository.begin(2);
-        let outcome = run.write_commit(tree, contents, &self.memory, spec, &|_| {})?;
+        let outcome = run.write_commit(tree, over, contents, &self.memory, spec, &|_| {})?;
         run.finish()?;
         Ok(outcome)
     }

@@ -4,4 +4,5 @@
 
 mod commits;
 mod fixture;
+mod merged;
 mod signatures;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
-use treelay::ostree_repo::{CommitReport, Repository, SignatureVerdict, Trust};
+use treelay::ostree_repo::{CommitReport, Over, Repository, SignatureVerdict, Trust};
 use treelay_recipes::Digest;
 use treelay_signing::{KeyKind, PublicKey, SecretKey};
 
@@ -74,7 +74,8 @@ fn a_commit_is_signed_before_it_is_seen() {
     let key = SecretKey::generate(KeyKind::Ed25519).unwrap();
     let public = [key.public().clone()];
     let mut run = repository.begin(2);
-    let first = run.write_commit(&tree, &contents, &(), &spec(REF), &|_| {}).unwrap();
+    let first =
+        run.write_commit(&tree, &Over::default(), &contents, &(), &spec(REF), &|_| {}).unwrap();
     assert_eq!(repository.sign_commit(&first.checksum, &[key]).unwrap().len(), 1);
     run.finish().unwrap();
     assert!(verify(&repository, &public).is_good());
@@ -82,8 +83,9 @@ fn a_commit_is_signed_before_it_is_seen() {
     // One that was there is signed again beside a new one.
     let key = SecretKey::generate(KeyKind::Ed25519).unwrap();
     let mut run = repository.begin(2);
-    run.write_commit(&tree, &contents, &(), &spec("other"), &|_| {}).unwrap();
-    let again = run.write_commit(&tree, &contents, &(), &spec(REF), &|_| {}).unwrap();
+    run.write_commit(&tree, &Over::default(), &contents, &(), &spec("other"), &|_| {}).unwrap();
+    let again =
+        run.write_commit(&tree, &Over::default(), &contents, &(), &spec(REF), &|_| {}).unwrap();
     assert_eq!(again.checksum, first.checksum);
     repository.sign_commit(&again.checksum, &[key]).unwrap();
     run.finish().unwrap();

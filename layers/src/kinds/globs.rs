@@ -28,6 +28,24 @@ impl Globs {
     }
 }
 
+impl Globs {
+    /// Whether a path below `dir`, which does not match itself, may match.
+    pub fn reach_below(&self, dir: &str) -> bool {
+        let dir: Vec<&str> = dir.split('/').filter(|name| !name.is_empty()).collect();
+        self.patterns.iter().any(|pattern| leads(pattern, &dir))
+    }
+}
+
+/// Whether `pattern` goes on behind `path`.
+fn leads(pattern: &[String], path: &[&str]) -> bool {
+    match (pattern.split_first(), path.split_first()) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some((first, _)), Some(_)) if first == "**" => true,
+        (Some((first, rest)), Some((name, below))) => characters(first, name) && leads(rest, below),
+    }
+}
+
 fn components(pattern: &[String], path: &[&str]) -> bool {
     let Some((first, rest)) = pattern.split_first() else { return path.is_empty() };
     if first == "**" {
@@ -84,5 +102,25 @@ mod tests {
             }
         }
         assert!(!Globs::default().matches("a"));
+    }
+
+    #[test]
+    fn know_where_they_may_match() {
+        for (pattern, yes, no) in [
+            ("a", &[""][..], &["a", "b"][..]),
+            ("a/b/*.o", &["", "a", "a/b"], &["b", "a/c", "a/b/c"]),
+            ("a/**/z", &["", "a", "a/b", "a/b/c"], &["b"]),
+            ("**/z", &["", "a/b"], &[]),
+            ("a*/z", &["", "ab"], &["b", "ab/c"]),
+        ] {
+            let globs = Globs::new([pattern]);
+            for path in yes {
+                assert!(globs.reach_below(path), "{pattern} {path}");
+            }
+            for path in no {
+                assert!(!globs.reach_below(path), "{pattern} {path}");
+            }
+        }
+        assert!(!Globs::default().reach_below(""));
     }
 }

@@ -245,6 +245,13 @@ pub(crate) fn pattern(text: &str) -> Verdict {
     must(!text.split('/').any(|part| part == ".."), "must not contain `..`")
 }
 
+/// A pattern of paths inside the tree.
+pub(crate) fn absolute_pattern(text: &str) -> Verdict {
+    must(text.starts_with('/'), "is not absolute")?;
+    must(!text.trim_matches('/').is_empty(), "is the root itself")?;
+    pattern(text.trim_start_matches('/'))
+}
+
 /// An extended attribute: namespace and name (xattr(7)).
 pub(crate) fn xattr_name(text: &str) -> Verdict {
     must(

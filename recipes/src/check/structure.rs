@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::grammar;
 use crate::error::{Problems, one_of};
-use crate::recipe::{GoToolchainInput, Input, Recipe, Source};
+use crate::recipe::{GoToolchainInput, Input, OstreeBase, Recipe, Source};
 use crate::template::{Piece, pieces};
 use crate::yaml::{Node, Place};
 
@@ -28,6 +28,9 @@ pub(crate) fn structure(recipe: &Recipe, root: &Node, problems: &mut Problems<'_
     }
     layers(recipe, root, problems);
     refname(recipe, problems);
+    if let (Some(base), Some(node)) = (&recipe.ostree.base, root.get("ostree")) {
+        ostree_base(recipe, base, node, problems);
+    }
 }
 
 fn go_toolchain(
@@ -119,5 +122,29 @@ fn refname(recipe: &Recipe, problems: &mut Problems<'_>) {
         problems
             .add(refname.at, width, "the ref is the same for every arch of the recipe")
             .expected("expected `{{ arch.uname }}` in it");
+    }
+}
+
+fn ostree_base(recipe: &Recipe, base: &OstreeBase, ostree: &Node, problems: &mut Problems<'_>) {
+    let Some(entry) = ostree.entry("base") else { return };
+    let Place { at, width } = entry.place;
+    if base.refname.is_none() && base.commit.is_none() {
+        problems
+            .add(at, width, "ostree.base does not say which commit it is")
+            .expected("expected `ref`, or `commit` for each arch");
+    }
+    if let Some(commits) = &base.commit {
+        let missing: Vec<&str> = recipe
+            .arch
+            .iter()
+            .filter(|arch| !commits.contains_key(arch))
+            .map(|arch| arch.go())
+            .collect();
+        if !missing.is_empty() {
+            let place = entry.node.entry("commit").map_or(entry.place, |entry| entry.place);
+            problems
+                .add(place.at, place.width, "ostree.base has not a commit for every arch")
+                .expected(format!("expected one for {}", missing.join(" and ")));
+        }
     }
 }

@@ -356,13 +356,10 @@ impl Check<'_, '_> {
         if let Some(base) = &image.base {
             match Base::parse(base) {
                 Ok(Base::Scratch) => {}
-                Ok(_) => {
-                    for layer in self.recipe.layers.iter().filter(|layer| layer.users.is_some()) {
-                        let message = "`users` would replace the accounts of the base";
-                        self.problem(&layer.name, message)
-                            .expected("expected the base to have them, or scratch below");
-                    }
-                }
+                Ok(_) => self.no_users(
+                    "accounts of the base",
+                    "expected the base to have them, or scratch below",
+                ),
                 Err(reason) => {
                     let problem =
                         self.problem(base, format!("the base `{}` {reason}", shown(base)));
@@ -398,8 +395,25 @@ impl Check<'_, '_> {
         self.each("the argument", config.entrypoint.iter().chain(&config.cmd), grammar::no_nul);
     }
 
+    /// A layer of accounts is the whole of them.
+    fn no_users(&mut self, whose: &str, expected: &str) {
+        for layer in self.recipe.layers.iter().filter(|layer| layer.users.is_some()) {
+            let message = format!("`users` would replace the {whose}");
+            self.problem(&layer.name, message).expected(expected);
+        }
+    }
+
     fn ostree(&mut self, ostree: &Ostree) {
         self.each("the ref", &ostree.refname, grammar::ostree_ref);
+        self.each("the path", &ostree.remove, grammar::absolute_pattern);
+        self.each("the path", &ostree.replace, grammar::absolute_below_root);
+        if let Some(base) = &ostree.base {
+            self.each("the repository", &base.repo, grammar::local_path);
+            self.each("the ref", &base.refname, grammar::ostree_ref);
+            let commits = base.commit.iter().flat_map(BTreeMap::values);
+            self.each("the commit", commits, grammar::sha256);
+            self.no_users("accounts of ostree.base", "expected the base to have them");
+        }
         self.each("the collection id", &ostree.collection, grammar::collection_id);
         for (name, value) in &ostree.metadata {
             self.key("the key", name, value, grammar::key);

@@ -122,6 +122,16 @@ pub enum Misfit {
         /// The arch.
         arch: Arch,
     },
+    /// The recipe names another commit below its layers.
+    #[error("the base commit for {arch} is now {recipe}, {lock} is locked")]
+    Tree {
+        /// The arch.
+        arch: Arch,
+        /// In the recipe.
+        recipe: String,
+        /// In the lock.
+        lock: String,
+    },
     /// Something else that the recipe says of the input changed.
     #[error("the options of input {input:?} changed in the recipe since it was locked")]
     Options {
@@ -145,9 +155,28 @@ impl Lock {
             return Err(Misfit::Extra { input: input.clone() });
         }
         recipe.arch.iter().try_for_each(|arch| self.fits_base(recipe, *arch))?;
-        match self.bases.iter().find(|base| !recipe.arch.contains(&base.arch)) {
-            Some(base) => Err(Misfit::BaseOfNoArch { arch: base.arch }),
+        recipe.arch.iter().try_for_each(|arch| self.fits_tree(recipe, *arch))?;
+        let bases = self.bases.iter().map(|base| base.arch);
+        let mut locked = bases.chain(self.trees.iter().map(|tree| tree.arch));
+        match locked.find(|arch| !recipe.arch.contains(arch)) {
+            Some(arch) => Err(Misfit::BaseOfNoArch { arch }),
             None => Ok(()),
+        }
+    }
+
+    /// Whether the commit that is locked for an arch is what `recipe` names as `ostree.base`.
+    ///
+    /// # Errors
+    /// [`Misfit`], in what they differ.
+    pub fn fits_tree(&self, recipe: &Recipe, arch: Arch) -> Result<(), Misfit> {
+        let wanted = on(recipe, arch).ostree.base.map(|base| base.describe(arch));
+        let lock = self.tree(arch).map(|tree| tree.from.clone());
+        match wanted == lock {
+            true => Ok(()),
+            false => {
+                let or = |base: Option<String>| base.unwrap_or_else(|| "none".into());
+                Err(Misfit::Tree { arch, recipe: or(wanted), lock: or(lock) })
+            }
         }
     }
 

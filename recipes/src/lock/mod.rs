@@ -5,6 +5,7 @@
 //! the recipe is answered by [`Lock::fits`].
 
 mod fits;
+mod hex;
 mod read;
 mod write;
 
@@ -26,6 +27,23 @@ pub struct Lock {
     inputs: Vec<LockedInput>,
     /// Sorted by arch, each once.
     bases: Vec<LockedBase>,
+    /// Sorted by arch, each once.
+    trees: Vec<LockedTree>,
+}
+
+/// The OSTree commit below the layers, on one arch.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedTree {
+    /// The arch it was locked for.
+    pub arch: Arch,
+    /// What the recipe says, expanded: [`OstreeBase::describe`](crate::recipe::OstreeBase::describe).
+    pub from: String,
+    /// The commit.
+    #[serde(with = "hex")]
+    pub commit: Digest,
+    /// The commit's time, in seconds since 1970.
+    pub released: u64,
 }
 
 /// The image below the layers, on one arch.
@@ -127,12 +145,14 @@ impl Lock {
         recipe: &Recipe,
         mut inputs: Vec<LockedInput>,
         mut bases: Vec<LockedBase>,
+        mut trees: Vec<LockedTree>,
     ) -> Result<Self, Misfit> {
         bases.sort_by_key(|base| base.arch);
+        trees.sort_by_key(|tree| tree.arch);
         inputs.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));
         let recipe_inputs =
             recipe.inputs.keys().map(|name| (name.clone(), fits::meaning(recipe, name))).collect();
-        let lock = Self { recipe_inputs, inputs, bases };
+        let lock = Self { recipe_inputs, inputs, bases, trees };
         lock.fits(recipe)?;
         Ok(lock)
     }
@@ -145,6 +165,11 @@ impl Lock {
     /// The base on an arch; none where the recipe starts from scratch.
     pub fn base(&self, arch: Arch) -> Option<&LockedBase> {
         self.bases.iter().find(|base| base.arch == arch)
+    }
+
+    /// The OSTree commit below the layers on an arch, if there is one.
+    pub fn tree(&self, arch: Arch) -> Option<&LockedTree> {
+        self.trees.iter().find(|tree| tree.arch == arch)
     }
 
     /// An input on an arch.
@@ -163,10 +188,12 @@ impl Lock {
             .collect()
     }
 
-    /// The newest release date among the inputs and the base, in seconds since 1970.
+    /// The newest release date among the inputs and the base image, in seconds since 1970; where
+    /// none of them tells, the time of the newest OSTree commit below the layers.
     pub fn newest_release(&self) -> Option<u64> {
         let bases = self.bases.iter().filter_map(|base| base.released);
-        self.inputs.iter().filter_map(|input| input.released).chain(bases).max()
+        let newest = self.inputs.iter().filter_map(|input| input.released).chain(bases).max();
+        newest.or_else(|| self.trees.iter().map(|tree| tree.released).max())
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::Spanned;
 
-use super::{InputKind, Lock, LockError, LockedBase, LockedFile, LockedInput};
+use super::{InputKind, Lock, LockError, LockedBase, LockedFile, LockedInput, LockedTree};
 use crate::error::{Problem, Problems};
 use crate::recipe::{At, Source};
 use crate::{Arch, Digest};
@@ -30,6 +30,8 @@ struct File {
     input: Vec<Spanned<Stanza>>,
     #[serde(default)]
     base: Vec<Spanned<LockedBase>>,
+    #[serde(default)]
+    ostree_base: Vec<Spanned<LockedTree>>,
 }
 
 #[derive(Deserialize)]
@@ -49,16 +51,9 @@ struct Stanza {
 }
 
 /// A digest without the algorithm in front.
-struct Hex(Digest);
-
-impl<'de> Deserialize<'de> for Hex {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Digest::from_hex(&text).map(Hex).map_err(|_| {
-            serde::de::Error::custom(format!("{text:?} is not 64 lowercase hex digits"))
-        })
-    }
-}
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Hex(#[serde(with = "super::hex")] Digest);
 
 impl Lock {
     /// Parses the text of a lock file. `file` is its name in messages.
@@ -84,7 +79,7 @@ fn read(text: &str, found: &mut Found<'_>) -> Option<Lock> {
             .expected(format!("this treelay reads format {VERSION}"));
         return None;
     }
-    let File { recipe_inputs, input: stanzas, base, .. } = found.toml(text)?;
+    let File { recipe_inputs, input: stanzas, base, ostree_base, .. } = found.toml(text)?;
     let mut inputs: Vec<LockedInput> = Vec::with_capacity(stanzas.len());
     for stanza in stanzas {
         let span = stanza.span();
@@ -118,7 +113,17 @@ fn read(text: &str, found: &mut Found<'_>) -> Option<Lock> {
         bases.push(stanza);
     }
     bases.sort_by_key(|base| base.arch);
-    Some(Lock { recipe_inputs, inputs, bases })
+    let mut trees: Vec<LockedTree> = Vec::with_capacity(ostree_base.len());
+    for stanza in ostree_base {
+        let span = stanza.span();
+        let stanza = stanza.into_inner();
+        if trees.iter().any(|other| other.arch == stanza.arch) {
+            found.add(span, format!("the base commit of {} is there twice", stanza.arch));
+        }
+        trees.push(stanza);
+    }
+    trees.sort_by_key(|tree| tree.arch);
+    Some(Lock { recipe_inputs, inputs, bases, trees })
 }
 
 /// What the types cannot say of a stanza, and of it beside those before it.

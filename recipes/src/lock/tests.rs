@@ -53,7 +53,7 @@ fn locked() -> Vec<LockedInput> {
 }
 
 fn lock() -> Lock {
-    Lock::new(&recipe(&[]), locked(), vec![]).unwrap()
+    Lock::new(&recipe(&[]), locked(), vec![], vec![]).unwrap()
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_recipe_without_inputs_has_a_lock() {
     let text =
         "name: x\nversion: 1\narch: [amd64]\nlayers: [{name: a, files: [{path: /a, dir: true}]}]";
     let recipe = Recipe::parse(text, "x.yaml").unwrap();
-    let lock = Lock::new(&recipe, vec![], vec![]).unwrap();
+    let lock = Lock::new(&recipe, vec![], vec![], vec![]).unwrap();
     assert_eq!(lock.to_text(), "# made by treelay lock; do not edit\n\nversion = 1\n");
     assert_eq!(Lock::parse(&lock.to_text(), "x.lock").unwrap(), lock);
     assert_eq!(lock.newest_release(), None);
@@ -220,7 +220,7 @@ fn stanzas_that_the_recipe_does_not_ask_for_make_no_lock() {
     let made = |change: &dyn Fn(&mut Vec<LockedInput>)| {
         let mut inputs = locked();
         change(&mut inputs);
-        Lock::new(&recipe, inputs, vec![]).unwrap_err().to_string()
+        Lock::new(&recipe, inputs, vec![], vec![]).unwrap_err().to_string()
     };
     assert_eq!(made(&|all| drop(all.pop())), "input \"data\" is not locked for amd64");
     assert_eq!(made(&|all| all.push(all[3].clone())), "input \"data\" is locked twice for amd64");
@@ -291,13 +291,14 @@ fn a_base_is_locked_for_each_arch() {
     };
     let both = |image: &str| vec![base(Arch::Arm64, image), base(Arch::Amd64, image)];
     let made = recipe("oci:base-{{ name }}:1");
-    let lock = Lock::new(&made, vec![], both("oci:base-x:1")).unwrap();
+    let lock = Lock::new(&made, vec![], both("oci:base-x:1"), vec![]).unwrap();
     let text = lock.to_text();
     assert!(text.contains("\n[[base]]\narch = \"amd64\"\nimage = \"oci:base-x:1\"\n"), "{text}");
     assert_eq!(Lock::parse(&text, "x.lock").unwrap(), lock);
     assert_eq!(lock.newest_release(), Some(7));
 
-    let says = |recipe: &Recipe, bases| Lock::new(recipe, vec![], bases).unwrap_err().to_string();
+    let says =
+        |recipe: &Recipe, bases| Lock::new(recipe, vec![], bases, vec![]).unwrap_err().to_string();
     assert_eq!(
         says(&recipe("oci:other"), both("oci:base")),
         "the base for amd64 is now oci:other, oci:base is locked"
@@ -318,4 +319,68 @@ fn a_base_is_locked_for_each_arch() {
     let twice = text.clone() + &text[text.find("\n[[base]]").unwrap()..];
     let error = Lock::parse(&twice, "x.lock").unwrap_err().to_string();
     assert!(error.contains("the base of amd64 is there twice"), "{error}");
+}
+
+#[test]
+fn a_base_commit_is_locked_for_each_arch() {
+    let recipe = |base: &str| {
+        let text = format!(
+            "name: x\nversion: 1\narch: [amd64, arm64]\nostree: {{{base}}}\n\
+             layers: [{{name: a, files: [{{path: /a, dir: true}}]}}]\n"
+        );
+        Recipe::parse(&text, "x.yaml").unwrap()
+    };
+    let tree = |arch: Arch, from: &str| LockedTree {
+        arch,
+        from: from.to_owned(),
+        commit: Digest::of(arch.go()),
+        released: if arch == Arch::Arm64 { 9 } else { 7 },
+    };
+    let both = || {
+        let [arm64, amd64] = [(Arch::Arm64, "aarch64"), (Arch::Amd64, "x86_64")]
+            .map(|(arch, uname)| tree(arch, &format!("ostree:../repo:os/x/{uname}")));
+        vec![arm64, amd64]
+    };
+    let made = recipe("base: {repo: ../repo, ref: 'os/{{ name }}/{{ arch.uname }}'}");
+    let lock = Lock::new(&made, vec![], vec![], both()).unwrap();
+    let text = lock.to_text();
+    let hex = Digest::of("amd64").hex();
+    let stanza = format!(
+        "\n[[ostree-base]]\narch = \"amd64\"\nfrom = \"ostree:../repo:os/x/x86_64\"\n\
+         commit = \"{hex}\"\nreleased = 7\n"
+    );
+    assert!(text.contains(&stanza), "{text}");
+    assert_eq!(Lock::parse(&text, "x.lock").unwrap(), lock);
+    assert_eq!(lock.newest_release(), Some(9));
+
+    let says =
+        |recipe: &Recipe, trees| Lock::new(recipe, vec![], vec![], trees).unwrap_err().to_string();
+    assert_eq!(
+        says(&made, both()[..1].to_vec()),
+        "the base commit for amd64 is now ostree:../repo:os/x/x86_64, none is locked"
+    );
+    let pinned =
+        recipe(&format!("base: {{repo: ../repo, commit: {{amd64: \"{hex}\", arm64: \"{hex}\"}}}}"));
+    assert_eq!(
+        says(&pinned, both()),
+        format!(
+            "the base commit for amd64 is now ostree:../repo@{hex}, \
+             ostree:../repo:os/x/x86_64 is locked"
+        )
+    );
+    assert_eq!(
+        says(&recipe("ref: 'a/{{ arch }}'"), both()),
+        "the base commit for amd64 is now none, ostree:../repo:os/x/x86_64 is locked"
+    );
+    let more = [both(), vec![tree(Arch::Ppc64le, "ostree:../repo:os/x/ppc64le")]].concat();
+    assert_eq!(
+        says(&made, more),
+        "a base is locked for ppc64le, which the recipe no longer builds"
+    );
+    let twice = text.clone() + &stanza;
+    let error = Lock::parse(&twice, "x.lock").unwrap_err().to_string();
+    assert!(error.contains("the base commit of amd64 is there twice"), "{error}");
+    let short = text.replace(&hex, &hex[1..]);
+    let error = Lock::parse(&short, "x.lock").unwrap_err().to_string();
+    assert!(error.contains("64 lowercase hex digits"), "{error}");
 }

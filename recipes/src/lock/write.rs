@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Lock, LockedBase, LockedFile, LockedInput};
+use super::{Lock, LockedBase, LockedFile, LockedInput, LockedTree};
 
 const HEADER: &str = "# made by treelay lock; do not edit\n\nversion = 1\n";
 
@@ -60,6 +60,13 @@ impl Lock {
             if let Some(released) = released {
                 let _ = writeln!(text, "released = {released}");
             }
+        }
+        for LockedTree { arch, from, commit, released } in &self.trees {
+            text.push_str("\n[[ostree-base]]\n");
+            let _ = writeln!(text, "arch = \"{arch}\"");
+            let _ = writeln!(text, "from = {}", quoted(from));
+            let _ = writeln!(text, "commit = \"{}\"", commit.hex());
+            let _ = writeln!(text, "released = {released}");
         }
         text
     }

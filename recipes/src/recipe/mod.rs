@@ -33,7 +33,7 @@ pub use inputs::{
 pub use layers::{
     ArchiveLayer, DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer, Layer, LayerKind, Share,
 };
-pub use ostree::Ostree;
+pub use ostree::{Bootable, Ostree, OstreeBase};
 pub use system::{Account, CertificatesLayer, Group, TzdataLayer, UsersLayer};
 pub use text::{At, Text};
 

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Text;
+use crate::Arch;
+use crate::schema::exactly_one;
 
 /// The OSTree commits, one for each arch.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -15,10 +17,79 @@ pub struct Ostree {
     /// `{{ arch.uname }}` (or `{{ arch }}`).
     #[serde(rename = "ref", default)]
     pub refname: Option<Text>,
+    /// The tree below the layers; left out, the layers are all there is. `/etc` of the layers becomes
+    /// `/usr/etc`; directories and links in `/var` become lines of a file in `/usr/lib/tmpfiles.d`.
+    #[serde(default)]
+    pub base: Option<OstreeBase>,
+    /// Paths of the base to leave out: absolute; `*` matches within one component, `**` any number of
+    /// components.
+    #[serde(default)]
+    pub remove: Vec<Text>,
+    /// Paths where a directory of the base may become a file or link of the layers, or the reverse:
+    /// absolute. Elsewhere that is an error.
+    #[serde(default)]
+    pub replace: Vec<Text>,
+    /// Whether hosts can boot the commits.
+    #[serde(default)]
+    pub bootable: Bootable,
     /// Metadata strings of the commits, beside those that treelay writes.
     #[serde(default)]
     pub metadata: BTreeMap<String, Text>,
     /// The collection id that the commits are bound to.
     #[serde(default)]
     pub collection: Option<Text>,
+}
+
+/// Whether hosts can boot a commit: whether it says so, and is checked for what booting needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bootable {
+    /// If there is a kernel in the base or in the layers.
+    #[default]
+    Auto,
+    /// Yes; anything else is an error.
+    True,
+    /// No; nothing is checked.
+    False,
+}
+
+/// The tree below the layers: the commit that `ref` names when it is locked, or that `commit` names.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("oneOf" = exactly_one(OstreeBase::PLACES)))]
+pub struct OstreeBase {
+    /// A local repository, relative to the recipe's file.
+    #[serde(default)]
+    pub repo: Option<Text>,
+    /// The ref; `{{ arch.uname }}` gives each arch its own. With `commit` too, the ref that the
+    /// commit must be bound to.
+    #[serde(rename = "ref", default)]
+    pub refname: Option<Text>,
+    /// The commit of each arch: 64 hex digits.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = {"$ref": "#/$defs/Arch"}))]
+    pub commit: Option<BTreeMap<Arch, Text>>,
+}
+
+impl OstreeBase {
+    /// The keys that say where it is.
+    pub(crate) const PLACES: &[&str] = &["repo"];
+
+    /// What the lock calls the base of an arch: the place, the ref, and a commit that the recipe
+    /// pins. Of a recipe that was expanded.
+    pub fn describe(&self, arch: Arch) -> String {
+        let mut text = match &self.repo {
+            Some(repo) => format!("ostree:{repo}"),
+            None => String::new(),
+        };
+        if let Some(refname) = &self.refname {
+            text.push(':');
+            text.push_str(refname);
+        }
+        if let Some(commit) = self.commit.as_ref().and_then(|commits| commits.get(&arch)) {
+            text.push('@');
+            text.push_str(commit);
+        }
+        text
+    }
 }

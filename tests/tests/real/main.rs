@@ -8,6 +8,7 @@ mod harness;
 mod layers;
 mod oci;
 mod ostree;
+mod over_base;
 mod production;
 mod programs;
 mod registry;

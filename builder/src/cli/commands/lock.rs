@@ -3,7 +3,7 @@
 use crate::cli::args::LockArgs;
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Failure, Result, Session, count};
-use crate::exec::Sandbox;
+use crate::exec::{BASE, Sandbox, TREE};
 
 pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
     let workspace = Workspace::open(session, &args.recipe, args.offline, Sandbox::Auto)?;
@@ -12,11 +12,13 @@ pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
         (false, None) => LockPolicy::Make,
         (false, Some(names)) => LockPolicy::Update(names),
     };
+    let recipe = &workspace.recipe;
+    let bases = [(BASE, recipe.image.base.is_some()), (TREE, recipe.ostree.base.is_some())];
+    let bases = bases.into_iter().filter(|(_, there)| *there).map(|(name, _)| name);
+    let known: Vec<_> = recipe.inputs.keys().map(String::as_str).chain(bases).collect();
     if let LockPolicy::Update(names) = &policy
-        && let Some(unknown) =
-            names.iter().find(|name| !workspace.recipe.inputs.contains_key(*name))
+        && let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str()))
     {
-        let known: Vec<_> = workspace.recipe.inputs.keys().map(String::as_str).collect();
         return Err(Failure::usage_message(format!(
             "the recipe has no input {unknown:?}: it has {}",
             known.join(", ")

@@ -96,7 +96,11 @@ fn text(plan: &Plan, store: &Store, known: Option<&Layers<'_>>) -> String {
         }
     }
     for commit in &plan.commits {
-        line(format!("commit {}", commit.refname));
+        let over = commit
+            .base
+            .as_ref()
+            .map(|base| format!(" over {} ({})", base.from, &base.commit.hex()[..12]));
+        line(format!("commit {}{}", commit.refname, over.unwrap_or_default()));
     }
     text
 }

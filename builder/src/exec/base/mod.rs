@@ -3,6 +3,7 @@
 //! Its documents and layers are inputs as any other: pinned by the lock, fetched once, kept in the
 //! store as they are, and verified when they are used.
 
+mod commit;
 mod place;
 mod time;
 mod tree;
@@ -17,6 +18,7 @@ use treelay_recipes::lock::LockedBase;
 use treelay_recipes::recipe::Base;
 use treelay_recipes::{Arch, Digest};
 
+pub use self::commit::CommitBaseError;
 use self::place::{Place, from_layout, oci_layer};
 use self::time::seconds;
 use super::{ExecError, Watched, Workshop};

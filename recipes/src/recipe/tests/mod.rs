@@ -171,7 +171,9 @@ layers:
 image:
   reference: registry.example/tools/go:{{ version }}
   config: {user: 65532, env: {A: true, B: 1.0}, ports: [80], stop-signal: SIGRTMIN+3}
-ostree: {ref: "t/{{ arch }}", metadata: {v: "{{ version }}"}, collection: org.example.Tools}
+ostree:
+  {ref: "t/{{ arch }}", metadata: {v: "{{ version }}"}, collection: org.example.Tools,
+   base: {repo: ../os, ref: "os/{{ arch.uname }}"}, remove: [/usr/share/doc/**], bootable: true}
 epoch: 1700000000
 "#;
 
@@ -207,6 +209,8 @@ fn a_recipe_is_expanded_for_one_arch() {
     assert_eq!(files[0].content, Some(Text::new("1.20 {{ x }} {{\n")));
     assert_eq!(amd64.image.reference, Some(Text::new("registry.example/tools/go:1.20")));
     assert_eq!(amd64.ostree.refname, Some(Text::new("t/amd64")));
+    assert_eq!(amd64.ostree.base.as_ref().unwrap().describe(Arch::Amd64), "ostree:../os:os/x86_64");
+    assert_eq!(amd64.ostree.bootable, Bootable::True);
     assert_eq!(amd64.ostree.metadata["v"].value, "1.20");
     let Input::GoToolchain(go) = &amd64.inputs["go"] else { panic!() };
     assert_eq!(go.dir, Some(Text::new("sdk/amd64/go")));

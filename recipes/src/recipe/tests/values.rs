@@ -212,6 +212,31 @@ fn values_are_checked() {
             ],
         ),
         (
+            "ostree: {base: {repo: ../os}, remove: [usr, /, /a/../b], replace: [/]}\n",
+            &[
+                "5:10 [base] ostree.base does not say which commit it is \
+                 | expected `ref`, or `commit` for each arch",
+                "5:40 [usr] the path `usr` is not absolute | ",
+                "5:45 [/] the path `/` is the root itself | ",
+                "5:48 [/a/../b] the path `/a/../b` must not contain `..` | ",
+                "5:68 [/] the path `/` is the root itself | ",
+            ],
+        ),
+        (
+            "ostree: {base: {repo: ../os, commit: {amd64: abc}}}\n",
+            &[
+                "5:30 [commit] ostree.base has not a commit for every arch | expected one for arm64",
+                "5:46 [abc] the commit `abc` is not 64 lowercase hex digits | ",
+            ],
+        ),
+        (
+            "ostree: {base: {ref: a}, bootable: maybe}\n",
+            &[
+                "5:10 [base] ostree.base does not say what it is | expected one of the keys repo",
+                "5:36 [maybe] unknown value `maybe` in ostree.bootable | expected auto, true or false",
+            ],
+        ),
+        (
             "ostree:\n  ref: a//{{ arch }}\n",
             &[
                 "6:8 [a//{{ arch }}] the ref `a//amd64` is not a ref: letters, digits, `-`, `.` and \
