@@ -13,11 +13,10 @@ use std::time::SystemTime;
 use treelay_layers::go::{self, GoError};
 use treelay_layers::kinds::{self, Globs, Kind, KindError, Need};
 use treelay_layers::{Contents, Tree};
-use treelay_recipes::Digest;
-use treelay_recipes::recipe::{Input, Source, Text};
+use treelay_recipes::recipe::{Input, Recipe, Source, Text};
+use treelay_recipes::{Arch, Digest};
 
 use crate::parallel::in_parallel;
-use crate::plan::Expanded;
 use crate::snapshot::{
     FileSnapshot, Snapshot, SnapshotError, StatFile, snapshot_dir, snapshot_file,
 };
@@ -108,11 +107,11 @@ impl Look<'_> {
     ///
     /// # Errors
     /// [`SourcesError`], with who names the path; of several, the first in the recipe's order.
-    pub fn at(&self, recipes: &Expanded) -> Result<Sources, SourcesError> {
+    pub fn at(&self, recipes: &BTreeMap<&Arch, &Recipe>) -> Result<Sources, SourcesError> {
         let mut sources = Sources::default();
         let mut wanted = Vec::new();
         let mut dirs = Vec::new();
-        for (arch, recipe) in recipes {
+        for (&arch, recipe) in recipes {
             for (name, input) in &recipe.inputs {
                 if let Input::GoToolchain(go) = input
                     && go.sources.contains(&Source::Dir)

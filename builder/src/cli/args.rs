@@ -172,6 +172,10 @@ pub struct LockArgs {
     /// Open no connection.
     #[arg(long)]
     pub offline: bool,
+    /// How the processes that `verify: [rebuild]` needs are shut in: away from network, home and the
+    /// rest of the machine.
+    #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
+    pub sandbox: Sandbox,
 }
 
 /// `treelay plan`.

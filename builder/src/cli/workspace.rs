@@ -19,6 +19,8 @@ pub struct Workspace {
     pub recipe: Recipe,
     /// As it is on each of its arches.
     pub expanded: Expanded,
+    /// Inputs for this machine, where the recipe is not for it and yet needs them.
+    beside: Expanded,
     /// The folder its paths are relative to.
     pub folder: PathBuf,
     /// The lock's file.
@@ -65,17 +67,21 @@ impl Workspace {
             .map_err(Failure::into_usage)?;
         let parsed = Recipe::parse(&text, &recipe.display().to_string()).map_err(Failure::usage)?;
         let expanded = plan::expand(&parsed, &parsed.input_versions()).map_err(Failure::usage)?;
+        let versions = parsed.input_versions();
+        let beside = plan::for_machine(&parsed, &versions, session.around.machine);
+        let beside = beside.map_err(Failure::usage)?;
         let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
         let store = session.store()?;
         let look =
             Look { folder: &folder, store: &store, jobs: session.jobs, now: session.around.now };
-        let sources = look.at(&expanded)?;
+        let sources = look.at(&expanded.iter().chain(&beside).collect())?;
         let options = session.around.local_options(session.jobs, sandbox);
         let executor = LocalExecutor::new(store.clone(), options);
         let fetcher = Fetcher::new(session.around.fetch_options(offline));
         Ok(Self {
             recipe: parsed,
             expanded,
+            beside,
             lock_file: file.with_extension("lock"),
             folder,
             store,
@@ -109,13 +115,15 @@ impl Workspace {
         let store = Arc::new(self.store.apart()?);
         let jobs = if self.jobs == 1 { 2 } else { 1 };
         let look = Look { folder: &self.folder, store: &store, jobs, now: session.around.now };
-        let sources = look.at(&self.expanded)?;
+        let sources = look.at(&self.expanded.iter().collect())?;
         // The executor itself takes another number of threads than it is given.
         let options = session.around.local_options(self.jobs, sandbox);
         let options = LocalOptions { again: true, ..options };
         Ok(Self {
             recipe: self.recipe.clone(),
             expanded: self.expanded.clone(),
+            // It locks nothing.
+            beside: Expanded::new(),
             folder: self.folder.clone(),
             lock_file: self.lock_file.clone(),
             executor: LocalExecutor::new(store.clone(), options),
@@ -186,8 +194,9 @@ impl Workspace {
             LockPolicy::Update(names) => names.is_empty() || names.iter().any(|name| name == input),
             _ => false,
         };
+        let (expanded, beside) = (&self.expanded, &self.beside);
         let locked =
-            relock(&workshop, &self.recipe, &self.expanded, old.as_ref(), &update, &self.sources)
+            relock(&workshop, &self.recipe, expanded, beside, old.as_ref(), &update, &self.sources)
                 .await?;
         self.tell_mishaps(reporter);
         if old.as_ref() != Some(&locked.lock) {

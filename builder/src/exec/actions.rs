@@ -115,11 +115,16 @@ impl Workshop<'_> {
         let outputs = self.start(task, expanded, sources).await;
         self.observer.end(&name);
         let outputs = outputs?;
-        let tree = self.keep_tree(&outputs)?;
-        self.store
-            .put_product(OUTPUTS, &task.digest, &tree)
-            .map_err(ExecError::store("remembering what was built"))?;
+        self.remember_outputs(&task.digest, &outputs)?;
         Ok(Arc::new(outputs))
+    }
+
+    /// Remembers what an action made.
+    pub(super) fn remember_outputs(&self, action: &Digest, made: &Tree) -> Result<(), ExecError> {
+        let tree = self.keep_tree(made)?;
+        self.store
+            .put_product(OUTPUTS, action, &tree)
+            .map_err(ExecError::store("remembering what was built"))
     }
 
     /// What an executor makes of an action.
@@ -157,7 +162,7 @@ impl Workshop<'_> {
     }
 
     /// What an action made, if the store remembers it and has it.
-    fn outputs(&self, action: &Digest) -> Option<Arc<Tree>> {
+    pub(super) fn outputs(&self, action: &Digest) -> Option<Arc<Tree>> {
         let tree = self.store.product(OUTPUTS, action)?;
         let tree = self.store.tree(&tree).filter(|tree| self.has_contents(tree))?;
         Some(Arc::new(tree))

@@ -23,7 +23,7 @@ pub struct Difference {
 /// How two files differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// Only one of the builds made it.
+    /// Only one of the builds, or only the distribution that was built again, has it.
     Once,
     /// They are the same as files, and other as blobs.
     Encoded {
@@ -46,7 +46,7 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  {}", self.path)?;
         match &self.how {
-            How::Once => write!(f, " was made only once"),
+            How::Once => write!(f, " is in one of them alone"),
             How::Encoded { first, second } => write!(f, " became {first}, then {second}"),
             How::At { offset, section } => {
                 write!(f, " from byte {offset} on")?;
@@ -123,7 +123,7 @@ impl Contents for Either<'_> {
 }
 
 /// Every file in which two trees differ, by path.
-fn differences(
+pub(super) fn differences(
     first: &Tree,
     second: &Tree,
     contents: &dyn Contents,
@@ -256,8 +256,8 @@ mod tests {
             told,
             [
                 "  out/long from byte 100000 on",
-                "  out/one was made only once",
-                "  out/other was made only once",
+                "  out/one is in one of them alone",
+                "  out/other is in one of them alone",
                 "  out/short from byte 2 on",
             ]
         );

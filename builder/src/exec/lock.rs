@@ -32,7 +32,8 @@ pub const BASE: &str = "image.base";
 pub const TREE: &str = "ostree.base";
 
 /// The lock of `recipe`: stanzas of `old` that still fit are kept, except those of the inputs that
-/// `update` names; all others are found anew, from the first source that has them.
+/// `update` names; all others are found anew, from the first source that has them, and verified as
+/// the recipe asks. `beside` is [`plan::for_machine`](crate::plan::for_machine).
 ///
 /// # Errors
 /// [`ExecError`].
@@ -40,6 +41,7 @@ pub async fn relock(
     workshop: &Workshop<'_>,
     recipe: &Recipe,
     expanded: &Expanded,
+    beside: &Expanded,
     old: Option<&Lock>,
     update: &dyn Fn(&str) -> bool,
     sources: &Sources,
@@ -68,7 +70,8 @@ pub async fn relock(
             });
         }
     }
-    let inputs = try_join_all(jobs).await?;
+    let mut inputs = try_join_all(jobs).await?;
+    workshop.prove(expanded, beside, &mut inputs, sources).await?;
     let mut changes: Vec<String> = inputs.iter().filter_map(|input| change(old, input)).collect();
     let mut bases = Vec::new();
     for (arch, recipe_of_arch) in expanded {
@@ -188,6 +191,7 @@ impl Workshop<'_> {
             identity: self.keep_tree(&tree)?,
             released: None,
             sums: None,
+            evidence: vec![],
         })
     }
 
@@ -214,6 +218,7 @@ impl Workshop<'_> {
             identity: self.keep_tree(&tree)?,
             released: None,
             sums: Some(digest_of(&needed)),
+            evidence: vec![],
         })
     }
 
@@ -235,10 +240,11 @@ impl Workshop<'_> {
             identity: self.keep_tree(&tree)?,
             released: None,
             sums: None,
+            evidence: vec![],
         })
     }
 
-    async fn lock_go(
+    pub(super) async fn lock_go(
         &self,
         input: &GoToolchainInput,
         name: &str,
@@ -283,6 +289,7 @@ impl Workshop<'_> {
                 identity,
                 released: version.released,
                 sums: None,
+                evidence: vec![],
             });
         }
         Err(ExecError::NoSource { what, tried })
@@ -308,15 +315,19 @@ fn change(old: Option<&Lock>, new: &LockedInput) -> Option<String> {
     let what = describe(&new.name, new.arch);
     let version = new.version.as_deref().unwrap_or("-");
     let short = new.identity.short();
+    let proof: String = new.evidence.iter().map(|evidence| format!("; {evidence}")).collect();
     match old.and_then(|old| old.input(&new.name, new.arch)) {
         Some(old) if old == new => None,
+        Some(old) if LockedInput { evidence: new.evidence.clone(), ..old.clone() } == *new => {
+            Some(format!("{what}: {version} ({short}){proof}"))
+        }
         Some(old) => Some(format!(
-            "{what}: {} ({}) from {} is now {version} ({short}) from {}",
+            "{what}: {} ({}) from {} is now {version} ({short}) from {}{proof}",
             old.version.as_deref().unwrap_or("-"),
             old.identity.short(),
             old.from,
             new.from
         )),
-        None => Some(format!("{what}: {version} ({short}) from {}", new.from)),
+        None => Some(format!("{what}: {version} ({short}) from {}{proof}", new.from)),
     }
 }

@@ -13,6 +13,7 @@ mod layers;
 mod lock;
 mod mend;
 mod modules;
+mod rebuild;
 mod share;
 
 use std::io;
@@ -169,6 +170,47 @@ pub enum ExecError {
         arch: Arch,
         /// Where.
         differences: Vec<Difference>,
+    },
+    /// A distribution could not be made again.
+    #[error("rebuilding {what} from its source, for `verify: [rebuild]`")]
+    Rebuild {
+        /// The input and arch.
+        what: String,
+        /// Why not.
+        source: ActionError,
+    },
+    /// A distribution is not what its source makes.
+    #[error(
+        "{what} from {from} IS NOT WHAT ITS SOURCE MAKES: rebuilt by Go for {by}, it has other bytes, and nothing of it is used:\n{}",
+        differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    )]
+    NotRebuilt {
+        /// The input and arch.
+        what: String,
+        /// Where it came from, as the lock would have it.
+        from: String,
+        /// The arch of the toolchain that rebuilt it.
+        by: Arch,
+        /// Where.
+        differences: Vec<Difference>,
+    },
+    /// This machine is of an arch that there is no toolchain for.
+    #[error("`verify: [rebuild]` of {what}: this machine is none that treelay builds on")]
+    NoRebuilder {
+        /// The input and arch.
+        what: String,
+    },
+    /// A recipe is not for this machine, and its sources have no toolchain for it.
+    #[error(
+        "`verify: [rebuild]` of {what} takes the same Go for {machine}, the arch of this machine, which cannot be had"
+    )]
+    RebuilderNotHad {
+        /// The input and arch.
+        what: String,
+        /// The arch of this machine.
+        machine: Arch,
+        /// Why not.
+        source: Box<ExecError>,
     },
     /// A layer is built with a toolchain that is not there for this machine.
     #[error(

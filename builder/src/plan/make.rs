@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use treelay_layers::kinds::{self, Kind, KindError, Need};
-use treelay_recipes::recipe::{Recipe, RecipeError};
+use treelay_recipes::recipe::{Input, Recipe, RecipeError, Verify};
 use treelay_recipes::{Arch, Digest, Lock, Scope};
 
 use super::PlannedNeed;
@@ -57,6 +57,33 @@ pub fn expand(
 ) -> Result<Expanded, RecipeError> {
     let each = recipe.arch.iter();
     each.map(|arch| Ok((*arch, recipe.expand(&Scope::new(*arch, versions))?))).collect()
+}
+
+/// What has to be had for `machine` although the recipe is not for it: the toolchains that build
+/// others again (`verify: [rebuild]`). The recipe with these inputs alone, expanded for the machine;
+/// nothing where none is needed.
+///
+/// # Errors
+/// As [`expand`].
+pub fn for_machine(
+    recipe: &Recipe,
+    versions: &BTreeMap<String, String>,
+    machine: Option<Arch>,
+) -> Result<Expanded, RecipeError> {
+    let builds = |input: &Input| match input {
+        Input::GoToolchain(go) => go.verify.contains(&Verify::Rebuild),
+        _ => false,
+    };
+    let Some(machine) = machine.filter(|machine| !recipe.arch.contains(machine)) else {
+        return Ok(Expanded::new());
+    };
+    if !recipe.inputs.values().any(builds) {
+        return Ok(Expanded::new());
+    }
+    let mut expanded = recipe.expand(&Scope::new(machine, versions))?;
+    expanded.inputs.retain(|_, input| builds(input));
+    expanded.layers.clear();
+    Ok(Expanded::from([(machine, expanded)]))
 }
 
 /// The plan of a recipe whose inputs are locked and whose local sources were looked at.

@@ -20,7 +20,7 @@ use treelay_recipes::{Arch, Digest};
 
 pub use commit::{PlannedCommit, PlannedTree};
 pub use image::{ImageSettings, PlannedBase, PlannedHealth, PlannedImage, rfc3339};
-pub use make::{Expanded, PlanError, expand, make};
+pub use make::{Expanded, PlanError, expand, for_machine, make};
 
 /// All that a build will do. Lists are in the order of the recipe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

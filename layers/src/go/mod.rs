@@ -17,6 +17,7 @@
 mod buildinfo;
 pub(crate) mod gate;
 pub mod modules;
+mod rebuild;
 mod version;
 
 use std::io::Read;
@@ -29,6 +30,7 @@ use crate::{Contents, Entry, Node, Tree, TreePath};
 
 pub use buildinfo::BuildInfo;
 pub use gate::{Gate, GateError, find as find_text};
+pub use rebuild::Rebuild;
 pub use version::GoVersion;
 
 /// The terms under which Go may be redistributed; they ask for a copy of themselves.
@@ -93,6 +95,12 @@ pub enum GoError {
         found: String,
         /// What the arch would say.
         expected: Elf,
+    },
+    /// A program cannot be made again.
+    #[error("nothing in the source of the Go distribution makes its {path}")]
+    NotFromSource {
+        /// The program.
+        path: TreePath,
     },
     /// A content could not be read.
     #[error("reading {path} of the Go distribution: {source}")]

@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Lock, LockedInput};
 use crate::error::Problems;
-use crate::recipe::{ArchiveInput, GoToolchainInput, Input, PypiInput, Recipe, Source, Text};
+use crate::recipe::{
+    ArchiveInput, GoToolchainInput, Input, PypiInput, Recipe, Source, Text, Verify,
+};
 use crate::{Arch, Digest, Scope};
 
 /// In what a lock does not fit a recipe.
@@ -132,6 +134,18 @@ pub enum Misfit {
         /// In the lock.
         lock: String,
     },
+    /// It was not verified as the recipe asks.
+    #[error(
+        "input {input:?} of {arch} was locked without `verify: [{method}]`, which the recipe asks for"
+    )]
+    Evidence {
+        /// The input.
+        input: String,
+        /// The arch.
+        arch: Arch,
+        /// What of `verify` is missing.
+        method: &'static str,
+    },
     /// Something else that the recipe says of the input changed.
     #[error("the options of input {input:?} changed in the recipe since it was locked")]
     Options {
@@ -247,6 +261,13 @@ impl Lock {
 fn go_toolchain(wanted: &GoToolchainInput, locked: &LockedInput) -> Result<(), Misfit> {
     version(&wanted.version, locked)?;
     let input = locked.name.clone();
+    // Nothing enters the store without its checksum, so that leaves no evidence.
+    let shown = |method: &Verify| {
+        *method == Verify::Checksum || locked.evidence.iter().any(|one| one.method() == *method)
+    };
+    if let Some(method) = wanted.verify.iter().find(|method| !shown(method)) {
+        return Err(Misfit::Evidence { input, arch: locked.arch, method: method.name() });
+    }
     if !wanted.sources.contains(&locked.source) {
         return Err(Misfit::Source { input, lock: locked.source.name() });
     }

@@ -4,6 +4,7 @@
 //! difference in review. A build takes nothing but what the lock names; whether the lock still fits
 //! the recipe is answered by [`Lock::fits`].
 
+mod evidence;
 mod fits;
 mod hex;
 mod read;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 pub use crate::error::LockError;
 use crate::recipe::{Input, Source};
 use crate::{Arch, Digest, Recipe};
+pub use evidence::Evidence;
 pub use fits::Misfit;
 
 /// What every input of a recipe is, pinned.
@@ -87,6 +89,8 @@ pub struct LockedInput {
     pub released: Option<u64>,
     /// Of `go-modules`: the digest of what go.sum says.
     pub sums: Option<Digest>,
+    /// What was verified of it on top of its digest, in the order of [`Verify`](crate::recipe::Verify).
+    pub evidence: Vec<Evidence>,
 }
 
 /// A file as it is fetched.

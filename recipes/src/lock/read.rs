@@ -6,7 +6,9 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{InputKind, Lock, LockError, LockedBase, LockedFile, LockedInput, LockedTree};
+use super::{
+    Evidence, InputKind, Lock, LockError, LockedBase, LockedFile, LockedInput, LockedTree,
+};
 use crate::error::{Problem, Problems};
 use crate::recipe::{At, Source};
 use crate::{Arch, Digest};
@@ -48,6 +50,8 @@ struct Stanza {
     identity: Digest,
     released: Option<u64>,
     sums: Option<Digest>,
+    #[serde(default)]
+    evidence: Vec<Evidence>,
 }
 
 /// A digest without the algorithm in front.
@@ -100,6 +104,7 @@ fn read(text: &str, found: &mut Found<'_>) -> Option<Lock> {
             identity: stanza.identity,
             released: stanza.released,
             sums: stanza.sums,
+            evidence: stanza.evidence,
         });
     }
     inputs.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));

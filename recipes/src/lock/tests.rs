@@ -42,6 +42,7 @@ fn locked() -> Vec<LockedInput> {
         identity: Digest::of(from),
         released: (arch == Arch::Arm64).then_some(1_757_000_000),
         sums: None,
+        evidence: vec![],
     };
     let file = Some(LockedFile { sha256: zero, size: 77 });
     vec![
@@ -229,6 +230,39 @@ fn stanzas_that_the_recipe_does_not_ask_for_make_no_lock() {
         "input \"go\" is locked as version 1.27.3 and as version 1.27.2"
     );
     assert_eq!(made(&|all| all[0].name = "og".into()), "input \"go\" is not locked for arm64");
+}
+
+#[test]
+fn the_evidence_that_a_recipe_asks_for_is_in_its_lock() {
+    let asks = recipe(&[("sources:", "verify: [checksum, rebuild]\n      sources:")]);
+    let told = "input \"go\" of amd64 was locked without `verify: [rebuild]`, which the recipe \
+                asks for";
+    assert_eq!(lock().fits(&asks).unwrap_err().to_string(), told);
+    assert_eq!(Lock::new(&asks, locked(), vec![], vec![]).unwrap_err().to_string(), told);
+
+    let mut inputs = locked();
+    for input in inputs.iter_mut().filter(|input| input.name == "go") {
+        let toolchain = Digest::of("a.tgz");
+        input.evidence = vec![Evidence::Rebuild { files: 10, by: Arch::Amd64, toolchain }];
+    }
+    let lock = Lock::new(&asks, inputs, vec![], vec![]).unwrap();
+    let text = lock.to_text();
+    let line = "evidence = [\n    { method = \"rebuild\", files = 10, by = \"amd64\", \
+                toolchain = \"sha256:dc";
+    assert!(text.contains(line), "{text}");
+    assert_eq!(Lock::parse(&text, "x.lock").unwrap_or_else(|error| panic!("{error}")), lock);
+    for (from, to, expected) in [
+        ("\"rebuild\"", "\"build\"", "unknown variant `build`"),
+        ("files = 10, ", "", "missing field `files`"),
+        ("files = 10", "more = 1, files = 10", "unknown field `more`"),
+    ] {
+        let told = Lock::parse(&text.replacen(from, to, 1), "x.lock").unwrap_err().to_string();
+        assert!(told.contains(expected) && told.contains("--> x.lock:"), "{told}");
+    }
+
+    // Evidence that is no longer asked for is another matter of the recipe.
+    let told = lock.fits(&recipe(&[])).unwrap_err().to_string();
+    assert_eq!(told, "the options of input \"go\" changed in the recipe since it was locked");
 }
 
 #[test]

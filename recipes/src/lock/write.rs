@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::evidence::line;
 use super::{Lock, LockedBase, LockedFile, LockedInput, LockedTree};
 
 const HEADER: &str = "# made by treelay lock; do not edit\n\nversion = 1\n";
@@ -29,6 +30,7 @@ impl Lock {
                 identity,
                 released,
                 sums,
+                evidence,
             } = input;
             text.push_str("\n[[input]]\n");
             let _ = writeln!(text, "name = {}", quoted(name));
@@ -49,6 +51,13 @@ impl Lock {
             }
             if let Some(released) = released {
                 let _ = writeln!(text, "released = {released}");
+            }
+            if !evidence.is_empty() {
+                text.push_str("evidence = [\n");
+                for evidence in evidence {
+                    let _ = writeln!(text, "    {},", line(evidence));
+                }
+                text.push_str("]\n");
             }
         }
         for LockedBase { arch, image, digest, manifest, released } in &self.bases {

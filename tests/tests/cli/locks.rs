@@ -180,6 +180,23 @@ error: checking go for ppc64le from sdk/ppc64le/go
 }
 
 #[test]
+fn what_no_source_makes_is_not_verified() {
+    let env = from_dir();
+    let recipe = FROM_DIR.replace("sources: [dir]", "sources: [dir]\n      verify: [rebuild]");
+    env.write("go.yaml", recipe);
+    refuses(
+        &env,
+        ["lock", "go.yaml"],
+        1,
+        r#"
+error: checking go for amd64 from sdk/amd64/go
+  because: nothing in the source of the Go distribution makes its bin/go
+"#,
+    );
+    assert!(!env.path("go.lock").exists());
+}
+
+#[test]
 fn a_damaged_lock_points_at_its_line() {
     let env = from_dir();
     env.treelay(["lock", "go.yaml"]).ok();

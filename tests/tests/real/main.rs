@@ -11,6 +11,7 @@ mod ostree;
 mod over_base;
 mod production;
 mod programs;
+mod rebuild;
 mod registry;
 mod reproducible;
 mod runs;

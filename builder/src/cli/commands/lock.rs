@@ -3,10 +3,10 @@
 use crate::cli::args::LockArgs;
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Failure, Result, Session, count};
-use crate::exec::{BASE, Sandbox, TREE};
+use crate::exec::{BASE, TREE};
 
 pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
-    let workspace = Workspace::open(session, &args.recipe, args.offline, Sandbox::Auto)?;
+    let workspace = Workspace::open(session, &args.recipe, args.offline, args.sandbox.into())?;
     let policy = match (args.check, args.update) {
         (true, _) => LockPolicy::Locked,
         (false, None) => LockPolicy::Make,

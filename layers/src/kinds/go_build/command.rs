@@ -17,6 +17,7 @@ use treelay_recipes::recipe::{GoBuildLayer, Text};
 use treelay_recipes::{Arch, Digest};
 
 use super::{Given, KindError};
+use crate::Tree;
 use crate::action::{Action, Cache, Command, InputTree};
 
 /// Where GOCACHE is.
@@ -27,7 +28,7 @@ pub(super) const PATHS: [&str; 5] =
 /// As ko and goreleaser have it, and without a build id, which is for caches alone.
 const LDFLAGS: &str = "-s -w -buildid=";
 /// A build that takes longer than this is one that hangs.
-const TIMEOUT: Duration = Duration::from_secs(3600);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What builds the programs of `layer` for `arch` on a `machine`.
 pub(super) fn build<'a>(
@@ -48,7 +49,6 @@ pub(super) fn build<'a>(
         let tree = Cow::Borrowed(given.tree(1 + usize::from(layer.source.is_some()))?);
         inputs.push(InputTree { at: "mod", tree, lasting: true });
     }
-    let cache = Cache { at: CACHE, key: Digest::of(format!("gocache-1 {}", toolchain.digest())) };
     Ok(Action {
         command: Command {
             arguments: arguments(layer),
@@ -58,7 +58,7 @@ pub(super) fn build<'a>(
         },
         inputs,
         timeout: TIMEOUT,
-        cache: Some(cache),
+        cache: Some(go_cache(toolchain)),
     })
 }
 
@@ -70,7 +70,7 @@ fn is_of_tests(path: &str) -> bool {
 }
 
 /// What the machine must be, in the names of the API's platform lexicon.
-fn platform(machine: Arch) -> BTreeMap<String, String> {
+pub(crate) fn platform(machine: Arch) -> BTreeMap<String, String> {
     let isa = match machine {
         Arch::Amd64 => "x86-64",
         Arch::Arm64 => "arm-a64",
@@ -106,11 +106,20 @@ fn join(texts: &[Text]) -> String {
     texts.iter().map(|text| &**text).collect::<Vec<_>>().join(",")
 }
 
-/// The environment, all of it. There is no HOME: so Go has no configuration and keeps no telemetry.
+/// The environment, all of it.
 pub(super) fn environment(layer: &GoBuildLayer, arch: Arch) -> BTreeMap<String, String> {
-    let (level, value) = level(layer, arch);
-    let fixed = [
-        (level, value),
+    let modules = layer.modules.iter().map(|_| ("GOMODCACHE", "/treelay/mod"));
+    let own = layer.env.iter().map(|(name, value)| (name.as_str(), &**value));
+    own.chain(go_environment(arch))
+        .chain([level(layer, arch)])
+        .chain(modules)
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// What Go is always told. There is no HOME: so Go has no configuration and keeps no telemetry.
+pub(crate) fn go_environment(arch: Arch) -> [(&'static str, &'static str); 15] {
+    [
         ("CGO_ENABLED", "0"),
         ("GO111MODULE", "on"),
         ("GOARCH", arch.go()),
@@ -127,23 +136,32 @@ pub(super) fn environment(layer: &GoBuildLayer, arch: Arch) -> BTreeMap<String, 
         ("LC_ALL", "C"),
         ("TMPDIR", "/tmp"),
         ("TZ", "UTC"),
-    ];
-    let modules = layer.modules.iter().map(|_| ("GOMODCACHE", "/treelay/mod"));
-    let own = layer.env.iter().map(|(name, value)| (name.as_str(), &**value));
-    own.chain(fixed)
-        .chain(modules)
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    ]
+}
+
+/// GOCACHE of what a toolchain makes.
+pub(crate) fn go_cache(toolchain: &Tree) -> Cache {
+    Cache { at: CACHE, key: Digest::of(format!("gocache-1 {}", toolchain.digest())) }
 }
 
 /// The variable that says the least processor, and its value.
 pub(super) fn level(layer: &GoBuildLayer, arch: Arch) -> (&'static str, &str) {
-    let (name, given, default) = match arch {
-        Arch::Amd64 => ("GOAMD64", &layer.goamd64, "v1"),
-        Arch::Arm64 => ("GOARM64", &layer.goarm64, "v8.0"),
-        Arch::Ppc64le => ("GOPPC64", &layer.goppc64, "power8"),
+    let given = match arch {
+        Arch::Amd64 => &layer.goamd64,
+        Arch::Arm64 => &layer.goarm64,
+        Arch::Ppc64le => &layer.goppc64,
     };
+    let (name, default) = least_level(arch);
     (name, given.as_ref().map_or(default, |text| &**text))
+}
+
+/// The same where nothing else is said: what Go itself takes.
+pub(crate) fn least_level(arch: Arch) -> (&'static str, &'static str) {
+    match arch {
+        Arch::Amd64 => ("GOAMD64", "v1"),
+        Arch::Arm64 => ("GOARM64", "v8.0"),
+        Arch::Ppc64le => ("GOPPC64", "power8"),
+    }
 }
 
 /// What Go's own words leave open.
