@@ -13,6 +13,7 @@ pub mod elf;
 pub mod encode;
 pub mod go;
 pub mod kinds;
+pub mod loading;
 pub mod share;
 pub mod tree;
 

@@ -234,6 +234,7 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
             name,
             arch: _,
             share: _,
+            elf: _,
             go_toolchain,
             go_build,
             files,

@@ -10,6 +10,7 @@ pub mod credential_helper;
 mod encode;
 mod inputs;
 mod layers;
+mod loading;
 mod lock;
 mod mend;
 mod modules;
@@ -255,6 +256,25 @@ pub enum ExecError {
         layer: String,
         /// Why not.
         source: EncodeError,
+    },
+    /// What layers bring cannot be loaded on their base.
+    #[error(
+        "the image for {arch} cannot load what its layers bring:\n{}\nWhere that is meant, say `elf: unchecked` in the layer",
+        .problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
+    )]
+    Unloadable {
+        /// The arch.
+        arch: Arch,
+        /// Which files, and why.
+        problems: Vec<String>,
+    },
+    /// A file could not be read.
+    #[error("reading {path}")]
+    Reading {
+        /// The file, in a layer or in the base.
+        path: String,
+        /// Why not.
+        source: io::Error,
     },
     /// The inputs found make no lock for the recipe.
     #[error("locking the inputs")]

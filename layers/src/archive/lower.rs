@@ -4,7 +4,7 @@
 //! The layers are somebody else's work and are passed on as they are, so what treelay would refuse
 //! in an archive of its own (devices, names that are not UTF-8) is passed over here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 
 use treelay_recipes::{Digest, HashingReader};
@@ -12,7 +12,7 @@ use treelay_recipes::{Digest, HashingReader};
 use super::filter::Filter;
 use super::tar::BLOCK;
 use crate::tree::Owner;
-use crate::{Entry, Node, Tree, TreePath};
+use crate::{ContentSink, Entry, Node, Tree, TreePath};
 
 /// The layers of an image, one above the other.
 #[derive(Debug, Clone, Default)]
@@ -39,19 +39,9 @@ impl Lower {
     ///
     /// # Errors
     /// What reading met, or that it is no tar.
-    pub fn add(&mut self, mut layer: impl BufRead) -> io::Result<()> {
-        let filter = match layer.fill_buf()? {
-            head if head.starts_with(b"\x1f\x8b") => Filter::Gzip,
-            head if head.starts_with(b"\x28\xb5\x2f\xfd") => Filter::Zstd,
-            _ => Filter::None,
-        };
-        let mut stream = filter.open(layer)?;
+    pub fn add(&mut self, layer: impl BufRead) -> io::Result<()> {
         let mut own = BTreeMap::new();
-        // Some writers (umoci insert) leave out the end marker and the padding before it. What a layer
-        // must be is said by its digest, which others have checked, so the end is lenient.
-        let end = io::repeat(0).take(3 * BLOCK as u64);
-        let mut archive = ::tar::Archive::new((&mut stream).chain(end));
-        for member in archive.entries()? {
+        for member in open(layer)?.entries()? {
             let mut member = member?;
             match name(&member.path_bytes()) {
                 None => {}
@@ -125,6 +115,42 @@ impl Lower {
         // Cannot fail: each path is there once, and below directories only.
         Tree::from_entries(self.entries.into_values().collect()).unwrap_or_default()
     }
+}
+
+/// Puts the content of every file of a layer that is at one of `paths` into `sink`.
+///
+/// # Errors
+/// As [`Lower::add`]; what the sink met.
+pub fn contents_of(
+    layer: impl BufRead,
+    paths: &BTreeSet<&str>,
+    sink: &mut dyn ContentSink,
+) -> io::Result<()> {
+    for member in open(layer)?.entries()? {
+        let mut member = member?;
+        let is_wanted = match name(&member.path_bytes()) {
+            Some(Name::Path(path)) => paths.contains(path.as_str()),
+            _ => false,
+        };
+        let kind = member.header().entry_type();
+        if is_wanted && (kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse()) {
+            sink.put(&mut member)?;
+        }
+    }
+    Ok(())
+}
+
+/// A layer as an archive: a tar, perhaps compressed with gzip or zstd.
+fn open<'l>(mut layer: impl BufRead + 'l) -> io::Result<::tar::Archive<impl Read + 'l>> {
+    let filter = match layer.fill_buf()? {
+        head if head.starts_with(b"\x1f\x8b") => Filter::Gzip,
+        head if head.starts_with(b"\x28\xb5\x2f\xfd") => Filter::Zstd,
+        _ => Filter::None,
+    };
+    // Some writers (umoci insert) leave out the end marker and the padding before it. What a layer
+    // must be is said by its digest, which others have checked, so the end is lenient.
+    let end = io::repeat(0).take(3 * BLOCK as u64);
+    Ok(::tar::Archive::new(filter.open(layer)?.chain(end)))
 }
 
 fn remove_below(entries: &mut BTreeMap<String, Entry>, path: &str) {

@@ -39,7 +39,7 @@ use crate::{ContentSink, Tree};
 use collect::Collector;
 pub use error::ArchiveError;
 use filter::Filter;
-pub use lower::{Lower, Misplaced, above};
+pub use lower::{Lower, Misplaced, above, contents_of};
 
 /// What an archive may cost. What goes over is [`ArchiveError::Limit`].
 #[derive(Debug, Clone, PartialEq, Eq)]

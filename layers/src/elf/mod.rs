@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use treelay_recipes::Arch;
 
 pub(crate) use program::read_at;
-pub use program::{Open, Program, Section};
+pub use program::{Open, Program, Required, Section};
 
 /// What the first 20 bytes of an ELF file say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What a program needs to be loaded: its interpreter and libraries (System V gABI, chapter 5).
 
+mod dynamic;
+
 use std::io::{self, Read};
 
 /// Opens the file from its beginning.
@@ -12,8 +14,23 @@ pub struct Program {
     pub interpreter: Option<String>,
     /// DT_NEEDED: libraries.
     pub needed: Vec<String>,
+    /// DT_RUNPATH, else DT_RPATH: where it looks for them first; `$ORIGIN` is its own folder.
+    pub run_path: Vec<String>,
+    /// Versions that it needs of its libraries.
+    pub requires: Vec<Required>,
+    /// Versions that it offers as a library.
+    pub provides: Vec<String>,
     /// Sections with a content in the file, in the order of their table.
     pub sections: Vec<Section>,
+}
+
+/// A version that a program needs of a library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Required {
+    /// The library, as [`Program::needed`] has it: `libc.so.6`.
+    pub library: String,
+    /// The version: `GLIBC_2.38`.
+    pub version: String,
 }
 
 /// A section with a content in the file.
@@ -63,6 +80,17 @@ fn text(bytes: &[u8], at: u64) -> String {
     String::from_utf8_lossy(&rest[..end]).into_owned()
 }
 
+/// The rows of a table whose offset, size of a row and number of rows stand at `places` of the header.
+fn table(open: Open<'_>, header: &[u8], places: [usize; 3]) -> io::Result<Vec<Vec<u8>>> {
+    let [offset, size, count] = places;
+    let (size, count) = (number(header, size, 2), number(header, count, 2));
+    if size == 0 || count == 0 {
+        return Ok(Vec::new());
+    }
+    let bytes = read_at(open, number(header, offset, 8), size * count)?;
+    Ok(bytes.chunks_exact(size as usize).map(<[u8]>::to_vec).collect())
+}
+
 /// One entry of the program header table.
 struct Segment {
     kind: u64,
@@ -74,9 +102,6 @@ struct Segment {
 const PT_LOAD: u64 = 1;
 const PT_DYNAMIC: u64 = 2;
 const PT_INTERP: u64 = 3;
-const DT_NEEDED: u64 = 1;
-const DT_STRTAB: u64 = 5;
-const DT_STRSZ: u64 = 10;
 const SHT_NOBITS: u64 = 8;
 
 impl Program {
@@ -86,15 +111,32 @@ impl Program {
     /// What reading met; [`io::ErrorKind::InvalidData`] for headers that make no sense.
     pub fn read(open: Open<'_>) -> io::Result<Self> {
         let header = read_at(open, 0, HEADER)?;
-        let table = |offset: usize, size: usize, count: usize| -> io::Result<Vec<Vec<u8>>> {
-            let (size, count) = (number(&header, size, 2), number(&header, count, 2));
-            if size == 0 || count == 0 {
-                return Ok(Vec::new());
-            }
-            let bytes = read_at(open, number(&header, offset, 8), size * count)?;
-            Ok(bytes.chunks_exact(size as usize).map(<[u8]>::to_vec).collect())
-        };
-        let segments: Vec<Segment> = table(32, 54, 56)?
+        let mut program = Self::loaded(open, &header)?;
+        let rows = table(open, &header, [40, 58, 60])?;
+        let Some(names) = rows.get(number(&header, 62, 2) as usize) else { return Ok(program) };
+        let names = read_at(open, number(names, 24, 8), number(names, 32, 8))?;
+        program.sections = rows
+            .iter()
+            .filter(|row| !matches!(number(row, 4, 4), 0 | SHT_NOBITS))
+            .map(|row| Section {
+                name: text(&names, number(row, 0, 4)),
+                offset: number(row, 24, 8),
+                size: number(row, 32, 8),
+            })
+            .collect();
+        Ok(program)
+    }
+
+    /// The same without the sections, which stand at the end of a file.
+    ///
+    /// # Errors
+    /// As [`Program::read`].
+    pub fn read_loaded(open: Open<'_>) -> io::Result<Self> {
+        Self::loaded(open, &read_at(open, 0, HEADER)?)
+    }
+
+    fn loaded(open: Open<'_>, header: &[u8]) -> io::Result<Self> {
+        let segments: Vec<Segment> = table(open, header, [32, 54, 56])?
             .iter()
             .map(|row| Segment {
                 kind: number(row, 0, 4),
@@ -112,23 +154,11 @@ impl Program {
                 }
                 PT_DYNAMIC => {
                     let bytes = read_at(open, segment.offset, segment.size)?;
-                    program.needed = needed(open, &bytes, &segments)?;
+                    dynamic::read(open, &bytes, &segments, &mut program)?;
                 }
                 _ => {}
             }
         }
-        let rows = table(40, 58, 60)?;
-        let Some(names) = rows.get(number(&header, 62, 2) as usize) else { return Ok(program) };
-        let names = read_at(open, number(names, 24, 8), number(names, 32, 8))?;
-        program.sections = rows
-            .iter()
-            .filter(|row| !matches!(number(row, 4, 4), 0 | SHT_NOBITS))
-            .map(|row| Section {
-                name: text(&names, number(row, 0, 4)),
-                offset: number(row, 24, 8),
-                size: number(row, 32, 8),
-            })
-            .collect();
         Ok(program)
     }
 
@@ -142,26 +172,4 @@ impl Program {
     pub fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|section| section.name == name)
     }
-}
-
-/// The libraries that a dynamic section names.
-fn needed(open: Open<'_>, dynamic: &[u8], segments: &[Segment]) -> io::Result<Vec<String>> {
-    let entries: Vec<(u64, u64)> =
-        dynamic.chunks_exact(16).map(|row| (number(row, 0, 8), number(row, 8, 8))).collect();
-    let value = |tag| entries.iter().find(|(found, _)| *found == tag).map(|(_, value)| *value);
-    if value(DT_NEEDED).is_none() {
-        return Ok(Vec::new());
-    }
-    let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else {
-        return Err(broken("libraries without a table of names"));
-    };
-    let offset = segments
-        .iter()
-        .filter(|segment| segment.kind == PT_LOAD)
-        .find(|load| (load.address..load.address.saturating_add(load.size)).contains(&address))
-        .map(|load| load.offset + (address - load.address))
-        .ok_or_else(|| broken("a table of names outside of its segments"))?;
-    let names = read_at(open, offset, size)?;
-    let named = entries.iter().filter(|(tag, _)| *tag == DT_NEEDED);
-    Ok(named.map(|(_, at)| text(&names, *at)).collect())
 }

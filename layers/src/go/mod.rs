@@ -18,6 +18,7 @@ mod buildinfo;
 pub(crate) mod gate;
 pub mod modules;
 mod rebuild;
+pub(crate) mod running;
 mod version;
 
 use std::io::Read;

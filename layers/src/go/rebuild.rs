@@ -13,9 +13,8 @@ use std::borrow::Cow;
 
 use treelay_recipes::{Arch, Digest};
 
-use super::GoError;
+use super::{GoError, running};
 use crate::action::{Action, Command, InputTree};
-use crate::kinds::go_build::command::{TIMEOUT, go_cache, go_environment, least_level, platform};
 use crate::tree::TreeError;
 use crate::{Entry, Node, Tree, TreePath};
 
@@ -76,12 +75,14 @@ impl Rebuild {
         let files = files.into_iter().flatten().filter(|entry| entry.file().is_some());
         // Where the sources of all arches are the same, this is the toolchain itself.
         let go = Tree::from_entries(files.cloned().collect())?;
+        let seen = running::without_tests(&go);
         let mut arguments =
             vec!["/treelay/go/bin/go".to_owned(), "build".into(), "-C=/treelay/go/src".into()];
         arguments.extend(FLAGS.map(str::to_owned));
         arguments.extend([format!("-o=/treelay/{OUT}/"), "--".to_owned()]);
         arguments.extend(self.files().map(|entry| format!("cmd/{}", entry.path.name())));
-        let environment = go_environment(self.arch).into_iter().chain([least_level(self.arch)]);
+        let environment =
+            running::environment(self.arch).into_iter().chain([running::least_level(self.arch)]);
         Ok(Action {
             command: Command {
                 arguments,
@@ -89,11 +90,11 @@ impl Rebuild {
                     .map(|(name, value)| (name.to_owned(), value.to_owned()))
                     .collect(),
                 outputs: vec![OUT.to_owned()],
-                platform: platform(by),
+                platform: running::platform(by),
             },
-            cache: Some(go_cache(&go)),
-            inputs: vec![InputTree { at: "go", tree: Cow::Owned(go), lasting: true }],
-            timeout: TIMEOUT,
+            cache: Some(running::cache(&go)),
+            inputs: vec![InputTree { at: "go", tree: Cow::Owned(seen), lasting: true }],
+            timeout: running::TIMEOUT,
         })
     }
 

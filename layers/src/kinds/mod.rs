@@ -14,7 +14,7 @@ mod certificates;
 mod directory;
 mod files;
 mod globs;
-pub(crate) mod go_build;
+mod go_build;
 mod go_toolchain;
 mod tzdata;
 mod users;

@@ -23,6 +23,9 @@ pub struct Layer {
     /// Whether what is the same on every arch becomes one layer that all of them share.
     #[serde(default)]
     pub share: Share,
+    /// Whether its programs and libraries must be such that the image can load them.
+    #[serde(default)]
+    pub elf: ElfCheck,
     /// A Go distribution.
     #[serde(default)]
     pub go_toolchain: Option<GoToolchainLayer>,
@@ -63,6 +66,18 @@ pub enum Share {
     Auto,
     /// Never split.
     Never,
+}
+
+/// What is asked of the ELF files of a layer that are executable, or libraries by their names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ElfCheck {
+    /// The image has their loader, of the C library that they were linked for, and their libraries,
+    /// in versions that will do. On a base, what has not is refused; from scratch, it is told.
+    #[default]
+    Loadable,
+    /// Nothing.
+    Unchecked,
 }
 
 /// The kind of a layer with its options, as [`Layer::kind`] gives it.

@@ -31,7 +31,8 @@ pub use inputs::{
     ArchiveInput, GoModulesInput, GoToolchainInput, Input, PypiInput, Source, Verify,
 };
 pub use layers::{
-    ArchiveLayer, DirectoryLayer, FileEntry, FilesLayer, GoToolchainLayer, Layer, LayerKind, Share,
+    ArchiveLayer, DirectoryLayer, ElfCheck, FileEntry, FilesLayer, GoToolchainLayer, Layer,
+    LayerKind, Share,
 };
 pub use ostree::{Bootable, Ostree, OstreeBase};
 pub use system::{Account, CertificatesLayer, Group, TzdataLayer, UsersLayer};

@@ -6,6 +6,7 @@ mod base;
 mod cosign;
 mod harness;
 mod layers;
+mod loading;
 mod oci;
 mod ostree;
 mod over_base;

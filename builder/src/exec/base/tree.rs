@@ -1,14 +1,17 @@
 //! Laying the layers of a recipe on a base: what is there decides what their directories are.
 
-use std::io::BufReader;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::sync::Arc;
 
-use treelay_layers::Tree;
-use treelay_layers::archive::{Lower, above};
+use treelay_layers::archive::{Lower, above, contents_of};
+use treelay_layers::{Entry, Tree};
 use treelay_recipes::Digest;
 
 use super::super::{BuiltLayer, ExecError, Layers, Workshop};
 use super::{BaseError, BaseImage, Bases};
+use crate::store::StoreSink;
 
 /// The kind of product that remembers what is in a base.
 const TREE: &str = "base-tree";
@@ -90,22 +93,53 @@ impl Workshop<'_> {
         Ok(Arc::new(tree))
     }
 
+    /// Brings contents of files of a base, whose tree is `lower`, into the store.
+    ///
+    /// # Errors
+    /// As [`Workshop::base_tree`].
+    pub fn base_contents(
+        &self,
+        base: &BaseImage,
+        lower: &Tree,
+        wanted: &BTreeSet<Digest>,
+    ) -> Result<(), ExecError> {
+        let missing = |digest: &Digest| wanted.contains(digest) && !self.store.check_object(digest);
+        let missing = |entry: &&Entry| entry.file().is_some_and(|(digest, _)| missing(digest));
+        // With every name of a content: in its layer it may be a file under one of them alone.
+        let paths: BTreeSet<&str> =
+            lower.entries().iter().filter(missing).map(|entry| entry.path.as_str()).collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        self.each_layer(base, |layer| contents_of(layer, &paths, &mut StoreSink::new(self.store)))
+    }
+
     fn read_base(&self, base: &BaseImage) -> Result<Tree, ExecError> {
         let mut lower = Lower::new();
+        self.each_layer(base, |layer| lower.add(layer))?;
+        Ok(lower.into_tree())
+    }
+
+    /// Reads every layer of a base, the lowest first.
+    fn each_layer(
+        &self,
+        base: &BaseImage,
+        mut read: impl FnMut(BufReader<File>) -> io::Result<()>,
+    ) -> Result<(), ExecError> {
         for layer in &base.layers {
             let damaged = || ExecError::Damaged { what: format!("layer {}", layer.digest) };
             if !self.store.check_object(&layer.digest) {
                 return Err(damaged());
             }
             let path = self.store.object(&layer.digest).ok_or_else(damaged)?;
-            let read = std::fs::File::open(path)
-                .and_then(|file| lower.add(BufReader::with_capacity(256 << 10, file)));
+            let read =
+                File::open(path).and_then(|file| read(BufReader::with_capacity(256 << 10, file)));
             read.map_err(|source| BaseError::Layer {
                 image: base.name.clone(),
                 layer: layer.digest,
                 source,
             })?;
         }
-        Ok(lower.into_tree())
+        Ok(())
     }
 }

@@ -7,28 +7,23 @@
 //! /treelay/out   the programs
 //! ```
 //!
-//! Everything that `go build` could take from the machine is set or shut: see [`environment`].
+//! Everything that `go build` could take from the machine is set or shut: see [`running::environment`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use treelay_recipes::Arch;
 use treelay_recipes::recipe::{GoBuildLayer, Text};
-use treelay_recipes::{Arch, Digest};
 
 use super::{Given, KindError};
-use crate::Tree;
-use crate::action::{Action, Cache, Command, InputTree};
+use crate::action::{Action, Command, InputTree};
+use crate::go::running;
 
-/// Where GOCACHE is.
-const CACHE: &str = "/tmp/treelay-go-cache";
 /// What a program has in it that tells where it was built.
 pub(super) const PATHS: [&str; 5] =
     ["/treelay/go/", "/treelay/src/", "/treelay/mod/", "/treelay/out/", "/tmp/treelay-"];
 /// As ko and goreleaser have it, and without a build id, which is for caches alone.
 const LDFLAGS: &str = "-s -w -buildid=";
-/// A build that takes longer than this is one that hangs.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What builds the programs of `layer` for `arch` on a `machine`.
 pub(super) fn build<'a>(
@@ -38,7 +33,7 @@ pub(super) fn build<'a>(
     given: &Given<'a>,
 ) -> Result<Action<'a>, KindError> {
     let toolchain = given.tree(0)?;
-    let seen = Cow::Owned(toolchain.filter(|entry| !is_of_tests(entry.path.as_str())));
+    let seen = Cow::Owned(running::without_tests(toolchain));
     let go = InputTree { at: "go", tree: seen, lasting: true };
     let mut inputs = vec![go];
     if layer.source.is_some() {
@@ -54,32 +49,12 @@ pub(super) fn build<'a>(
             arguments: arguments(layer),
             environment: environment(layer, arch),
             outputs: vec!["out".to_owned()],
-            platform: platform(machine),
+            platform: running::platform(machine),
         },
         inputs,
-        timeout: TIMEOUT,
-        cache: Some(go_cache(toolchain)),
+        timeout: running::TIMEOUT,
+        cache: Some(running::cache(toolchain)),
     })
-}
-
-/// Whether a file of the toolchain is there for its tests alone: half of its files, and putting them
-/// in place would take longer than a small program. No package of a distribution embeds them.
-fn is_of_tests(path: &str) -> bool {
-    path.starts_with("src/")
-        && (path.ends_with("_test.go") || path.split('/').any(|name| name == "testdata"))
-}
-
-/// What the machine must be, in the names of the API's platform lexicon.
-pub(crate) fn platform(machine: Arch) -> BTreeMap<String, String> {
-    let isa = match machine {
-        Arch::Amd64 => "x86-64",
-        Arch::Arm64 => "arm-a64",
-        Arch::Ppc64le => "ppc64le",
-    };
-    let root = crate::action::ROOT;
-    [("ISA", isa), ("InputRootAbsolutePath", root), ("OSFamily", "linux")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
 }
 
 /// The command line.
@@ -110,38 +85,11 @@ fn join(texts: &[Text]) -> String {
 pub(super) fn environment(layer: &GoBuildLayer, arch: Arch) -> BTreeMap<String, String> {
     let modules = layer.modules.iter().map(|_| ("GOMODCACHE", "/treelay/mod"));
     let own = layer.env.iter().map(|(name, value)| (name.as_str(), &**value));
-    own.chain(go_environment(arch))
+    own.chain(running::environment(arch))
         .chain([level(layer, arch)])
         .chain(modules)
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
-}
-
-/// What Go is always told. There is no HOME: so Go has no configuration and keeps no telemetry.
-pub(crate) fn go_environment(arch: Arch) -> [(&'static str, &'static str); 15] {
-    [
-        ("CGO_ENABLED", "0"),
-        ("GO111MODULE", "on"),
-        ("GOARCH", arch.go()),
-        ("GOCACHE", CACHE),
-        ("GOENV", "off"),
-        ("GOOS", "linux"),
-        ("GOPATH", "/tmp/treelay-gopath"),
-        ("GOPROXY", "off"),
-        // Go finds its own place by /proc, which is not there.
-        ("GOROOT", "/treelay/go"),
-        ("GOSUMDB", "off"),
-        ("GOTOOLCHAIN", "local"),
-        ("GOVCS", "*:off"),
-        ("LC_ALL", "C"),
-        ("TMPDIR", "/tmp"),
-        ("TZ", "UTC"),
-    ]
-}
-
-/// GOCACHE of what a toolchain makes.
-pub(crate) fn go_cache(toolchain: &Tree) -> Cache {
-    Cache { at: CACHE, key: Digest::of(format!("gocache-1 {}", toolchain.digest())) }
 }
 
 /// The variable that says the least processor, and its value.
@@ -151,17 +99,8 @@ pub(super) fn level(layer: &GoBuildLayer, arch: Arch) -> (&'static str, &str) {
         Arch::Arm64 => &layer.goarm64,
         Arch::Ppc64le => &layer.goppc64,
     };
-    let (name, default) = least_level(arch);
+    let (name, default) = running::least_level(arch);
     (name, given.as_ref().map_or(default, |text| &**text))
-}
-
-/// The same where nothing else is said: what Go itself takes.
-pub(crate) fn least_level(arch: Arch) -> (&'static str, &'static str) {
-    match arch {
-        Arch::Amd64 => ("GOAMD64", "v1"),
-        Arch::Arm64 => ("GOARM64", "v8.0"),
-        Arch::Ppc64le => ("GOPPC64", "power8"),
-    }
 }
 
 /// What Go's own words leave open.
@@ -203,23 +142,7 @@ pub(super) fn program_of(package: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_of_tests, program_of};
-
-    #[test]
-    fn tests_of_the_toolchain_are_told_by_their_names() {
-        for (path, tests) in [
-            ("src/fmt/print.go", false),
-            ("src/fmt/fmt_test.go", true),
-            ("src/go/doc/testdata", true),
-            ("src/go/doc/testdata/a0.go", true),
-            ("src/encoding/json/internal/jsontest/testdata.go", false),
-            ("src/internal/testdatas/a.go", false),
-            ("pkg/tool/linux_amd64/test_test.go", false),
-            ("lib/time/testdata/zone", false),
-        ] {
-            assert_eq!(is_of_tests(path), tests, "{path}");
-        }
-    }
+    use super::program_of;
 
     #[test]
     fn programs_are_called_as_go_calls_them() {

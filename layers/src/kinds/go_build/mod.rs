@@ -3,7 +3,7 @@
 //! The programs are made by one action for each arch ([`command`]); every one of them has to pass
 //! a [`Gate`] before it is in a layer.
 
-pub(crate) mod command;
+mod command;
 
 use serde_json::{Value, json};
 use treelay_recipes::Arch;
