@@ -87,8 +87,11 @@ pub async fn relock(
     let mut trees = Vec::new();
     for (arch, recipe_of_arch) in expanded {
         let Some(base) = &recipe_of_arch.ostree.base else { continue };
-        let locked = workshop.lock_tree(base, *arch)?;
-        if old.and_then(|old| old.tree(*arch)) != Some(&locked) {
+        let old = old.filter(|old| old.fits_tree(recipe, *arch).is_ok());
+        let old = old.and_then(|old| old.tree(*arch));
+        let keep = old.filter(|_| !update(TREE));
+        let locked = workshop.lock_tree(base, *arch, keep, old).await?;
+        if old != Some(&locked) {
             let short = &locked.commit.hex()[..12];
             changes.push(format!("base commit for {arch}: {} ({short})", locked.from));
         }

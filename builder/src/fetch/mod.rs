@@ -20,6 +20,7 @@ mod download;
 mod error;
 pub mod goproxy;
 mod http;
+mod ostree_ref;
 mod pip;
 mod place;
 mod pypi;

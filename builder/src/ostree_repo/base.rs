@@ -55,11 +55,31 @@ pub(super) enum FileContent {
 }
 
 impl Repository {
+    /// What a commit says that something may be laid over; the tree need not be there.
+    ///
+    /// # Errors
+    /// [`OstreeError::BadBase`] where it is not there, or not what its name says.
+    pub fn facts(&self, checksum: &Digest) -> Result<BaseFacts> {
+        Ok(self.base_commit(checksum)?.0.facts)
+    }
+
     /// A whole commit, to lay something over.
     ///
     /// # Errors
     /// [`OstreeError::BadBase`] where it is not there whole, or not what its name says.
     pub fn base(&self, checksum: &Digest) -> Result<Base<'_>> {
+        match self.base_commit(checksum)? {
+            (base, true) => Ok(base),
+            (_, false) => Err(OstreeError::BadBase {
+                commit: checksum.hex(),
+                path: self.path.clone(),
+                reason: "the repository holds only a part of it".to_owned(),
+            }),
+        }
+    }
+
+    /// A commit, and whether it is whole.
+    fn base_commit(&self, checksum: &Digest) -> Result<(Base<'_>, bool)> {
         let bad = |reason: &str| OstreeError::BadBase {
             commit: checksum.hex(),
             path: self.path.clone(),
@@ -71,9 +91,6 @@ impl Repository {
             return Err(bad("its bytes do not have that checksum"));
         }
         ostree::validate_structureof_commit(&commit).map_err(|error| bad(error.message()))?;
-        if state.contains(RepoCommitState::PARTIAL) {
-            return Err(bad("the repository holds only a part of it"));
-        }
         let digest = |at| objects::digest_of_bytes(&commit.child_value(at));
         let (Some(tree), Some(meta)) = (digest(6), digest(7)) else {
             return Err(bad("it has no tree"));
@@ -91,7 +108,9 @@ impl Repository {
                 .unwrap_or_default(),
             kept: kept.collect(),
         };
-        Ok(Base { repository: self, checksum: *checksum, root: DirRef { tree, meta }, facts })
+        let root = DirRef { tree, meta };
+        let whole = !state.contains(RepoCommitState::PARTIAL);
+        Ok((Base { repository: self, checksum: *checksum, root, facts }, whole))
     }
 
     /// Whether a commit is there, whole as far as the repository knows.

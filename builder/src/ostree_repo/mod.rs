@@ -38,6 +38,7 @@ mod integrity;
 mod labels;
 mod objects;
 mod overlay;
+mod pull;
 mod run;
 mod sign;
 mod staging;

@@ -43,6 +43,19 @@ pub struct CommitReport {
 }
 
 impl CommitReport {
+    /// Nothing is known yet.
+    pub(super) fn of(checksum: Digest, refname: Option<String>) -> Self {
+        Self {
+            checksum,
+            refname,
+            content_checksum: None,
+            objects: 0,
+            signatures: Vec::new(),
+            damage: Vec::new(),
+            reasons: Vec::new(),
+        }
+    }
+
     /// Whether there is no reason to refuse it.
     pub fn is_good(&self) -> bool {
         self.reasons.is_empty()
@@ -120,15 +133,7 @@ impl Repository {
     ) -> Result<CommitReport> {
         let checksum = self.resolve(name)?;
         let refname = (name != checksum.hex()).then(|| name.to_owned());
-        let mut report = CommitReport {
-            checksum,
-            refname,
-            content_checksum: None,
-            objects: 0,
-            signatures: Vec::new(),
-            damage: Vec::new(),
-            reasons: Vec::new(),
-        };
+        let mut report = CommitReport::of(checksum, refname);
         match self.repo.load_commit(&checksum.hex()) {
             Ok((commit, state)) => {
                 self.verify_object(&commit, state, trust, threads, &mut report)?
@@ -165,6 +170,26 @@ impl Repository {
             report.reasons.push("the repository holds only a part of the commit".to_owned());
         }
         self.verify_signatures(&commit.data_as_bytes(), trust, report)
+    }
+
+    /// Judges a commit without its tree.
+    pub(super) fn judge_object(
+        &self,
+        commit: &Variant,
+        trust: Trust<'_>,
+        report: &mut CommitReport,
+    ) -> Result<()> {
+        let found = objects::checksum(commit);
+        if found != report.checksum {
+            report.reasons.push(format!("its bytes have the checksum {}", found.hex()));
+        } else if let Err(error) = ostree::validate_structureof_commit(commit) {
+            report.reasons.push(error.message().to_owned());
+        } else {
+            check_binding(commit, report);
+        }
+        self.verify_signatures(&commit.data_as_bytes(), trust, report)?;
+        report.reasons.extend(report.damage.iter().map(Damage::to_string));
+        Ok(())
     }
 
     fn verify_signatures(

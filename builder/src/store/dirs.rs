@@ -1,7 +1,7 @@
 //! Directories: trees as files, for processes to read, and what tools keep between runs.
 //!
 //! `checkouts/ab/cdef…` is the tree of that digest, `caches/ab/cdef…` what a tool keeps under that
-//! key. Each is used and removed as a whole; its own modification time is when it was last used.
+//! key, `bases/ab/cdef…` the OSTree repository of what was pulled from an address. Each is used and removed as a whole; its own modification time is when it was last used.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use treelay_recipes::Digest;
 use super::Store;
 
 /// Rooms of directories `ab/cdef…`.
-pub(super) const DIR_ROOMS: [&str; 2] = ["checkouts", "caches"];
+pub(super) const DIR_ROOMS: [&str; 3] = ["checkouts", "caches", "bases"];
 
 impl Store {
     /// A directory that disappears unless it is kept.
@@ -67,6 +67,18 @@ impl Store {
         let path = self.path("caches", key);
         if !self.mark(&path) {
             fs::create_dir_all(&path)?;
+        }
+        Ok(path)
+    }
+
+    /// Where the OSTree repository is, or will be, that holds what was pulled from an address.
+    ///
+    /// # Errors
+    /// What kept the directory above it from being made.
+    pub fn base_repository(&self, url: &str) -> io::Result<PathBuf> {
+        let path = self.path("bases", &Digest::of(url));
+        if !self.mark(&path) {
+            fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
         }
         Ok(path)
     }

@@ -8,6 +8,7 @@
 //! products/KIND/…    small records: what a thing became, by the digest of what it was made from
 //! checkouts/ab/cd…   trees as files, for processes to read, by the tree's digest
 //! caches/ab/cd…      what tools keep between runs, such as GOCACHE
+//! bases/ab/cd…       OSTree repositories of base commits, by the address they are pulled from
 //! stats/             digests of local files, by their stat results
 //! ostree-objects     the OSTree objects that files became
 //! quarantine/        rejected downloads, size-limited

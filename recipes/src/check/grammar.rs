@@ -479,6 +479,19 @@ pub(crate) fn ostree_ref(text: &str) -> Verdict {
     )
 }
 
+/// The base64 of 32 bytes: 43 characters, of which the last holds 4 bits, and `=`.
+pub(crate) fn ed25519_key(text: &str) -> Verdict {
+    let digits = text.strip_suffix('=').unwrap_or_default();
+    must(
+        digits.len() == 43
+            && digits.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/'))
+            && digits.ends_with([
+                'A', 'E', 'I', 'M', 'Q', 'U', 'Y', 'c', 'g', 'k', 'o', 's', 'w', '0', '4', '8',
+            ]),
+        "is not the base64 of 32 bytes",
+    )
+}
+
 /// What `ostree_validate_collection_id` accepts: the grammar of D-Bus interface names.
 pub(crate) fn collection_id(text: &str) -> Verdict {
     let element = |part: &str| {

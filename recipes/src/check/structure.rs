@@ -133,6 +133,23 @@ fn ostree_base(recipe: &Recipe, base: &OstreeBase, ostree: &Node, problems: &mut
             .add(at, width, "ostree.base does not say which commit it is")
             .expected("expected `ref`, or `commit` for each arch");
     }
+    if let (Some(remote), Some(entry)) = (&base.remote, entry.node.entry("remote")) {
+        let Place { at, width } = entry.place;
+        let keys = [&remote.gpg_key, &remote.ed25519_key, &remote.spki_key];
+        match (keys.into_iter().any(Option::is_some), remote.unverified) {
+            (false, false) => {
+                problems
+                    .add(at, width, "nothing says who signs the commits of ostree.base.remote")
+                    .expected("expected `gpg-key`, `ed25519-key` or `spki-key`");
+            }
+            (true, true) => {
+                problems
+                    .add(at, width, "ostree.base.remote has a key, and is `unverified`")
+                    .expected("expected one or the other");
+            }
+            _ => {}
+        }
+    }
     if let Some(commits) = &base.commit {
         let missing: Vec<&str> = recipe
             .arch

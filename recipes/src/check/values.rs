@@ -409,6 +409,12 @@ impl Check<'_, '_> {
         self.each("the path", &ostree.replace, grammar::absolute_below_root);
         if let Some(base) = &ostree.base {
             self.each("the repository", &base.repo, grammar::local_path);
+            if let Some(remote) = &base.remote {
+                self.rule("the address", &remote.url, grammar::url);
+                self.each("the key file", &remote.gpg_key, grammar::local_path);
+                self.each("the key file", &remote.spki_key, grammar::local_path);
+                self.each("the key", &remote.ed25519_key, grammar::ed25519_key);
+            }
             self.each("the ref", &base.refname, grammar::ostree_ref);
             let commits = base.commit.iter().flat_map(BTreeMap::values);
             self.each("the commit", commits, grammar::sha256);

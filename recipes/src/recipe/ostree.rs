@@ -61,6 +61,9 @@ pub struct OstreeBase {
     /// A local repository, relative to the recipe's file.
     #[serde(default)]
     pub repo: Option<Text>,
+    /// A repository on a web server.
+    #[serde(default)]
+    pub remote: Option<OstreeRemote>,
     /// The ref; `{{ arch.uname }}` gives each arch its own. With `commit` too, the ref that the
     /// commit must be bound to.
     #[serde(rename = "ref", default)]
@@ -71,16 +74,38 @@ pub struct OstreeBase {
     pub commit: Option<BTreeMap<Arch, Text>>,
 }
 
+/// A repository on a web server, and who signs its commits. Of `ed25519-key` and `spki-key` one must
+/// have signed, and the GPG key too where there is one; `unverified` takes whatever comes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OstreeRemote {
+    /// Its address: https, or http on loopback.
+    pub url: Text,
+    /// A file of GPG keys, binary or armoured, relative to the recipe's file.
+    #[serde(default)]
+    pub gpg_key: Option<Text>,
+    /// An ed25519 key as ostree has it: the base64 of 32 bytes.
+    #[serde(default)]
+    pub ed25519_key: Option<Text>,
+    /// A file with a public key, PEM, relative to the recipe's file.
+    #[serde(default)]
+    pub spki_key: Option<Text>,
+    /// Takes commits that nobody vouches for: whoever has the server, or the way to it, has the hosts.
+    #[serde(default)]
+    pub unverified: bool,
+}
+
 impl OstreeBase {
     /// The keys that say where it is.
-    pub(crate) const PLACES: &[&str] = &["repo"];
+    pub(crate) const PLACES: &[&str] = &["repo", "remote"];
 
     /// What the lock calls the base of an arch: the place, the ref, and a commit that the recipe
     /// pins. Of a recipe that was expanded.
     pub fn describe(&self, arch: Arch) -> String {
-        let mut text = match &self.repo {
-            Some(repo) => format!("ostree:{repo}"),
-            None => String::new(),
+        let mut text = match (&self.repo, &self.remote) {
+            (Some(repo), _) => format!("ostree:{repo}"),
+            (None, Some(remote)) => remote.url.value.clone(),
+            (None, None) => String::new(),
         };
         if let Some(refname) = &self.refname {
             text.push(':');

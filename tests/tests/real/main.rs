@@ -10,6 +10,7 @@ mod loading;
 mod oci;
 mod ostree;
 mod over_base;
+mod over_remote;
 mod production;
 mod programs;
 mod rebuild;

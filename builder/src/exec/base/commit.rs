@@ -25,6 +25,34 @@ pub enum CommitBaseError {
         /// What its metadata say.
         found: String,
     },
+    /// A remote's commit that is not to be trusted.
+    #[error("{from} is refused:\n{}", indented(.reasons))]
+    Refused {
+        /// What the recipe says.
+        from: String,
+        /// Why.
+        reasons: Vec<String>,
+    },
+    /// A remote went back in time.
+    #[error(
+        "{from} is commit {commit} now, which is older than {locked}, which is locked; if that is meant, name it in `commit`"
+    )]
+    Older {
+        /// What the recipe says.
+        from: String,
+        /// What it is.
+        commit: String,
+        /// What it was.
+        locked: String,
+    },
+    /// A key cannot be read.
+    #[error("reading the key {name}")]
+    Key {
+        /// The file, or the key.
+        name: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// It was made for another ref.
     #[error("{from}: commit {commit} was not made for that ref, but for {bound}")]
     OtherRef {
@@ -37,35 +65,38 @@ pub enum CommitBaseError {
     },
 }
 
+fn indented(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
 impl Workshop<'_> {
-    /// Finds out what the base commit of an arch is.
-    pub(in crate::exec) fn lock_tree(
+    /// Finds out what the base commit of an arch is. `keep` is what the lock said before, unless it is
+    /// to be found anew; `old` is what it said in any case.
+    pub(in crate::exec) async fn lock_tree(
         &self,
         base: &OstreeBase,
         arch: Arch,
+        keep: Option<&LockedTree>,
+        old: Option<&LockedTree>,
     ) -> Result<LockedTree, ExecError> {
-        let from = base.describe(arch);
-        let repository = self.tree_repository(base)?;
+        match (&base.remote, keep) {
+            (Some(_), Some(keep)) => Ok(keep.clone()),
+            (Some(remote), None) => self.lock_remote(base, remote, arch, old).await,
+            // What is local costs nothing to ask.
+            (None, _) => self.lock_local(base, arch),
+        }
+    }
+
+    fn lock_local(&self, base: &OstreeBase, arch: Arch) -> Result<LockedTree, ExecError> {
+        let repository = self.local_repository(base)?;
         let commit = match (pinned(base, arch), &base.refname) {
             (Some(commit), _) => commit,
             (None, Some(refname)) => repository.resolve(refname).map_err(CommitBaseError::from)?,
             // A recipe that was parsed has one of them.
-            (None, None) => return Err(ExecError::Damaged { what: from }),
+            (None, None) => return Err(ExecError::Damaged { what: base.describe(arch) }),
         };
-        let opened = repository.base(&commit).map_err(CommitBaseError::from)?;
-        let facts = opened.facts();
-        if let Some(found) = facts.arch.as_ref().filter(|found| *found != arch.uname()) {
-            let found = found.clone();
-            return Err(CommitBaseError::OtherArch { from, arch, found }.into());
-        }
-        if let Some(refname) = &base.refname
-            && !facts.bound_to.is_empty()
-            && !facts.bound_to.contains(&refname.value)
-        {
-            let (commit, bound) = (commit.hex(), facts.bound_to.join(", "));
-            return Err(CommitBaseError::OtherRef { from, commit, bound }.into());
-        }
-        Ok(LockedTree { arch, from, commit, released: facts.time })
+        repository.base(&commit).map_err(CommitBaseError::from)?;
+        Ok(checked(&repository, base, commit, arch)?)
     }
 
     /// The repository that holds a base commit.
@@ -73,16 +104,41 @@ impl Workshop<'_> {
     /// # Errors
     /// [`CommitBaseError`].
     pub fn base_repository(&self, tree: &PlannedTree) -> Result<Repository, ExecError> {
-        self.tree_repository(&tree.place)
+        match &tree.place.remote {
+            Some(remote) => self.whole_commit(&tree.place, remote, &tree.commit, &tree.from),
+            None => self.local_repository(&tree.place),
+        }
     }
 
-    fn tree_repository(&self, base: &OstreeBase) -> Result<Repository, ExecError> {
+    fn local_repository(&self, base: &OstreeBase) -> Result<Repository, ExecError> {
         let repo = base.repo.as_ref().map(|repo| repo.value.as_str()).unwrap_or_default();
         Ok(Repository::open(&self.folder.join(repo)).map_err(CommitBaseError::from)?)
     }
 }
 
 /// The commit that the recipe itself names.
-fn pinned(base: &OstreeBase, arch: Arch) -> Option<Digest> {
+pub(super) fn pinned(base: &OstreeBase, arch: Arch) -> Option<Digest> {
     Digest::from_hex(base.commit.as_ref()?.get(&arch)?).ok()
+}
+
+/// A commit that is for that arch and ref, as far as it says.
+pub(super) fn checked(
+    repository: &Repository,
+    base: &OstreeBase,
+    commit: Digest,
+    arch: Arch,
+) -> Result<LockedTree, CommitBaseError> {
+    let from = base.describe(arch);
+    let facts = repository.facts(&commit)?;
+    if let Some(found) = facts.arch.filter(|found| found != arch.uname()) {
+        return Err(CommitBaseError::OtherArch { from, arch, found });
+    }
+    if let Some(refname) = &base.refname
+        && !facts.bound_to.is_empty()
+        && !facts.bound_to.contains(&refname.value)
+    {
+        let (commit, bound) = (commit.hex(), facts.bound_to.join(", "));
+        return Err(CommitBaseError::OtherRef { from, commit, bound });
+    }
+    Ok(LockedTree { arch, from, commit, released: facts.time })
 }

@@ -5,6 +5,7 @@
 
 mod commit;
 mod place;
+mod remote;
 mod time;
 mod tree;
 

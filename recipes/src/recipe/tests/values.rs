@@ -230,9 +230,28 @@ fn values_are_checked() {
             ],
         ),
         (
+            "ostree: {base: {ref: a, remote: {url: http://r.example/a, ed25519-key: abc}}}\n",
+            &[
+                "5:39 [http://r.example/a] the address `http://r.example/a` is plain http to another \
+                 machine; use https | ",
+                "5:72 [abc] the key `abc` is not the base64 of 32 bytes | ",
+            ],
+        ),
+        (
+            "ostree: {base: {ref: a, remote: {url: https://r.example/a}}}\n",
+            &["5:25 [remote] nothing says who signs the commits of ostree.base.remote \
+               | expected `gpg-key`, `ed25519-key` or `spki-key`"],
+        ),
+        (
+            "ostree: {base: {ref: a, remote: {url: https://r.example/a, gpg-key: k, unverified: \
+             true}}}\n",
+            &["5:25 [remote] ostree.base.remote has a key, and is `unverified` \
+               | expected one or the other"],
+        ),
+        (
             "ostree: {base: {ref: a}, bootable: maybe}\n",
             &[
-                "5:10 [base] ostree.base does not say what it is | expected one of the keys repo",
+                "5:10 [base] ostree.base does not say what it is | expected one of the keys repo or remote",
                 "5:36 [maybe] unknown value `maybe` in ostree.bootable | expected auto, true or false",
             ],
         ),
