@@ -14,8 +14,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("treelay-signing", &[]),
     ("treelay", &["treelay-layers", "treelay-recipes", "treelay-signing"]),
     ("treelay-ci", &[]),
-    // From outside: it starts the program, and links none of it.
-    ("treelay-tests", &["treelay-ci"]),
+    // From outside: it starts the program, and links none of it but what is pure and has another
+    // implementation to be compared with.
+    ("treelay-tests", &["treelay-ci", "treelay-layers"]),
 ];
 
 /// Crates that one package alone may use.

@@ -49,6 +49,7 @@ pub const PROGRAMS: &[Program] = &[
     program(Tier::Real, "libcap2-bin", "getcap"),
     program(Tier::Real, "openssl", "openssl"),
     program(Tier::Real, "zstd", "zstd"),
+    program(Tier::Real, "selinux-utils", "matchpathcon"),
     program(Tier::Real, "util-linux", "setpriv"),
     program(Tier::Real, "util-linux", "unshare"),
     program(Tier::Real, "util-linux", "nsenter"),
@@ -67,6 +68,10 @@ pub const LIBRARIES: &[(Tier, &str)] = &[
     (Tier::Fast, "libssl-dev"),
     (Tier::Fast, "ca-certificates"),
     // Documents are checked against the image specification's own schemas.
+    // What builds an SELinux policy links them; nothing else of it is installed.
+    (Tier::Real, "libaudit1"),
+    (Tier::Real, "libsemanage2"),
+    (Tier::Real, "libsepol2"),
     (Tier::Real, "golang-github-opencontainers-image-spec-dev"),
     (Tier::Real, "python3-jsonschema"),
     (Tier::Host, "libzstd-dev"),
@@ -92,6 +97,8 @@ pub enum Kept {
     DockerRegistry,
     /// ferro-oci-server, a registry with the referrers endpoint.
     Ferro,
+    /// Debian's SELinux policy, built as its package does, in a folder and not for the machine.
+    Selinux,
     /// A whole Debian 13 root with podman 5, skopeo, ostree and cosign.
     Trixie,
     /// ostree-ext's command line, which rpm-ostree and bootc have inside.
@@ -110,6 +117,7 @@ impl Kept {
             Self::Cosign3 => "cosign-3",
             Self::DockerRegistry => "docker-registry",
             Self::Ferro => "ferro",
+            Self::Selinux => "selinux",
             Self::Trixie => "trixie",
             Self::OstreeExt => "ostree-ext",
             Self::Toolbox => "toolbox",
@@ -120,18 +128,21 @@ impl Kept {
     /// The first tier that needs it.
     pub const fn tier(self) -> Tier {
         match self {
-            Self::Cosign2 | Self::Cosign3 | Self::DockerRegistry | Self::Ferro => Tier::Real,
+            Self::Cosign2 | Self::Cosign3 | Self::DockerRegistry | Self::Ferro | Self::Selinux => {
+                Tier::Real
+            }
             Self::Trixie | Self::OstreeExt | Self::Toolbox => Tier::Host,
             Self::Ostree => Tier::Slow,
         }
     }
 
-    /// The program inside, relative to the folder; for a root, one that must be there.
+    /// The program inside, relative to the folder; for a root, one that must be there, else a file.
     pub const fn program(self) -> &'static str {
         match self {
             Self::Cosign2 | Self::Cosign3 => "usr/bin/cosign",
             Self::DockerRegistry => "usr/bin/docker-registry",
             Self::Ferro => "bin/ferro-oci-server",
+            Self::Selinux => "etc/selinux/default/contexts/files/file_contexts",
             Self::Trixie => "usr/bin/podman",
             Self::OstreeExt => "bin/treelay-ostree-ext",
             Self::Toolbox => "root.tar",

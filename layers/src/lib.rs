@@ -14,6 +14,7 @@ pub mod encode;
 pub mod go;
 pub mod kinds;
 pub mod loading;
+pub mod selinux;
 pub mod share;
 pub mod tree;
 

@@ -16,6 +16,7 @@ pub mod image;
 pub mod modules;
 pub mod registry;
 pub mod run;
+pub mod selinux;
 pub mod snapshot;
 pub mod tamper;
 pub mod tools;

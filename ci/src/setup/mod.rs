@@ -8,6 +8,7 @@ mod ferro;
 mod ostree;
 mod ostree_ext;
 mod packages;
+mod selinux;
 mod toolbox;
 mod trixie;
 mod unpacked;
@@ -49,12 +50,13 @@ type Make = fn(&Path) -> Result<()>;
 
 /// The consumers that set-up keeps, each with the text that says how it is made: when that text
 /// changes, it is made again.
-fn kept() -> [(Kept, String, Make); 8] {
+fn kept() -> [(Kept, String, Make); 9] {
     [
         (Kept::Cosign2, unpacked::recipe("cosign", Some("trixie")), unpacked::cosign_2),
         (Kept::Cosign3, unpacked::recipe("cosign", Some("sid")), unpacked::cosign_3),
         (Kept::DockerRegistry, unpacked::recipe("docker-registry", None), unpacked::registry),
         (Kept::Ferro, ferro::recipe(), ferro::install),
+        (Kept::Selinux, selinux::recipe(), selinux::make),
         (Kept::Trixie, trixie::recipe(), trixie::make),
         (Kept::OstreeExt, ostree_ext::recipe(), ostree_ext::install),
         (Kept::Toolbox, toolbox::recipe(), toolbox::make),

@@ -1,5 +1,5 @@
 //! A root of Debian 13, for the consumers that Debian 12 does not have: podman 5, skopeo with
-//! sigstore policies, ostree 2025.2.
+//! sigstore policies, ostree 2025.2, libselinux 3.8.1.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,6 +23,7 @@ const PACKAGES: &[&str] = &[
     "ostree",
     "podman",
     "runc",
+    "selinux-utils",
     "skopeo",
     "uidmap",
 ];

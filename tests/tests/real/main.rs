@@ -5,6 +5,7 @@
 mod base;
 mod cosign;
 mod harness;
+mod labels;
 mod layers;
 mod loading;
 mod oci;
