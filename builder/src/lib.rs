@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod dest;
+pub mod diff;
 pub mod exec;
 pub mod fetch;
 pub mod image_store;

@@ -51,6 +51,8 @@ pub enum Command {
     Copy(CopyArgs),
     /// Show arches, layers, sizes, metadata and signatures.
     Inspect(InspectArgs),
+    /// Show which paths differ between two images, two commits, or one of each.
+    Diff(DiffArgs),
     /// Make keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -258,6 +260,24 @@ pub struct CopyArgs {
 pub struct InspectArgs {
     /// What to look at.
     pub dest: Dest,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `treelay diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// What it was.
+    pub from: Dest,
+    /// What it is now.
+    pub to: Dest,
+    /// Compare only these arches [default: all that both have].
+    #[arg(long, value_delimiter = ',', value_name = "ARCH")]
+    pub arch: Vec<Arch>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub registry: RegistryArgs,

@@ -176,7 +176,7 @@ impl Lower for Base<'_> {
 }
 
 /// Of a dirtree; `None` if it is none.
-fn listing(dirtree: &Variant) -> Option<Listing> {
+pub(super) fn listing(dirtree: &Variant) -> Option<Listing> {
     let name = |child: &Variant| child.child_value(0).get::<String>();
     let digest = |child: &Variant, at| objects::digest_of_bytes(&child.child_value(at));
     let files = dirtree.child_value(0);

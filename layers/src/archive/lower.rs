@@ -1,32 +1,20 @@
 //! What an image that others made has in it, read from its layers (image-spec, layer.md).
 //!
-//! Only what decides how a layer may lie above it is kept: paths, types, modes, owners, digests.
-//! The layers are somebody else's work and are passed on as they are, so what treelay would refuse
+//! Paths, types, modes, owners, attributes and digests are kept, and which layer each is of. The layers are somebody else's work and are passed on as they are, so what treelay would refuse
 //! in an archive of its own (devices, names that are not UTF-8) is passed over here.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, Read};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead};
 
-use treelay_recipes::{Digest, HashingReader};
-
-use super::filter::Filter;
-use super::tar::BLOCK;
-use crate::tree::Owner;
-use crate::{ContentSink, Entry, Node, Tree, TreePath};
+use super::delta::{Delta, Member};
+use crate::{Entry, Node, Tree, TreePath};
 
 /// The layers of an image, one above the other.
 #[derive(Debug, Clone, Default)]
 pub struct Lower {
-    entries: BTreeMap<String, Entry>,
-}
-
-/// What a name in a layer means.
-enum Name {
-    Path(TreePath),
-    /// What is there in lower layers is gone.
-    Whiteout(String),
-    /// What lower layers have below this is gone.
-    Opaque(String),
+    /// Each with the number of its layer.
+    entries: BTreeMap<String, (Entry, usize)>,
+    layers: usize,
 }
 
 impl Lower {
@@ -38,122 +26,76 @@ impl Lower {
     /// Puts a layer above what is there: a tar, perhaps compressed with gzip or zstd.
     ///
     /// # Errors
-    /// What reading met, or that it is no tar.
+    /// As [`Delta::read`].
     pub fn add(&mut self, layer: impl BufRead) -> io::Result<()> {
-        let mut own = BTreeMap::new();
-        for member in open(layer)?.entries()? {
-            let mut member = member?;
-            match name(&member.path_bytes()) {
-                None => {}
-                Some(Name::Whiteout(path)) => {
-                    remove_below(&mut self.entries, &path);
-                    self.entries.remove(&path);
+        self.put(&Delta::read(layer)?);
+        Ok(())
+    }
+
+    /// Puts a layer above what is there.
+    pub fn put(&mut self, layer: &Delta) {
+        let number = self.layers;
+        self.layers += 1;
+        // Removals are of lower layers, wherever in the layer they stand.
+        for member in layer.members() {
+            match member {
+                Member::Whiteout(path) => {
+                    remove_below(&mut self.entries, path);
+                    self.entries.remove(path);
                 }
-                Some(Name::Opaque(path)) => remove_below(&mut self.entries, &path),
-                Some(Name::Path(path)) => {
-                    if let Some(entry) = self.entry(path, &mut member, &own)? {
-                        own.insert(entry.path.to_string(), entry);
-                    }
-                }
+                Member::Opaque(path) => remove_below(&mut self.entries, path),
+                _ => {}
             }
+        }
+        let mut own: BTreeMap<String, Entry> = BTreeMap::new();
+        for member in layer.members() {
+            let entry = match member {
+                Member::Entry(entry) => Some(entry.clone()),
+                Member::HardLink { path, target } => own
+                    .get(target)
+                    .or_else(|| self.entries.get(target).map(|(entry, _)| entry))
+                    .map(|there| Entry { path: path.clone(), ..there.clone() }),
+                _ => None,
+            };
+            own.extend(entry.map(|entry| (entry.path.to_string(), entry)));
         }
         for (path, entry) in own {
             if !matches!(entry.node, Node::Dir) {
                 remove_below(&mut self.entries, &path);
             }
-            self.entries.insert(path, entry);
+            self.entries.insert(path, (entry, number));
         }
-        Ok(())
-    }
-
-    fn entry<R: Read>(
-        &self,
-        path: TreePath,
-        member: &mut ::tar::Entry<'_, R>,
-        own: &BTreeMap<String, Entry>,
-    ) -> io::Result<Option<Entry>> {
-        let header = member.header();
-        let mode = (header.mode()? & 0o7777) as u16;
-        let owner = Owner { uid: header.uid()? as u32, gid: header.gid()? as u32 };
-        let target = member.link_name_bytes().map(|bytes| bytes.into_owned()).unwrap_or_default();
-        let kind = header.entry_type();
-        let entry = if kind.is_dir() {
-            Entry::dir(path, mode)
-        } else if kind.is_symlink() {
-            Entry::symlink(path, &String::from_utf8_lossy(&target))
-        } else if kind.is_hard_link() {
-            let Some(Name::Path(target)) = name(&target) else { return Ok(None) };
-            let target = target.to_string();
-            return Ok(own
-                .get(&target)
-                .or_else(|| self.entries.get(&target))
-                .map(|there| Entry { path, ..there.clone() }));
-        } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
-            let mut reader = HashingReader::new(&mut *member);
-            io::copy(&mut reader, &mut io::sink())?;
-            let (digest, size): (Digest, u64) = reader.finish();
-            Entry::new_file(path, mode, digest, size)
-        } else {
-            return Ok(None);
-        };
-        Ok(Some(Entry { owner, ..entry }))
     }
 
     /// All of it as one tree.
-    pub fn into_tree(mut self) -> Tree {
+    pub fn into_tree(self) -> Tree {
+        self.into_tree_by_layer().0
+    }
+
+    /// All of it as one tree, and the number of the layer that each of its entries is of; none where a
+    /// layer left a directory out.
+    pub fn into_tree_by_layer(mut self) -> (Tree, Vec<Option<usize>>) {
         // Layers of others may leave out directories, and may have files where a path goes on.
         let paths: Vec<String> = self.entries.keys().cloned().collect();
         for path in paths {
             let blocked = path.match_indices('/').any(|(at, _)| {
                 let parent = self.entries.get(&path[..at]);
-                parent.is_some_and(|entry| !matches!(entry.node, Node::Dir))
+                parent.is_some_and(|(entry, _)| !matches!(entry.node, Node::Dir))
             });
             if blocked {
                 self.entries.remove(&path);
             }
         }
+        let entries = self.entries.values().map(|(entry, _)| entry.clone()).collect();
         // Cannot fail: each path is there once, and below directories only.
-        Tree::from_entries(self.entries.into_values().collect()).unwrap_or_default()
+        let tree = Tree::from_entries(entries).unwrap_or_default();
+        let layer = |entry: &Entry| Some(self.entries.get(entry.path.as_str())?.1);
+        let layers = tree.entries().iter().map(layer).collect();
+        (tree, layers)
     }
 }
 
-/// Puts the content of every file of a layer that is at one of `paths` into `sink`.
-///
-/// # Errors
-/// As [`Lower::add`]; what the sink met.
-pub fn contents_of(
-    layer: impl BufRead,
-    paths: &BTreeSet<&str>,
-    sink: &mut dyn ContentSink,
-) -> io::Result<()> {
-    for member in open(layer)?.entries()? {
-        let mut member = member?;
-        let is_wanted = match name(&member.path_bytes()) {
-            Some(Name::Path(path)) => paths.contains(path.as_str()),
-            _ => false,
-        };
-        let kind = member.header().entry_type();
-        if is_wanted && (kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse()) {
-            sink.put(&mut member)?;
-        }
-    }
-    Ok(())
-}
-
-/// A layer as an archive: a tar, perhaps compressed with gzip or zstd.
-fn open<'l>(mut layer: impl BufRead + 'l) -> io::Result<::tar::Archive<impl Read + 'l>> {
-    let filter = match layer.fill_buf()? {
-        head if head.starts_with(b"\x1f\x8b") => Filter::Gzip,
-        head if head.starts_with(b"\x28\xb5\x2f\xfd") => Filter::Zstd,
-        _ => Filter::None,
-    };
-    // Some writers (umoci insert) leave out the end marker and the padding before it. What a layer
-    // must be is said by its digest, which others have checked, so the end is lenient.
-    let end = io::repeat(0).take(3 * BLOCK as u64);
-    Ok(::tar::Archive::new(filter.open(layer)?.chain(end)))
-}
-
-fn remove_below(entries: &mut BTreeMap<String, Entry>, path: &str) {
+fn remove_below(entries: &mut BTreeMap<String, (Entry, usize)>, path: &str) {
     // '0' follows '/'.
     let range = if path.is_empty() { String::new().. } else { format!("{path}/").. };
     let end = format!("{path}0");
@@ -166,29 +108,6 @@ fn remove_below(entries: &mut BTreeMap<String, Entry>, path: &str) {
     for path in below {
         entries.remove(&path);
     }
-}
-
-/// The meaning of a name; `None` for the root itself and for what treelay has no name for.
-fn name(bytes: &[u8]) -> Option<Name> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let parts: Vec<&str> =
-        text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    let (last, folders) = parts.split_last()?;
-    let join = |last: &str| {
-        folders
-            .iter()
-            .copied()
-            .chain([last].into_iter().filter(|last| !last.is_empty()))
-            .collect::<Vec<_>>()
-            .join("/")
-    };
-    Some(match last.strip_prefix(".wh.") {
-        Some(".wh..opq") => Name::Opaque(join("")),
-        // Other names of this kind are the union file system's own notes.
-        Some(hidden) if hidden.starts_with(".wh.") => return None,
-        Some(hidden) => Name::Whiteout(join(hidden)),
-        None => Name::Path(TreePath::new(&parts.join("/")).ok()?),
-    })
 }
 
 /// Why a layer cannot lie above a base.

@@ -22,6 +22,7 @@
 //! that a tree ends up on. Times, user names and ACLs are not part of a tree.
 
 mod collect;
+mod delta;
 mod error;
 mod filter;
 mod links;
@@ -37,9 +38,10 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use crate::{ContentSink, Tree};
 use collect::Collector;
+pub use delta::{Delta, contents_of};
 pub use error::ArchiveError;
 use filter::Filter;
-pub use lower::{Lower, Misplaced, above, contents_of};
+pub use lower::{Lower, Misplaced, above};
 
 /// What an archive may cost. What goes over is [`ArchiveError::Limit`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,9 +16,10 @@ pub(super) struct Pax {
     pub sparse: bool,
 }
 
-const XATTR: &[u8] = b"SCHILY.xattr.";
+/// What the key of an extended attribute begins with.
+pub(super) const XATTR: &[u8] = b"SCHILY.xattr.";
 /// Belongs to the system that a tree ends up on, and is left out of layers.
-const SELINUX: &str = "security.selinux";
+pub(super) const SELINUX: &str = "security.selinux";
 
 impl Pax {
     /// Reads the records of one extended header. Keys that say nothing a tree has (times, names of

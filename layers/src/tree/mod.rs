@@ -9,11 +9,13 @@
 //! are no times: every file time inside a layer is 0. [`Tree::to_text`] is the form that is stored
 //! and hashed: two trees are the same exactly if their texts are.
 
+mod diff;
 mod entry;
 mod merge;
 mod path;
 mod text;
 
+pub use diff::{Aspect, Change, diff};
 pub use entry::{Entry, Node, Owner, Xattrs};
 pub use merge::{Conflict, Merged};
 pub use path::{NotATreePath, TreePath};

@@ -5,6 +5,7 @@
 
 mod archives;
 mod copies;
+mod diffs;
 mod fixture;
 mod golang;
 mod keys;

@@ -2,6 +2,7 @@
 
 mod build;
 mod copy;
+mod diff;
 mod gc;
 mod inspect;
 mod key;
@@ -29,6 +30,7 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Verify(args) => verify::run(session, args).await,
         Command::Copy(args) => copy::run(session, args).await,
         Command::Inspect(args) => inspect::run(session, args).await,
+        Command::Diff(args) => diff::run(session, args).await,
         Command::Key(args) => key::run(session, args),
         Command::Gc(args) => gc::run(session, &args),
         Command::Store(command) => store::run(session, &command),

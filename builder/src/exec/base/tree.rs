@@ -51,7 +51,7 @@ impl Workshop<'_> {
         lower: &Tree,
         placed: &Layers<'_>,
     ) -> Result<Digest, ExecError> {
-        let key = Digest::of(format!("above-1 {} {}", layer.tree, base.manifest));
+        let key = Digest::of(format!("above-2 {} {}", layer.tree, base.manifest));
         if let Some(digest) = self.store.product("tree-above", &key)
             && self.store.has_tree(&digest)
         {
@@ -75,7 +75,7 @@ impl Workshop<'_> {
     /// # Errors
     /// [`BaseError::Layer`]; [`ExecError::Damaged`] where the store had a layer and has it no more.
     pub fn base_tree(&self, base: &BaseImage) -> Result<Arc<Tree>, ExecError> {
-        let key = Digest::of(format!("lower-1 {}", base.manifest));
+        let key = Digest::of(format!("lower-2 {}", base.manifest));
         if let Some(digest) = self.store.product(TREE, &key)
             && let Some(tree) = self.store.tree(&digest)
         {

@@ -1,0 +1,191 @@
+//! `treelay diff`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use indicatif::HumanBytes;
+use serde_json::json;
+
+use crate::cli::args::DiffArgs;
+use crate::cli::failure::Doing as _;
+use crate::cli::places::{Images, images};
+use crate::cli::{Failure, Result, Session, count};
+use crate::dest::{Access, Dest};
+use crate::diff::{Comparison, Known, Part, PathChange, PathInfo, Side, compare};
+use crate::image_store::Descriptor;
+use crate::image_store::registry::RegistryClient;
+use crate::ostree_repo::Repository;
+
+/// What is told of a comparison of an image and a commit.
+const MAPPING: &str = "a commit's /usr/etc is compared as /etc, and labels are left out";
+
+pub async fn run(session: &Session, args: DiffArgs) -> Result<()> {
+    let registries = session.around.registries(args.registry.plain_http);
+    let from = Place::open(session, &registries, &args.from).await?;
+    let to = Place::open(session, &registries, &args.to).await?;
+    let (first, second) = (from.side(&args.from).await?, to.side(&args.to).await?);
+    let wanted = |part: &&Part<'_>| {
+        args.arch.is_empty() || args.arch.iter().any(|arch| arch.go() == part.arch)
+    };
+    let firsts: Vec<&Part<'_>> = first.parts.iter().filter(wanted).collect();
+    let seconds: Vec<&Part<'_>> = second.parts.iter().filter(wanted).collect();
+    let pairs: Vec<(&Part<'_>, &Part<'_>)> = match (&firsts[..], &seconds[..]) {
+        // What there is one of is compared whatever it is for.
+        ([one], [other]) => vec![(one, other)],
+        _ => {
+            let other = |part: &&Part<'_>| seconds.iter().copied().find(|it| it.arch == part.arch);
+            firsts.iter().filter_map(|part| Some((*part, other(part)?))).collect()
+        }
+    };
+    if pairs.is_empty() {
+        let has = |side: &Side<'_>| {
+            let arches: Vec<&str> = side.parts.iter().map(|part| part.arch.as_str()).collect();
+            if arches.is_empty() { "none".to_owned() } else { arches.join(", ") }
+        };
+        return Err(Failure::message(format!(
+            "there is no arch to compare: {} has {}, {} has {}",
+            args.from,
+            has(&first),
+            args.to,
+            has(&second)
+        )));
+    }
+    let mut notes = Vec::new();
+    if first.commits != second.commits {
+        notes.push(MAPPING.to_owned());
+    }
+    let compared: BTreeSet<&str> = pairs.iter().flat_map(|(a, b)| [&*a.arch, &*b.arch]).collect();
+    for (parts, dest) in [(&firsts, &args.from), (&seconds, &args.to)] {
+        for part in parts.iter().filter(|part| !compared.contains(&*part.arch)) {
+            notes.push(format!("only {dest} is for {}", part.arch));
+        }
+    }
+    let mut known = Known::default();
+    let mut comparisons = Vec::new();
+    for (one, other) in pairs {
+        let comparing = || format!("comparing {} with {}", args.from, args.to);
+        comparisons.push(compare(one, other, &mut known).await.doing(comparing)?);
+    }
+    if args.json {
+        return session.print_json(&json!({ "notes": notes, "arches": comparisons }));
+    }
+    let mut text = String::new();
+    for note in notes {
+        text += &format!("{note}\n");
+    }
+    comparisons.iter().for_each(|comparison| write(&mut text, comparison));
+    session.print(&text)
+}
+
+/// An open place that holds what is compared.
+enum Place {
+    Images(Images, Descriptor),
+    Commits(Repository, Option<String>),
+}
+
+impl Place {
+    async fn open(session: &Session, registries: &RegistryClient, dest: &Dest) -> Result<Self> {
+        match dest.under(&session.around.current_dir) {
+            Dest::Ostree { repo, reference } => {
+                let repository = Repository::open(&repo).doing(|| format!("opening {dest}"))?;
+                Ok(Self::Commits(repository, reference))
+            }
+            Dest::Tree { .. } => Err(Failure::usage_message(format!(
+                "{dest} cannot be compared: only images and commits say all there is to a path"
+            ))),
+            _ => {
+                let images = images(session, registries, dest, Access::Read)?;
+                let found = images.resolve(dest).await?;
+                Ok(Self::Images(images, found))
+            }
+        }
+    }
+
+    async fn side(&self, dest: &Dest) -> Result<Side<'_>> {
+        let reading = || format!("reading {dest}");
+        match self {
+            Self::Images(images, root) => Side::image(&*images.store, root).await.doing(reading),
+            Self::Commits(repository, reference) => {
+                let names = repository.named(reference.as_deref()).doing(reading)?;
+                Side::commits(repository, &names).doing(reading)
+            }
+        }
+    }
+}
+
+fn write(text: &mut String, comparison: &Comparison) {
+    let Comparison { arch, from, to, added, removed, changed } = comparison;
+    // Writing to a String cannot fail.
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
+    let arch = if arch.is_empty() { "any arch" } else { arch };
+    if comparison.is_same() {
+        let same = if from == to { "the same" } else { "no path differs" };
+        return line(format!("{arch}: {} and {}: {same}", from.short(), to.short()));
+    }
+    line(format!("{arch}: {} became {}", from.short(), to.short()));
+    // By path, whatever happened to it.
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    lines.extend(removed.iter().map(|info| (&*info.path, alone('-', info))));
+    lines.extend(added.iter().map(|info| (&*info.path, alone('+', info))));
+    lines.extend(changed.iter().map(|change| (&*change.to.path, both(change))));
+    lines.sort_by_key(|(path, _)| *path);
+    lines.into_iter().for_each(|(_, words)| line(words));
+    let bytes = |infos: &[PathInfo]| infos.iter().map(|info| info.size).sum::<u64>();
+    let grown: i128 = changed
+        .iter()
+        .map(|change| i128::from(change.to.size) - i128::from(change.from.size))
+        .sum();
+    let sign = if grown < 0 { '-' } else { '+' };
+    let grown = u64::try_from(grown.unsigned_abs()).unwrap_or(u64::MAX);
+    line(format!(
+        "  {} added ({}), {} removed ({}), {} changed ({sign}{})",
+        count(added.len(), "path"),
+        HumanBytes(bytes(added)),
+        removed.len(),
+        HumanBytes(bytes(removed)),
+        changed.len(),
+        HumanBytes(grown),
+    ));
+}
+
+fn alone(mark: char, info: &PathInfo) -> String {
+    let what = match (info.kind, &info.target) {
+        ("file", _) => format!(", {}", HumanBytes(info.size)),
+        (_, Some(target)) => format!(" -> {target}"),
+        _ => "/".to_owned(),
+    };
+    format!("  {mark} {}{what}{}", info.path, layer(info))
+}
+
+fn both(change: &PathChange) -> String {
+    let PathChange { aspects, from, to } = change;
+    let told = aspects.iter().map(|aspect| match aspect.as_str() {
+        "content" if from.size == to.size => format!("content, {}", HumanBytes(to.size)),
+        "content" => format!("content, {} -> {}", HumanBytes(from.size), HumanBytes(to.size)),
+        "type" => format!("{} -> {}", from.kind, to.kind),
+        "mode" => format!("mode {} -> {}", from.mode, to.mode),
+        "owner" => {
+            let owner = |info: &PathInfo| format!("{}:{}", info.owner.0, info.owner.1);
+            format!("owner {} -> {}", owner(from), owner(to))
+        }
+        "target" => {
+            let target = |info: &PathInfo| info.target.clone().unwrap_or_default();
+            format!("target {} -> {}", target(from), target(to))
+        }
+        aspect => {
+            let name = aspect.strip_prefix("xattr ").unwrap_or("security.selinux");
+            let value = |info: &PathInfo| {
+                info.xattrs.get(name).map_or_else(|| "none".to_owned(), String::clone)
+            };
+            format!("{aspect} {} -> {}", value(from), value(to))
+        }
+    });
+    let told: Vec<String> = told.collect();
+    format!("  ~ {}: {}{}", to.path, told.join("; "), layer(to))
+}
+
+fn layer(info: &PathInfo) -> String {
+    info.layer.as_ref().map_or_else(String::new, |layer| format!("  ({layer})"))
+}

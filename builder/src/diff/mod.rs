@@ -1,0 +1,349 @@
+//! What differs between images and commits: each is read as a tree, and the trees are compared path
+//! by path.
+//!
+//! *An image and a commit* of one recipe differ by the mapping between the two forms (ARCHITECTURE.md,
+//! "OCI and OSTree from one tree"): a commit's `/usr/etc` is compared as `/etc`, and labels, which no
+//! image carries, are left out. *Two commits* are compared by their objects first: what is the same
+//! object is not read.
+
+mod image;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use treelay_layers::tree::{Aspect, Change, TreeError, diff};
+use treelay_layers::{Entry, Node, Tree, TreePath};
+use treelay_recipes::{Arch, Digest};
+
+use crate::image_store::{Descriptor, ImageStore, Parts, StoreError};
+use crate::ostree_repo::{KnownEntries, OstreeError, PathObject, Repository};
+
+pub use image::{ImageContents, KnownLayers, contents};
+
+/// The extended attribute that holds a label.
+const LABEL: &str = "security.selinux";
+
+/// One of two things to compare: what a place has for each arch.
+pub struct Side<'a> {
+    /// Lowest arch name first.
+    pub parts: Vec<Part<'a>>,
+    /// Whether they are commits.
+    pub commits: bool,
+}
+
+/// An image or commit of one arch, not yet read whole.
+pub struct Part<'a> {
+    /// GOARCH, or as it calls itself where that is no arch of treelay's; empty where it says nothing.
+    pub arch: String,
+    /// Manifest or commit.
+    pub digest: Digest,
+    held: Held<'a>,
+}
+
+enum Held<'a> {
+    Image(&'a dyn ImageStore),
+    Commit { repository: &'a Repository, paths: BTreeMap<String, PathObject> },
+}
+
+/// Why nothing could be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum DiffError {
+    /// The image.
+    #[error(transparent)]
+    Image(#[from] StoreError),
+    /// The repository.
+    #[error(transparent)]
+    Commit(#[from] OstreeError),
+    /// A commit with something in the way of its own paths.
+    #[error("commit {commit} is no tree")]
+    NoTree {
+        /// The commit.
+        commit: String,
+        /// Why.
+        source: TreeError,
+    },
+    /// Two commits for one arch, of which either may be meant.
+    #[error("{first} and {second} are both commits for {arch}: name one of them")]
+    Several {
+        /// A ref.
+        first: String,
+        /// Another one.
+        second: String,
+        /// Their arch.
+        arch: String,
+    },
+}
+
+impl<'a> Side<'a> {
+    /// The image that `root` names, for each of its platforms.
+    ///
+    /// # Errors
+    /// [`DiffError::Image`].
+    pub async fn image(store: &'a dyn ImageStore, root: &Descriptor) -> Result<Self, DiffError> {
+        let parts = store.manifest(&root.digest).await?.parts(&store.place())?;
+        let children = match parts {
+            Parts::Index(children) => children,
+            Parts::Image { .. } => vec![root.clone()],
+        };
+        let mut parts = Vec::new();
+        for child in children {
+            let arch = match child.platform {
+                Some(platform) => platform.architecture,
+                None => image::architecture(store, &child.digest).await?,
+            };
+            // Attestations of other tools are entries of no platform.
+            if arch != "unknown" {
+                parts.push(Part { arch, digest: child.digest, held: Held::Image(store) });
+            }
+        }
+        parts.sort_by(|a, b| a.arch.cmp(&b.arch));
+        Ok(Self { parts, commits: false })
+    }
+
+    /// The commits of these names.
+    ///
+    /// # Errors
+    /// [`DiffError::Several`], [`DiffError::Commit`].
+    pub fn commits(
+        repository: &'a Repository,
+        names: &[(String, Digest)],
+    ) -> Result<Self, DiffError> {
+        let mut by_arch: BTreeMap<String, (&str, Digest)> = BTreeMap::new();
+        for (name, commit) in names {
+            let said = repository.arch_of(commit)?.unwrap_or_default();
+            let arch = Arch::ALL.into_iter().find(|arch| arch.uname() == said);
+            let arch = arch.map_or(said, |arch| arch.go().to_owned());
+            if let Some((first, _)) = by_arch.insert(arch.clone(), (name, *commit)) {
+                let (first, second) = (first.to_owned(), name.clone());
+                return Err(DiffError::Several { first, second, arch });
+            }
+        }
+        let part = |(arch, (_, digest)): (String, (&str, Digest))| {
+            let paths = repository.paths(&digest)?;
+            Ok(Part { arch, digest, held: Held::Commit { repository, paths } })
+        };
+        let parts = by_arch.into_iter().map(part).collect::<Result<_, OstreeError>>()?;
+        Ok(Self { parts, commits: true })
+    }
+}
+
+/// What was read before, to read nothing twice.
+#[derive(Default)]
+pub struct Known {
+    layers: KnownLayers,
+    entries: KnownEntries,
+}
+
+/// How two images or commits of an arch differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Comparison {
+    /// The arch; both names where they differ.
+    pub arch: String,
+    /// Manifest or commit of the first.
+    pub from: Digest,
+    /// Of the second.
+    pub to: Digest,
+    /// Paths that only the second has.
+    pub added: Vec<PathInfo>,
+    /// Paths that only the first has.
+    pub removed: Vec<PathInfo>,
+    /// Paths that are something else.
+    pub changed: Vec<PathChange>,
+}
+
+/// A path of one side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PathInfo {
+    /// Absolute.
+    pub path: String,
+    /// `file`, `directory` or `link`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Bytes of a file; 0 for anything else.
+    pub size: u64,
+    /// Four octal digits.
+    pub mode: String,
+    /// User and group.
+    pub owner: (u32, u32),
+    /// SHA-256 of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Where a link leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Extended attributes, in hexadecimal; the label as text.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub xattrs: BTreeMap<String, String>,
+    /// The layer that it is of, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+}
+
+/// A path of both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PathChange {
+    /// In what it differs: `content`, `mode`, `owner`, `xattr NAME`, `label`, `target`, `type`.
+    pub aspects: Vec<String>,
+    /// In the first.
+    pub from: PathInfo,
+    /// In the second.
+    pub to: PathInfo,
+}
+
+impl Comparison {
+    /// Whether nothing differs.
+    pub fn is_same(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+}
+
+/// Compares what two sides have for an arch.
+///
+/// # Errors
+/// [`DiffError`].
+pub async fn compare(
+    first: &Part<'_>,
+    second: &Part<'_>,
+    known: &mut Known,
+) -> Result<Comparison, DiffError> {
+    let (from, to) = match (&first.held, &second.held) {
+        (Held::Commit { paths: a, .. }, Held::Commit { paths: b, .. }) => {
+            let differs =
+                |path: &str, object: &PathObject, others: &BTreeMap<String, PathObject>| {
+                    others.get(path) != Some(object)
+                };
+            let from = first.commit_tree(known, |path, object| differs(path, object, b))?;
+            let to = second.commit_tree(known, |path, object| differs(path, object, a))?;
+            (from, to)
+        }
+        (a, b) => {
+            let mixed = matches!(a, Held::Commit { .. }) != matches!(b, Held::Commit { .. });
+            (first.whole(known, mixed).await?, second.whole(known, mixed).await?)
+        }
+    };
+    let mut comparison = Comparison {
+        arch: if first.arch == second.arch {
+            first.arch.clone()
+        } else {
+            format!("{} and {}", first.arch, second.arch)
+        },
+        from: first.digest,
+        to: second.digest,
+        added: Vec::new(),
+        removed: Vec::new(),
+        changed: Vec::new(),
+    };
+    for change in diff(&from.tree, &to.tree) {
+        match change {
+            Change::Added(entry) => comparison.added.push(to.info(entry)),
+            Change::Removed(entry) => comparison.removed.push(from.info(entry)),
+            Change::Changed { from: a, to: b, aspects } => comparison.changed.push(PathChange {
+                aspects: aspects.iter().map(Aspect::to_string).collect(),
+                from: from.info(a),
+                to: to.info(b),
+            }),
+        }
+    }
+    Ok(comparison)
+}
+
+/// A tree, and the layers its entries are of.
+struct Layered {
+    tree: Tree,
+    layer_of: BTreeMap<TreePath, usize>,
+    layers: Vec<String>,
+}
+
+impl Part<'_> {
+    /// All of it; `mixed` where it is compared with something of the other form.
+    async fn whole(&self, known: &mut Known, mixed: bool) -> Result<Layered, DiffError> {
+        match &self.held {
+            Held::Image(store) => {
+                let image = contents(*store, &self.digest, &mut known.layers).await?;
+                let each = image.tree.entries().iter().zip(&image.layer_of);
+                let layer_of =
+                    each.filter_map(|(entry, layer)| Some((entry.path.clone(), (*layer)?)));
+                Ok(Layered { layer_of: layer_of.collect(), tree: image.tree, layers: image.layers })
+            }
+            Held::Commit { .. } => {
+                let mut layered = self.commit_tree(known, |_, _| true)?;
+                if mixed {
+                    layered.tree = self.checked(as_in_images(&layered.tree))?;
+                }
+                Ok(layered)
+            }
+        }
+    }
+
+    /// The paths of a commit for which `wanted` says yes.
+    fn commit_tree(
+        &self,
+        known: &mut Known,
+        wanted: impl Fn(&str, &PathObject) -> bool,
+    ) -> Result<Layered, DiffError> {
+        let Held::Commit { repository, paths } = &self.held else {
+            return Ok(Layered {
+                tree: Tree::default(),
+                layer_of: BTreeMap::new(),
+                layers: vec![],
+            });
+        };
+        let wanted = paths.iter().filter(|(path, object)| wanted(path, object));
+        let entries = wanted
+            .map(|(path, object)| repository.entry(path, object, &mut known.entries))
+            .collect::<Result<_, _>>()?;
+        let tree = self.checked(Tree::from_entries(entries))?;
+        Ok(Layered { tree, layer_of: BTreeMap::new(), layers: Vec::new() })
+    }
+
+    fn checked(&self, tree: Result<Tree, TreeError>) -> Result<Tree, DiffError> {
+        tree.map_err(|source| DiffError::NoTree { commit: self.digest.hex(), source })
+    }
+}
+
+/// The tree of a commit as an image of the same recipe has it.
+fn as_in_images(tree: &Tree) -> Result<Tree, TreeError> {
+    let entries = tree.entries().iter().map(|entry| {
+        let path = match entry.path.as_str().strip_prefix("usr/etc") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                // Shorter than what it is made of, and of the same parts.
+                TreePath::new(&format!("etc{rest}")).unwrap_or_else(|_| entry.path.clone())
+            }
+            _ => entry.path.clone(),
+        };
+        let xattrs = entry.xattrs().iter().filter(|(name, _)| name != LABEL).cloned().collect();
+        Entry { path, xattrs: None, ..entry.clone() }.with_xattrs(xattrs)
+    });
+    Tree::from_entries(entries.collect())
+}
+
+impl Layered {
+    fn info(&self, entry: &Entry) -> PathInfo {
+        let layer = self.layer_of.get(&entry.path).and_then(|layer| self.layers.get(*layer));
+        let value = |(name, value): &(String, Vec<u8>)| {
+            let text = match name.as_str() {
+                LABEL => String::from_utf8_lossy(value).trim_end_matches('\0').to_owned(),
+                _ => value.iter().map(|byte| format!("{byte:02x}")).collect(),
+            };
+            (name.clone(), text)
+        };
+        PathInfo {
+            path: format!("/{}", entry.path),
+            kind: match entry.node {
+                Node::Dir => "directory",
+                Node::File { .. } => "file",
+                Node::Symlink { .. } => "link",
+            },
+            size: entry.file().map_or(0, |(_, size)| size),
+            mode: format!("{:04o}", entry.mode),
+            owner: (entry.owner.uid, entry.owner.gid),
+            digest: entry.file().map(|(digest, _)| *digest),
+            target: match &entry.node {
+                Node::Symlink { target } => Some(target.to_string()),
+                _ => None,
+            },
+            xattrs: entry.xattrs().iter().map(value).collect(),
+            layer: layer.cloned(),
+        }
+    }
+}

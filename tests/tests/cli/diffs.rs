@@ -1,0 +1,143 @@
+//! What differs between images and commits.
+
+use serde_json::{Value, json};
+use treelay_tests::Env;
+
+use crate::fixture::{SMALL, build, prints, refuses, small};
+
+/// The small recipe before and after many things changed, as image and as commit of both.
+fn before_and_after() -> Env {
+    let env = small();
+    let first = SMALL.replace(
+        "  - name: data",
+        "      - {path: /etc/a, content: a, xattrs: {user.note: one}}\n      \
+              - {path: /etc/old, link: motd}\n  - name: data",
+    );
+    env.write("small.yaml", &first);
+    build(&env, &["-o", "oci:image:one", "-o", "ostree:one"]);
+    let second = first
+        .replace("for {{ arch }}", "now for {{ arch }}")
+        .replace("mode: 0755}", "mode: 0700, uid: 7, caps: cap_net_raw=ep}")
+        .replace("{path: /etc/a, content: a, xattrs: {user.note: one}}", "{path: /etc/a, link: b}")
+        .replace("{path: /etc/old, link: motd}", "{path: /etc/new, dir: true}");
+    env.write("small.yaml", second);
+    build(&env, &["-o", "oci:image:two", "-o", "ostree:two"]);
+    env
+}
+
+#[test]
+fn every_path_that_differs_is_told_with_its_layer() {
+    let env = before_and_after();
+    prints(
+        &env,
+        &env.treelay(["diff", "oci:image:one", "oci:image:two", "--arch", "arm64"]).ok(),
+        r#"
+arm64: [SHORT] became [SHORT]
+  ~ /etc/a: file -> link; mode 0644 -> 0777; xattr user.note 6f6e65 -> none  (settings)
+  ~ /etc/motd: content, [SIZE] -> [SIZE]  (settings)
+  + /etc/new/  (settings)
+  - /etc/old -> motd  (settings)
+  ~ /usr/bin/tool: mode 0755 -> 0700; owner 0:0 -> 7:0; xattr security.capability none -> 0100000200200000000000000000000000000000  (settings)
+  1 path added ([SIZE]), 1 removed ([SIZE]), 3 changed ([SIZE])
+"#,
+    );
+    let commits = env.treelay(["diff", "ostree:one", "ostree:two", "--json"]).ok().json();
+    let images = env.treelay(["diff", "oci:image:one", "oci:image:two", "--json"]).ok().json();
+    assert_eq!(commits["arches"].as_array().unwrap().len(), 2);
+    for (commit, image) in
+        commits["arches"].as_array().unwrap().iter().zip(images["arches"].as_array().unwrap())
+    {
+        assert_eq!(commit["arch"], image["arch"]);
+        let paths = |said: &Value, key: &str| -> Vec<Value> {
+            let path = |it: &Value| it.get("to").unwrap_or(it)["path"].clone();
+            said[key].as_array().unwrap().iter().map(path).collect()
+        };
+        assert_eq!(
+            paths(image, "changed"),
+            [json!("/etc/a"), json!("/etc/motd"), json!("/usr/bin/tool")]
+        );
+        assert_eq!(
+            paths(commit, "changed"),
+            [json!("/usr/bin/tool"), json!("/usr/etc/a"), json!("/usr/etc/motd")]
+        );
+        assert_eq!(
+            (paths(commit, "added"), paths(commit, "removed")),
+            (vec![json!("/usr/etc/new")], vec![json!("/usr/etc/old")])
+        );
+    }
+    let motd = &images["arches"][0]["changed"][1];
+    assert_eq!(motd["aspects"], json!(["content"]));
+    assert_eq!((&motd["from"]["size"], &motd["to"]["size"]), (&json!(10), &json!(14)));
+    assert_eq!(motd["to"]["layer"], "settings");
+}
+
+#[test]
+fn an_image_and_the_commit_of_one_recipe_are_the_same() {
+    let env = before_and_after();
+    for (number, repo) in [("one", "ostree:one"), ("two", "ostree:two")] {
+        let image = format!("oci:image:{number}");
+        for pair in [[&*image, repo], [repo, &*image]] {
+            let said = env.treelay(["diff", "--json"]).args(pair).ok().json();
+            let arches = said["arches"].as_array().unwrap();
+            assert_eq!(arches.len(), 2);
+            for arch in arches {
+                for key in ["added", "removed", "changed"] {
+                    assert_eq!(arch[key], json!([]), "{arch}");
+                }
+            }
+        }
+    }
+    prints(
+        &env,
+        &env.treelay(["diff", "oci:image:one", "ostree:one:treelay/small/x86_64"]).ok(),
+        r#"
+a commit's /usr/etc is compared as /etc, and labels are left out
+only oci:image:one is for arm64
+amd64: [SHORT] and [SHORT]: no path differs
+"#,
+    );
+    let said = env.treelay(["diff", "oci:image:one", "ostree:two", "--arch=amd64"]).ok();
+    assert!(said.out().contains("  ~ /etc/motd: content, "), "{said}");
+    prints(
+        &env,
+        &env.treelay(["diff", "ostree:one", "ostree:one"]).ok(),
+        "\namd64: [SHORT] and [SHORT]: the same\narm64: [SHORT] and [SHORT]: the same\n",
+    );
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let env = before_and_after();
+    build(&env, &["-o", "ostree:one:other/{{ arch.uname }}"]);
+    refuses(
+        &env,
+        ["diff", "ostree:one", "ostree:two"],
+        1,
+        r#"
+error: reading ostree:one
+  because: other/aarch64 and treelay/small/aarch64 are both commits for arm64: name one of them
+"#,
+    );
+    refuses(
+        &env,
+        ["diff", "tree:one", "ostree:two"],
+        2,
+        r#"
+error: tree:one cannot be compared: only images and commits say all there is to a path
+"#,
+    );
+    refuses(
+        &env,
+        ["diff", "oci:image:one", "oci:image:three"],
+        1,
+        "\nerror: oci:image has no image three: it has one, two\n",
+    );
+    refuses(
+        &env,
+        ["diff", "oci:image:one", "ostree:two", "--arch=ppc64le"],
+        1,
+        r#"
+error: there is no arch to compare: oci:image:one has amd64, arm64, ostree:two has amd64, arm64
+"#,
+    );
+}
