@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use treelay_layers::go::{self, GoError};
 use treelay_layers::kinds::{self, Globs, Kind, KindError, Need};
 use treelay_layers::{Contents, Tree};
-use treelay_recipes::recipe::{Input, Recipe, Source, Text};
+use treelay_recipes::recipe::{GoModulesInput, Input, Recipe, Source, Text};
 use treelay_recipes::{Arch, Digest};
 
 use crate::parallel::in_parallel;
@@ -122,9 +122,9 @@ impl Look<'_> {
                 }
             }
             for (name, input) in &recipe.inputs {
-                if let Input::GoModules(modules) = input {
+                if let Input::GoModules(GoModulesInput { dir: Some(dir), .. }) = input {
                     let user = format!("input {name:?}");
-                    wanted.push(Wanted::new(self.folder, &modules.dir, user, false));
+                    wanted.push(Wanted::new(self.folder, dir, user, false));
                 }
             }
             for layer in &recipe.layers {

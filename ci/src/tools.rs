@@ -35,6 +35,7 @@ pub const PROGRAMS: &[Program] = &[
     program(Tier::Fast, "gnupg", "gpg"),
     // What layers need processes for runs in it.
     program(Tier::Fast, "bubblewrap", "bwrap"),
+    program(Tier::Fast, "git", "git"),
     program(Tier::Real, "podman", "podman"),
     program(Tier::Real, "buildah", "buildah"),
     program(Tier::Real, "umoci", "umoci"),

@@ -16,6 +16,7 @@
 mod arch;
 mod caps;
 mod check;
+mod commit;
 mod digest;
 mod error;
 pub mod lock;
@@ -30,13 +31,14 @@ mod yaml;
 
 pub use arch::{Arch, UnknownArch};
 pub use caps::{FileCaps, NotCaps};
+pub use commit::{Commit, rfc3339};
 pub use digest::{Digest, Hasher, HashingReader, NotADigest};
 pub use error::{LockError, Problem, RecipeError};
 pub use lock::{Lock, LockedInput, Misfit};
 pub use recipe::Recipe;
 pub use reference::reference;
 pub use schema::schema;
-pub use scope::Scope;
+pub use scope::{Known, Scope};
 
 #[cfg(test)]
 mod tests;

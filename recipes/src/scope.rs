@@ -5,23 +5,32 @@ use std::collections::BTreeMap;
 use crate::error::Problems;
 use crate::recipe::{GoToolchainInput, Input, Recipe, RecipeError, Text};
 use crate::template::{Piece, pieces};
-use crate::{Arch, check};
+use crate::{Arch, Commit, check};
 
 mod owners;
 
 /// What the template names of a recipe stand for on one arch, beside what the recipe itself says:
-/// `arch`, `arch.uname`, and `input.<name>.version` for every input.
+/// `arch`, `arch.uname`, and what is known of inputs, such as `input.<name>.version`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     arch: Arch,
-    versions: BTreeMap<String, String>,
+    known: Known,
+}
+
+/// What is known of inputs, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The version of every input whose kind has one.
+    pub versions: BTreeMap<String, String>,
+    /// The commit of every input of the kind `git`.
+    pub commits: BTreeMap<String, Commit>,
 }
 
 impl Scope {
-    /// The scope of `arch`, with the versions of the inputs by input name as
-    /// [`Lock::versions`](crate::Lock::versions) gives them.
-    pub fn new(arch: Arch, input_versions: &BTreeMap<String, String>) -> Self {
-        Self { arch, versions: input_versions.clone() }
+    /// The scope of `arch`, with what is known of the inputs, as
+    /// [`Lock::known`](crate::Lock::known) gives it.
+    pub fn new(arch: Arch, known: &Known) -> Self {
+        Self { arch, known: known.clone() }
     }
 
     /// The arch.
@@ -79,18 +88,24 @@ impl Recipe {
         }
     }
 
-    /// The versions that the recipe itself asks for, by input; what the lock will say unless a
-    /// version is resolved while locking.
-    pub fn input_versions(&self) -> BTreeMap<String, String> {
-        let version = |input: &Input| match input {
-            Input::GoToolchain(go) => Some(go.version.value.clone()),
-            Input::Pypi(package) => Some(package.version.value.clone()),
-            Input::Archive(_) | Input::GoModules(_) => None,
-        };
-        self.inputs
-            .iter()
-            .filter_map(|(name, input)| Some((name.clone(), version(input)?)))
-            .collect()
+    /// What the recipe itself says of its inputs, and stand-ins for commits, of which it says at most
+    /// the name; what the lock will say unless something is resolved while locking.
+    pub fn known(&self) -> Known {
+        let mut known = Known::default();
+        for (name, input) in &self.inputs {
+            let version = match input {
+                Input::GoToolchain(go) => &go.version.value,
+                Input::Pypi(package) => &package.version.value,
+                Input::Git(git) => {
+                    let commit = Commit::unknown(git.commit.as_deref());
+                    known.commits.insert(name.clone(), commit);
+                    continue;
+                }
+                Input::Archive(_) | Input::GoModules(_) => continue,
+            };
+            known.versions.insert(name.clone(), version.clone());
+        }
+        known
     }
 
     /// Replaces the names; problems are noted, and their texts left as they are.
@@ -109,8 +124,12 @@ impl Recipe {
             // Stands there so that it is a known name in the version itself too.
             ("version".to_owned(), String::new()),
         ]);
-        for (input, version) in &scope.versions {
+        for (input, version) in &scope.known.versions {
             names.insert(format!("input.{input}.version"), version.clone());
+        }
+        for (input, commit) in &scope.known.commits {
+            let facts = commit.facts();
+            names.extend(facts.map(|(fact, text)| (format!("input.{input}.{fact}"), text)));
         }
         let mut replace = |about: About, text: &mut Text, names: &BTreeMap<String, String>| {
             let error = match replaced(&text.value, about, names) {
@@ -148,6 +167,7 @@ impl Recipe {
         replace(About::Version, &mut recipe.version, &names);
         names.insert("version".to_owned(), recipe.version.value.clone());
         for_each_text(&mut recipe, &mut |about, text| replace(about, text, &names));
+        recipe.stamp(&scope.known.commits);
         owners::resolve(&mut recipe, problems);
         recipe
     }
@@ -217,9 +237,14 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
                     .for_each(|a| archive(a, visit));
             }
             Input::Archive(input) => archive(input, visit),
-            Input::GoModules(GoModulesInput { dir, proxy }) => {
-                visit(About::Input, dir);
-                proxy.iter_mut().for_each(|text| visit(About::Input, text));
+            Input::GoModules(GoModulesInput { dir, input, proxy }) => {
+                let texts = [dir, input, proxy].into_iter().flatten();
+                texts.for_each(|text| visit(About::Input, text));
+            }
+            Input::Git(GitInput { url, commit, refname, dir }) => {
+                visit(About::Input, url);
+                let texts = [commit, refname, dir].into_iter().flatten();
+                texts.for_each(|text| visit(About::Input, text));
             }
             Input::Pypi(PypiInput { package, version }) => {
                 visit(About::Input, package);
@@ -265,13 +290,15 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
                 goarm64,
                 goppc64,
                 max_size: _,
+                vcs: _,
+                stamp: _,
             } = build;
             any(dest);
             let texts = [toolchain, modules, ldflags, goamd64, goarm64, goppc64];
             texts.into_iter().flatten().for_each(&mut any);
             packages.iter_mut().chain(tags).chain(env.values_mut()).for_each(&mut any);
-            if let Some(GoSource { dir, archive }) = source {
-                dir.iter_mut().chain(archive).for_each(&mut any);
+            if let Some(GoSource { dir, archive, git }) = source {
+                dir.iter_mut().chain(archive).chain(git).for_each(&mut any);
             }
         }
         for file in files.iter_mut().flatten() {

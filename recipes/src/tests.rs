@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::recipe::{LayerKind, Text};
-use crate::{Arch, Recipe, Scope};
+use crate::{Arch, Known, Recipe, Scope};
 
 fn catalog() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog");
@@ -29,7 +29,7 @@ fn the_catalog_parses_and_expands_on_every_arch() {
         let recipe = Recipe::parse(&text, &file).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(format!("{}.yaml", recipe.name), file);
         for arch in recipe.arch.clone() {
-            let scope = Scope::new(arch, &recipe.input_versions());
+            let scope = Scope::new(arch, &recipe.known());
             let expanded = recipe.expand(&scope).unwrap_or_else(|error| panic!("{error}"));
             let refname = expanded.ostree.refname.unwrap().value;
             assert_eq!(refname, format!("treelay/{}/{}", recipe.name, arch.uname()));
@@ -43,7 +43,9 @@ fn the_catalog_parses_and_expands_on_every_arch() {
 fn the_sdk_says_what_it_is() {
     let (_, text) = catalog().into_iter().find(|(file, _)| file == "go-sdk.yaml").unwrap();
     let recipe = parse(&text);
-    let scope = Scope::new(Arch::Ppc64le, &BTreeMap::from([("go".into(), "1.27.3".into())]));
+    let versions = BTreeMap::from([("go".into(), "1.27.3".into())]);
+    let known = Known { versions, ..Known::default() };
+    let scope = Scope::new(Arch::Ppc64le, &known);
     let recipe = recipe.expand(&scope).unwrap();
     assert_eq!(recipe.version.value, "1.27.3");
     let Some(LayerKind::GoToolchain(go)) = recipe.layers[0].kind() else {

@@ -11,6 +11,7 @@
 
 pub mod consumers;
 pub mod env;
+pub mod git;
 pub mod http;
 pub mod image;
 pub mod modules;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use treelay_recipes::{Arch, Lock, Recipe};
+use treelay_recipes::{Arch, Known, Lock, Recipe};
 
 use super::failure::{Doing as _, Failure, Result};
 use super::{Reporter, Session};
@@ -37,6 +38,8 @@ pub struct Workspace {
     pub machine: Option<Arch>,
     /// Threads.
     pub jobs: usize,
+    /// A time before anything was looked at.
+    now: SystemTime,
 }
 
 /// Damaged files that are told one by one.
@@ -66,9 +69,10 @@ impl Workspace {
             .and_then(|bytes| String::from_utf8(bytes).map_err(not_utf8).doing(reading))
             .map_err(Failure::into_usage)?;
         let parsed = Recipe::parse(&text, &recipe.display().to_string()).map_err(Failure::usage)?;
-        let expanded = plan::expand(&parsed, &parsed.input_versions()).map_err(Failure::usage)?;
-        let versions = parsed.input_versions();
-        let beside = plan::for_machine(&parsed, &versions, session.around.machine);
+        let lock_file = file.with_extension("lock");
+        let known = known(&parsed, &lock_file);
+        let expanded = plan::expand(&parsed, &known).map_err(Failure::usage)?;
+        let beside = plan::for_machine(&parsed, &known, session.around.machine);
         let beside = beside.map_err(Failure::usage)?;
         let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
         let store = session.store()?;
@@ -82,7 +86,7 @@ impl Workspace {
             recipe: parsed,
             expanded,
             beside,
-            lock_file: file.with_extension("lock"),
+            lock_file,
             folder,
             store,
             sources,
@@ -90,6 +94,7 @@ impl Workspace {
             executor,
             machine: session.around.machine,
             jobs: session.jobs,
+            now: session.around.now,
         })
     }
 
@@ -132,6 +137,7 @@ impl Workspace {
             fetcher: Fetcher::new(session.around.fetch_options(true)),
             machine: self.machine,
             jobs,
+            now: self.now,
         })
     }
 
@@ -167,7 +173,7 @@ impl Workspace {
     /// With [`LockPolicy::Locked`], a lock that is missing or does not fit; else an input that
     /// cannot be had.
     pub async fn lock(
-        &self,
+        &mut self,
         policy: &LockPolicy,
         reporter: &Reporter,
     ) -> Result<(Lock, Vec<String>)> {
@@ -188,6 +194,7 @@ impl Workspace {
                 ))
                 .hinted("if that is meant, run `treelay lock`"));
             }
+            self.learn(&lock)?;
             return Ok((lock, Vec::new()));
         }
         let update = |input: &str| match policy {
@@ -203,7 +210,21 @@ impl Workspace {
             write_atomically(&self.lock_file, locked.lock.to_text().as_bytes())
                 .doing(|| format!("writing the lock {name}"))?;
         }
+        self.learn(&locked.lock)?;
         Ok((locked.lock, locked.changes))
+    }
+
+    /// Reads the recipe with what the lock knows. Where that says anything else than before, local
+    /// sources are looked at again.
+    fn learn(&mut self, lock: &Lock) -> Result<()> {
+        let expanded = plan::expand(&self.recipe, &lock.known()).map_err(Failure::usage)?;
+        if expanded != self.expanded {
+            let Self { folder, store, jobs, now, .. } = &*self;
+            let look = Look { folder, store, jobs: *jobs, now: *now };
+            self.sources = look.at(&expanded.iter().chain(&self.beside).collect())?;
+            self.expanded = expanded;
+        }
+        Ok(())
     }
 
     /// Refuses arches that the recipe does not have.
@@ -231,6 +252,18 @@ impl Workspace {
         }
         plan::make(&recipe, &self.expanded, lock, &self.sources, epoch).map_err(Failure::usage)
     }
+}
+
+/// What is known before anything is locked: what the recipe says, and commits that its lock has.
+fn known(recipe: &Recipe, lock_file: &Path) -> Known {
+    let mut known = recipe.known();
+    // What is wrong with the lock is told when it is used.
+    let lock = std::fs::read_to_string(lock_file).ok();
+    if let Some(lock) = lock.and_then(|text| Lock::parse(&text, "").ok()) {
+        let locked = lock.known().commits.into_iter();
+        known.commits.extend(locked.filter(|(name, _)| lock.fits_input(recipe, name).is_ok()));
+    }
+    known
 }
 
 /// Says in which line a text stops being one.

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use treelay_layers::Tree;
 use treelay_layers::kinds::{self, Given, Item, Kind, KindError, LayerOf, Need};
+use treelay_layers::{ContentSink as _, Tree};
+use treelay_recipes::recipe::Input;
 use treelay_recipes::{Arch, Digest, Lock};
 
 use super::{ActionError, ExecError, Workshop};
 use crate::plan::{Expanded, Plan, PlannedLayer, PlannedNeed};
 use crate::sources::{Everything, Sources};
+use crate::store::StoreSink;
 
 /// The kind of product that remembers the outputs of an action, by the digest of the action.
 const OUTPUTS: &str = "action";
@@ -142,6 +144,11 @@ impl Workshop<'_> {
         let given = Given { items: &items, contents: &contents };
         let action = kind.action(planned.arch, self.machine_for(planned)?, &given);
         let action = action.map_err(|source| failed(planned, source))?.ok_or_else(not_given)?;
+        if let Some(content) = kind.brings() {
+            StoreSink::new(self.store)
+                .put(&mut content.as_bytes())
+                .map_err(ExecError::store("keeping what a build needs"))?;
+        }
         self.executor.execute(&action, &contents).await.map_err(|source| {
             let mend = |mended, tree: &Arc<Tree>| self.mend_contents(tree, sources) || mended;
             // What it was to see may have been damaged in the store.
@@ -200,7 +207,12 @@ impl Workshop<'_> {
                 })?;
                 // On another arch it may have another place.
                 let Some(recipe) = expanded.get(&arch) else { continue };
-                let tree = self.input_tree(recipe, locked, sources).await?;
+                let of = match recipe.inputs.get(name) {
+                    Some(Input::GoModules(modules)) => modules.input.as_ref(),
+                    _ => None,
+                };
+                let of = of.and_then(|of| lock.input(of, arch));
+                let tree = self.input_tree(recipe, locked, of, sources).await?;
                 materials.inputs.insert(key.clone(), Arc::new(tree));
             }
             trees.push(materials.inputs.get(&key).cloned());

@@ -24,10 +24,12 @@ pub(super) struct Found {
 
 impl Workshop<'_> {
     /// The canonical tree of a locked input; fetched and unpacked only where the store has it not.
+    /// `of` is the input whose modules it is, where it is modules of an input.
     pub(super) async fn input_tree(
         &self,
         recipe: &Recipe,
         locked: &LockedInput,
+        of: Option<&LockedInput>,
         sources: &Sources,
     ) -> Result<Tree, ExecError> {
         let what = describe(&locked.name, locked.arch);
@@ -63,14 +65,14 @@ impl Workshop<'_> {
             Some(Input::Pypi(package)) => {
                 self.pypi_from(package, &what, locked.arch, pinned).await?.0
             }
+            Some(Input::Git(git)) => self.git_from(git, locked, &what).await?,
             Some(Input::GoModules(modules)) => {
                 if let Some(tree) = self.store.tree(&locked.identity)
                     && self.has_contents(&tree)
                 {
                     return Ok(tree);
                 }
-                let gone = || ExecError::DirGone { what: what.clone(), dir: locked.from.clone() };
-                let needed = self.modules_of(modules, &what, sources)?.ok_or_else(gone)?;
+                let needed = self.needed(modules, of, recipe, &what, sources).await?;
                 self.module_cache(modules, &needed, &what).await?
             }
             None => return Err(ExecError::NoSource { what, tried: Vec::new() }),

@@ -11,6 +11,7 @@ use treelay_recipes::recipe::{
 };
 use treelay_recipes::{Arch, Digest, Lock};
 
+use super::git::Looked;
 use super::inputs::describe;
 use super::{ExecError, Workshop};
 use crate::parallel::in_parallel;
@@ -47,12 +48,17 @@ pub async fn relock(
     sources: &Sources,
 ) -> Result<Locked, ExecError> {
     workshop.look_for_go(expanded, sources);
-    let mut jobs = Vec::new();
+    let looked = &Looked::default();
+    let (mut jobs, mut later) = (Vec::new(), Vec::new());
     for (arch, recipe_of_arch) in expanded {
         for (name, input) in &recipe_of_arch.inputs {
             let keep = old
                 .filter(|old| !update(name) && old.fits_input(recipe, name).is_ok())
                 .and_then(|old| old.input(name, *arch));
+            if let Input::GoModules(modules @ GoModulesInput { input: Some(of), .. }) = input {
+                later.push((recipe_of_arch, modules, of, name, *arch, keep));
+                continue;
+            }
             jobs.push(async move {
                 match (keep, input) {
                     (Some(keep), _) if !workshop.dir_changed(keep, input, sources) => {
@@ -63,14 +69,28 @@ pub async fn relock(
                         workshop.lock_archive(archive, name, *arch).await
                     }
                     (_, Input::GoModules(modules)) => {
-                        workshop.lock_modules(modules, name, *arch, sources).await
+                        let recipe = recipe_of_arch;
+                        workshop.lock_modules(modules, None, recipe, name, *arch, sources).await
                     }
                     (_, Input::Pypi(package)) => workshop.lock_pypi(package, name, *arch).await,
+                    (_, Input::Git(git)) => workshop.lock_git(git, name, *arch, looked).await,
                 }
             });
         }
     }
     let mut inputs = try_join_all(jobs).await?;
+    // What is made of other inputs, once those are known.
+    for (recipe, modules, of, name, arch, keep) in later {
+        let of = inputs.iter().find(|input| input.name == of.value && input.arch == arch);
+        let same = of.zip(old).is_some_and(|(of, old)| {
+            old.input(&of.name, arch).is_some_and(|old| old.identity == of.identity)
+        });
+        let locked = match keep.filter(|_| same) {
+            Some(keep) => keep.clone(),
+            None => workshop.lock_modules(modules, of, recipe, name, arch, sources).await?,
+        };
+        inputs.push(locked);
+    }
     workshop.prove(expanded, beside, &mut inputs, sources).await?;
     let mut changes: Vec<String> = inputs.iter().filter_map(|input| change(old, input)).collect();
     let mut bases = Vec::new();
@@ -121,7 +141,9 @@ impl Workshop<'_> {
     fn dir_changed(&self, locked: &LockedInput, input: &Input, sources: &Sources) -> bool {
         if let Input::GoModules(modules) = input {
             // What is wrong with go.sum is told when it is locked.
-            let needed = self.modules_of(modules, &locked.name, sources).ok().flatten();
+            // What an input has changes with the lock of that alone.
+            let Some(dir) = &modules.dir else { return false };
+            let needed = self.modules_of(dir, &locked.name, sources).ok().flatten();
             return needed.map(|needed| digest_of(&needed)) != locked.sums;
         }
         let Input::GoToolchain(GoToolchainInput { dir: Some(dir), .. }) = input else {
@@ -195,20 +217,23 @@ impl Workshop<'_> {
             released: None,
             sums: None,
             evidence: vec![],
+            commit: None,
         })
     }
 
     async fn lock_modules(
         &self,
         input: &GoModulesInput,
+        of: Option<&LockedInput>,
+        recipe: &Recipe,
         name: &str,
         arch: Arch,
         sources: &Sources,
     ) -> Result<LockedInput, ExecError> {
         let what = describe(name, arch);
-        let from = input.dir.value.clone();
-        let gone = || ExecError::DirGone { what: what.clone(), dir: from.clone() };
-        let needed = self.modules_of(input, &what, sources)?.ok_or_else(gone)?;
+        let needed = self.needed(input, of, recipe, &what, sources).await?;
+        let from = input.dir.as_ref().or(input.input.as_ref());
+        let from = from.map(|from| from.value.clone()).unwrap_or_default();
         let tree = self.module_cache(input, &needed, &what).await?;
         Ok(LockedInput {
             name: name.to_owned(),
@@ -222,6 +247,7 @@ impl Workshop<'_> {
             released: None,
             sums: Some(digest_of(&needed)),
             evidence: vec![],
+            commit: None,
         })
     }
 
@@ -244,6 +270,7 @@ impl Workshop<'_> {
             released: None,
             sums: None,
             evidence: vec![],
+            commit: None,
         })
     }
 
@@ -293,6 +320,7 @@ impl Workshop<'_> {
                 released: version.released,
                 sums: None,
                 evidence: vec![],
+                commit: None,
             });
         }
         Err(ExecError::NoSource { what, tried })

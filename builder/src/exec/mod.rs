@@ -8,6 +8,7 @@ pub mod again;
 mod base;
 pub mod credential_helper;
 mod encode;
+mod git;
 mod inputs;
 mod layers;
 mod loading;
@@ -28,6 +29,7 @@ use treelay_layers::kinds::KindError;
 use treelay_layers::tree::Conflict;
 use treelay_recipes::{Arch, Digest, Misfit};
 
+use crate::fetch::git::GitError;
 use crate::fetch::{FetchError, Fetcher, Outcome, Watch};
 use crate::store::Store;
 
@@ -120,6 +122,26 @@ pub enum ExecError {
         what: String,
         /// Why not.
         source: Box<ModuleError>,
+    },
+    /// A commit could not be had.
+    #[error("getting {name}")]
+    Git {
+        /// The input.
+        name: String,
+        /// Why not.
+        source: Box<GitError>,
+    },
+    /// The lock has a commit's time otherwise than the commit.
+    #[error(
+        "{what} is not what the lock says: the commit {commit} was made at {found}; if that is meant, run `treelay lock --update`"
+    )]
+    OtherTime {
+        /// The input and arch.
+        what: String,
+        /// The commit.
+        commit: String,
+        /// Its time, in seconds since 1970.
+        found: u64,
     },
     /// No source of an input had it.
     #[error("locking {what}: none of its sources has it:\n{}", .tried.join("\n"))]

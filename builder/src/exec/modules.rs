@@ -12,7 +12,8 @@ use treelay_layers::archive::{self, ArchiveError};
 use treelay_layers::go::modules::{self, Fetched, Module, ModulesError};
 use treelay_layers::{ContentSink as _, Tree};
 use treelay_recipes::Digest;
-use treelay_recipes::recipe::GoModulesInput;
+use treelay_recipes::lock::LockedInput;
+use treelay_recipes::recipe::{GoModulesInput, Recipe};
 
 use super::{ExecError, Watched, Workshop};
 use crate::fetch::goproxy::{self, At, Proxy};
@@ -80,14 +81,35 @@ struct Kept {
 const KEPT: &str = "go-module";
 
 impl Workshop<'_> {
-    /// The modules that the source of an input needs, by its go.sum; `None` where it is not there.
-    pub(super) fn modules_of(
+    /// The modules that an input has: those that go.sum pins in a directory, or in the input that is
+    /// locked as `of`.
+    pub(super) async fn needed(
         &self,
         input: &GoModulesInput,
+        of: Option<&LockedInput>,
+        recipe: &Recipe,
+        what: &str,
+        sources: &Sources,
+    ) -> Result<Vec<Module>, ExecError> {
+        if let Some(dir) = &input.dir {
+            let (what_of, dir_of) = (what.to_owned(), dir.value.clone());
+            let gone = || ExecError::DirGone { what: what_of, dir: dir_of };
+            return self.modules_of(dir, what, sources)?.ok_or_else(gone);
+        }
+        // The recipe's check says so first.
+        let none = || ExecError::NoSource { what: what.to_owned(), tried: Vec::new() };
+        let tree = Box::pin(self.input_tree(recipe, of.ok_or_else(none)?, None, sources)).await?;
+        modules::needed(&tree, self.store).map_err(|source| modules_error(what, source.into()))
+    }
+
+    /// The modules that the source in a directory needs, by its go.sum; `None` where it is not there.
+    pub(super) fn modules_of(
+        &self,
+        dir: &str,
         what: &str,
         sources: &Sources,
     ) -> Result<Option<Vec<Module>>, ExecError> {
-        let Some(snapshot) = sources.snapshot(&self.folder.join(&input.dir.value)) else {
+        let Some(snapshot) = sources.snapshot(&self.folder.join(dir)) else {
             return Ok(None);
         };
         let needed = modules::needed(&snapshot.tree, snapshot);

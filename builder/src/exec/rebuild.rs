@@ -53,7 +53,7 @@ impl Workshop<'_> {
         let proofs = jobs.iter().map(|(at, recipe, builder)| {
             let input = &inputs[*at];
             async move {
-                let tree = self.input_tree(recipe, input, sources).await?;
+                let tree = self.input_tree(recipe, input, None, sources).await?;
                 let files = self.rebuild(input, &tree, builder, sources).await?;
                 let (by, toolchain) = (builder.arch, builder.identity);
                 Ok::<_, ExecError>((*at, Evidence::Rebuild { files, by, toolchain }))
@@ -81,7 +81,7 @@ impl Workshop<'_> {
         let arch = self.machine.ok_or_else(|| ExecError::NoRebuilder { what: what.clone() })?;
         let own = inputs.iter().find(|input| input.name == wanted.name && input.arch == arch);
         if let (Some(own), Some(recipe)) = (own, expanded.get(&arch)) {
-            let tree = self.input_tree(recipe, own, sources).await?;
+            let tree = self.input_tree(recipe, own, None, sources).await?;
             return Ok(Builder { arch, tree, identity: own.identity });
         }
         let elsewhere = async {
@@ -91,7 +91,7 @@ impl Workshop<'_> {
                 return Err(ExecError::NoRebuilder { what: what.clone() });
             };
             let locked = self.lock_go(go, &wanted.name, arch, sources).await?;
-            let tree = self.input_tree(recipe, &locked, sources).await?;
+            let tree = self.input_tree(recipe, &locked, None, sources).await?;
             Ok(Builder { arch, tree, identity: locked.identity })
         };
         elsewhere.await.map_err(|source| ExecError::RebuilderNotHad {

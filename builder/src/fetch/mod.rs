@@ -18,6 +18,7 @@
 mod archive;
 mod download;
 mod error;
+pub mod git;
 pub mod goproxy;
 mod http;
 mod ostree_ref;

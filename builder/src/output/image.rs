@@ -17,8 +17,9 @@ use treelay_recipes::{Arch, Digest};
 
 use crate::exec::{BaseImage, Bases, Part};
 use crate::image_store::{Manifest, media};
-use crate::plan::{Plan, PlannedImage, rfc3339};
+use crate::plan::{Plan, PlannedImage};
 use crate::store::LayerBlob;
+use treelay_recipes::rfc3339;
 
 /// A layer as the image names it.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use treelay_layers::encode::Codec;
 use treelay_recipes::recipe::{Compression, Health, Recipe, Text, nanoseconds};
-use treelay_recipes::{Arch, Digest, Lock};
+use treelay_recipes::{Arch, Digest, Lock, rfc3339};
 
 /// What all arches of an image have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -186,23 +186,4 @@ fn with_protocol(port: &Text) -> String {
 
 pub(super) fn strings(map: &BTreeMap<String, Text>) -> impl Iterator<Item = (String, String)> + '_ {
     map.iter().map(|(key, text)| (key.clone(), text.value.clone()))
-}
-
-/// Seconds since 1970 as RFC 3339 in UTC: `2026-10-19T22:20:36Z`.
-pub fn rfc3339(epoch: u64) -> String {
-    let (days, seconds) = (epoch / 86_400, epoch % 86_400);
-    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days, for days
-    // since 1970 that are not negative.
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let day_of_era = z % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }

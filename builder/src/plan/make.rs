@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use treelay_layers::kinds::{self, Kind, KindError, Need};
 use treelay_recipes::recipe::{Input, Recipe, RecipeError, Verify};
-use treelay_recipes::{Arch, Digest, Lock, Scope};
+use treelay_recipes::{Arch, Digest, Known, Lock, Scope};
 
 use super::PlannedNeed;
 use super::{ImageSettings, Plan, PlannedCommit, PlannedImage, PlannedInput, PlannedLayer};
@@ -51,12 +51,9 @@ pub type Expanded = BTreeMap<Arch, Recipe>;
 ///
 /// # Errors
 /// [`RecipeError`] for names without a meaning and texts that break a rule once expanded.
-pub fn expand(
-    recipe: &Recipe,
-    versions: &BTreeMap<String, String>,
-) -> Result<Expanded, RecipeError> {
+pub fn expand(recipe: &Recipe, known: &Known) -> Result<Expanded, RecipeError> {
     let each = recipe.arch.iter();
-    each.map(|arch| Ok((*arch, recipe.expand(&Scope::new(*arch, versions))?))).collect()
+    each.map(|arch| Ok((*arch, recipe.expand(&Scope::new(*arch, known))?))).collect()
 }
 
 /// What has to be had for `machine` although the recipe is not for it: the toolchains that build
@@ -67,7 +64,7 @@ pub fn expand(
 /// As [`expand`].
 pub fn for_machine(
     recipe: &Recipe,
-    versions: &BTreeMap<String, String>,
+    known: &Known,
     machine: Option<Arch>,
 ) -> Result<Expanded, RecipeError> {
     let builds = |input: &Input| match input {
@@ -80,7 +77,7 @@ pub fn for_machine(
     if !recipe.inputs.values().any(builds) {
         return Ok(Expanded::new());
     }
-    let mut expanded = recipe.expand(&Scope::new(machine, versions))?;
+    let mut expanded = recipe.expand(&Scope::new(machine, known))?;
     expanded.inputs.retain(|_, input| builds(input));
     expanded.layers.clear();
     Ok(Expanded::from([(machine, expanded)]))

@@ -19,7 +19,7 @@ use treelay_recipes::recipe::{At, Share};
 use treelay_recipes::{Arch, Digest};
 
 pub use commit::{PlannedCommit, PlannedTree};
-pub use image::{ImageSettings, PlannedBase, PlannedHealth, PlannedImage, rfc3339};
+pub use image::{ImageSettings, PlannedBase, PlannedHealth, PlannedImage};
 pub use make::{Expanded, PlanError, expand, for_machine, make};
 
 /// All that a build will do. Lists are in the order of the recipe.
@@ -150,6 +150,3 @@ impl Plan {
         self.layers.iter().filter(move |layer| layer.arch == arch)
     }
 }
-
-#[cfg(test)]
-mod tests;

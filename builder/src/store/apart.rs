@@ -11,7 +11,7 @@ use super::{Store, StoreFailure};
 /// What may be taken from another store: what is named by what is in it, and records of what was
 /// fetched. Nothing of them says what became of anything.
 const LENT: [&str; 2] = ["objects", "trees"];
-const LENT_RECORDS: [&str; 2] = ["base-image", "go-module"];
+const LENT_RECORDS: [&str; 3] = ["base-image", "git-commit", "go-module"];
 
 /// Where a store takes what it has not.
 pub(super) struct Lender {

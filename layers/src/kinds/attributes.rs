@@ -135,6 +135,10 @@ impl Kind for LayerOf<'_> {
         self.kind.action(arch, machine, given)
     }
 
+    fn brings(&self) -> Option<&'static str> {
+        self.kind.brings()
+    }
+
     fn explain(&self, output: &str) -> Option<&'static str> {
         self.kind.explain(output)
     }

@@ -87,6 +87,11 @@ pub trait Kind {
         Ok(None)
     }
 
+    /// A content that its action's inputs have and that nothing else has: the kind's own.
+    fn brings(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What may help whoever reads this output of the kind's process, which failed.
     fn explain(&self, _output: &str) -> Option<&'static str> {
         None

@@ -7,7 +7,7 @@ use crate::caps::FileCaps;
 use crate::error::{Problem, Problems, one_of};
 use crate::lock::InputKind;
 use crate::recipe::{
-    Account, ArchiveInput, At, Attributes, Base, FileEntry, GO_BUILD_ENV, GoBuildLayer,
+    Account, ArchiveInput, At, Attributes, Base, FileEntry, GO_BUILD_ENV, GitInput, GoBuildLayer,
     GoToolchainLayer, Image, Input, LayerKind, Ostree, PathAttributes, Recipe, Text, UsersLayer,
 };
 use crate::yaml::Place;
@@ -25,9 +25,12 @@ pub(crate) fn values(recipe: &Recipe, problems: &mut Problems<'_>) {
             }
             Input::Archive(archive) => check.archive(archive),
             Input::GoModules(modules) => {
-                check.rule("the directory", &modules.dir, grammar::local_path);
+                check.each("the directory", &modules.dir, grammar::local_path);
+                let kinds = [InputKind::Git, InputKind::Archive];
+                modules.input.iter().for_each(|name| check.input(name, &kinds));
                 check.each("the list of proxies", &modules.proxy, grammar::goproxy);
             }
+            Input::Git(git) => check.git(git),
             Input::Pypi(input) => {
                 check.rule("the package", &input.package, grammar::package);
                 check.rule("the version", &input.version, grammar::package_version);
@@ -90,6 +93,17 @@ impl Check<'_, '_> {
         self.rule("the sha256", &archive.sha256, grammar::sha256);
     }
 
+    fn git(&mut self, git: &GitInput) {
+        self.rule("the repository", &git.url, grammar::git_url);
+        self.each("the commit", &git.commit, grammar::git_commit);
+        self.each("the ref", &git.refname, grammar::git_ref);
+        self.each("the folder", &git.dir, grammar::inner_path);
+        if git.commit.is_none() && git.refname.is_none() {
+            self.problem(&git.url, "nothing says which commit of the repository is meant")
+                .expected("expected `commit`, or `ref` with a branch or tag, beside `url`");
+        }
+    }
+
     fn layers(&mut self) {
         let mut names: BTreeMap<&str, u32> = BTreeMap::new();
         for layer in &self.recipe.layers {
@@ -115,7 +129,8 @@ impl Check<'_, '_> {
                 }
                 Some(LayerKind::Archive(options)) => {
                     self.rule("the prefix", &options.prefix, grammar::absolute);
-                    self.input(&options.input, &[InputKind::Archive, InputKind::Pypi]);
+                    let kinds = [InputKind::Archive, InputKind::Pypi, InputKind::Git];
+                    self.input(&options.input, &kinds);
                 }
                 Some(LayerKind::Users(options)) => self.users(options),
                 Some(LayerKind::Certificates(options)) => {
@@ -161,6 +176,11 @@ impl Check<'_, '_> {
         if let Some(source) = &options.source {
             self.each("the directory", &source.dir, grammar::local_path);
             source.archive.iter().for_each(|name| self.input(name, &[InputKind::Archive]));
+            source.git.iter().for_each(|name| self.input(name, &[InputKind::Git]));
+        }
+        if options.vcs && options.source.as_ref().is_none_or(|source| source.git.is_none()) {
+            self.problem(layer, format!("layer `{layer}` has `vcs: true`, and no commit to tell"))
+                .expected("expected `source: {git: NAME}`: what else has a source has no commit");
         }
         options.modules.iter().for_each(|name| self.input(name, &[InputKind::GoModules]));
         self.each("the package", &options.packages, grammar::go_package);
@@ -191,6 +211,7 @@ impl Check<'_, '_> {
                     InputKind::GoToolchain => "a go-toolchain",
                     InputKind::Pypi => "a pypi package",
                     InputKind::GoModules => "a set of go-modules",
+                    InputKind::Git => "a git commit",
                 };
                 let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
                 self.problem(name, format!("the input `{name}` is {found}"))

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Lock, LockedInput};
 use crate::error::Problems;
 use crate::recipe::{
-    ArchiveInput, GoToolchainInput, Input, PypiInput, Recipe, Source, Text, Verify,
+    ArchiveInput, GitInput, GoToolchainInput, Input, PypiInput, Recipe, Source, Text, Verify,
 };
 use crate::{Arch, Digest, Scope};
 
@@ -106,6 +106,16 @@ pub enum Misfit {
         /// The digest in the recipe, in hex.
         recipe: String,
         /// The digest in the lock, in hex.
+        lock: String,
+    },
+    /// The recipe says another commit.
+    #[error("input {input:?} is now the commit {recipe}, {lock} is locked")]
+    Commit {
+        /// The input.
+        input: String,
+        /// The commit in the recipe.
+        recipe: String,
+        /// The commit in the lock.
         lock: String,
     },
     /// The recipe names another image below its layers.
@@ -247,7 +257,10 @@ impl Lock {
                 Some(Input::GoToolchain(go)) => go_toolchain(go, locked)?,
                 Some(Input::Archive(file)) => archive(file, locked)?,
                 Some(Input::Pypi(package)) => version(&package.version, locked)?,
-                Some(Input::GoModules(modules)) => place([&modules.dir].into_iter(), locked)?,
+                Some(Input::GoModules(modules)) => {
+                    place(modules.dir.iter().chain(&modules.input), locked)?;
+                }
+                Some(Input::Git(wanted)) => git(wanted, locked)?,
                 None => {}
             }
         }
@@ -272,7 +285,8 @@ fn go_toolchain(wanted: &GoToolchainInput, locked: &LockedInput) -> Result<(), M
         return Err(Misfit::Source { input, lock: locked.source.name() });
     }
     match locked.source {
-        Source::Pypi => Ok(()),
+        // No list of sources has the other one.
+        Source::Pypi | Source::Git => Ok(()),
         Source::Dir => place(wanted.dir.iter(), locked),
         Source::Archive => match wanted.archive.as_ref().and_then(|map| map.get(&locked.arch)) {
             Some(wanted) => archive(wanted, locked),
@@ -299,6 +313,18 @@ fn archive(wanted: &ArchiveInput, locked: &LockedInput) -> Result<(), Misfit> {
         return Err(Misfit::Sha256 { input: locked.name.clone(), arch: locked.arch, recipe, lock });
     }
     Ok(())
+}
+
+fn git(wanted: &GitInput, locked: &LockedInput) -> Result<(), Misfit> {
+    place([&wanted.url].into_iter(), locked)?;
+    match (&wanted.commit, &locked.commit) {
+        (Some(recipe), lock) if Some(&recipe.value) != lock.as_ref() => Err(Misfit::Commit {
+            input: locked.name.clone(),
+            recipe: recipe.value.clone(),
+            lock: lock.clone().unwrap_or_else(|| "none".into()),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn place<'t>(
@@ -331,9 +357,12 @@ pub(super) fn meaning(recipe: &Recipe, name: &str) -> Digest {
                 Input::GoToolchain(go) => go_toolchain_meaning(go, arch),
                 Input::Archive(archive) => archive_meaning(archive),
                 Input::Pypi(package) => pypi_meaning(package),
+                Input::Git(git) => git_meaning(git),
                 // Where modules come from changes nothing about what they are.
                 Input::GoModules(modules) => {
-                    Map::from_iter([("dir".to_owned(), json!(modules.dir.value))])
+                    let of = [("dir", &modules.dir), ("input", &modules.input)].into_iter();
+                    of.filter_map(|(key, text)| Some((key.to_owned(), json!(text.as_ref()?.value))))
+                        .collect()
                 }
             };
             meaning.insert("kind".into(), input.kind().name().into());
@@ -381,6 +410,18 @@ fn pypi_meaning(input: &PypiInput) -> Map<String, Value> {
     let mut meaning = Map::new();
     meaning.insert("package".into(), json!(package.value));
     meaning.insert("version".into(), json!(version.value));
+    meaning
+}
+
+fn git_meaning(input: &GitInput) -> Map<String, Value> {
+    let GitInput { url, commit, refname, dir } = input;
+    let mut meaning = Map::new();
+    meaning.insert("url".into(), json!(url.value));
+    for (name, text) in [("commit", commit), ("ref", refname), ("dir", dir)] {
+        if let Some(text) = text {
+            meaning.insert(name.into(), json!(text.value));
+        }
+    }
     meaning
 }
 

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 pub use crate::error::LockError;
 use crate::recipe::{Input, Source};
-use crate::{Arch, Digest, Recipe};
+use crate::{Arch, Commit, Digest, Known, Recipe};
 pub use evidence::Evidence;
 pub use fits::Misfit;
 
@@ -79,9 +79,10 @@ pub struct LockedInput {
     /// The source it was taken from. An input of the kind `archive` has [`Source::Archive`].
     pub source: Source,
     /// The place it was taken from: for `pypi` the package, its version and the file's name,
-    /// without a host; for `archive` the URL or the path as the recipe has it; for `dir` that path.
+    /// without a host; for `archive` and `git` the URL or the path as the recipe has it; for `dir`
+    /// that path.
     pub from: String,
-    /// The fetched file; none for `dir`.
+    /// The fetched file; none for `dir` and `git`.
     pub file: Option<LockedFile>,
     /// What the unpacked content is, equal from every source.
     pub identity: Digest,
@@ -91,6 +92,8 @@ pub struct LockedInput {
     pub sums: Option<Digest>,
     /// What was verified of it on top of its digest, in the order of [`Verify`](crate::recipe::Verify).
     pub evidence: Vec<Evidence>,
+    /// Of `git`: the commit, in hex.
+    pub commit: Option<String>,
 }
 
 /// A file as it is fetched.
@@ -114,6 +117,8 @@ pub enum InputKind {
     Pypi,
     /// The modules that Go programs need.
     GoModules,
+    /// A commit of a git repository.
+    Git,
 }
 
 impl InputKind {
@@ -124,6 +129,7 @@ impl InputKind {
             InputKind::Archive => "archive",
             InputKind::Pypi => "pypi",
             InputKind::GoModules => "go-modules",
+            InputKind::Git => "git",
         }
     }
 }
@@ -136,6 +142,7 @@ impl Input {
             Input::Archive(_) => InputKind::Archive,
             Input::Pypi(_) => InputKind::Pypi,
             Input::GoModules(_) => InputKind::GoModules,
+            Input::Git(_) => InputKind::Git,
         }
     }
 }
@@ -184,12 +191,19 @@ impl Lock {
             .map(|index| &self.inputs[index])
     }
 
-    /// The version of every input that has one, for [`Scope::new`](crate::Scope::new).
-    pub fn versions(&self) -> BTreeMap<String, String> {
-        self.inputs
-            .iter()
-            .filter_map(|input| Some((input.name.clone(), input.version.clone()?)))
-            .collect()
+    /// What the inputs turned out to be, for [`Scope::new`](crate::Scope::new).
+    pub fn known(&self) -> Known {
+        let mut known = Known::default();
+        for input in &self.inputs {
+            let (name, version) = (input.name.clone(), input.version.clone());
+            if let Some(id) = &input.commit {
+                let time = input.released.unwrap_or_default();
+                known.commits.insert(name, Commit::locked(id, time, version.as_deref()));
+            } else if let Some(version) = version {
+                known.versions.insert(name, version);
+            }
+        }
+        known
     }
 
     /// The newest release date among the inputs and the base image, in seconds since 1970; where

@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::{
     Evidence, InputKind, Lock, LockError, LockedBase, LockedFile, LockedInput, LockedTree,
 };
+use crate::check::grammar;
 use crate::error::{Problem, Problems};
 use crate::recipe::{At, Source};
 use crate::{Arch, Digest};
@@ -52,6 +53,7 @@ struct Stanza {
     sums: Option<Digest>,
     #[serde(default)]
     evidence: Vec<Evidence>,
+    commit: Option<Spanned<String>>,
 }
 
 /// A digest without the algorithm in front.
@@ -105,6 +107,7 @@ fn read(text: &str, found: &mut Found<'_>) -> Option<Lock> {
             released: stanza.released,
             sums: stanza.sums,
             evidence: stanza.evidence,
+            commit: stanza.commit.map(Spanned::into_inner),
         });
     }
     inputs.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));
@@ -143,7 +146,7 @@ fn check(
     if !recipe_inputs.contains_key(name) {
         found.add(span.clone(), format!("`recipe-inputs` does not have the input `{name}`"));
     }
-    let local = *stanza.source.get_ref() == Source::Dir;
+    let local = matches!(stanza.source.get_ref(), Source::Dir | Source::Git);
     if local != (stanza.sha256.is_none() && stanza.size.is_none())
         || stanza.sha256.is_some() != stanza.size.is_some()
     {
@@ -152,6 +155,18 @@ fn check(
         found
             .add(stanza.source.span(), format!("input `{name}` of {arch} is not complete"))
             .expected(format!("{source} has {needs}"));
+    }
+    let commit = stanza.commit.as_ref();
+    if commit.is_some() != (stanza.kind == InputKind::Git) {
+        let at = commit.map_or(stanza.source.span(), Spanned::span);
+        found
+            .add(at, format!("input `{name}` of {arch} is not complete"))
+            .expected("git has a commit, other kinds have none");
+    }
+    if let Some(commit) = commit
+        && let Err(reason) = grammar::git_commit(commit.get_ref())
+    {
+        found.add(commit.span(), format!("the commit `{}` {reason}", commit.get_ref()));
     }
     let version = stanza.version.as_ref().map(Spanned::get_ref);
     for other in earlier.iter().filter(|other| other.name == *name) {

@@ -43,6 +43,7 @@ fn locked() -> Vec<LockedInput> {
         released: (arch == Arch::Arm64).then_some(1_757_000_000),
         sums: None,
         evidence: vec![],
+        commit: None,
     };
     let file = Some(LockedFile { sha256: zero, size: 77 });
     vec![
@@ -114,9 +115,9 @@ fn a_lock_answers_what_builds_ask() {
     assert_eq!(lock.input("go", Arch::Arm64).unwrap().from, "sdk/arm64");
     assert_eq!(lock.input("go", Arch::Ppc64le), None);
     assert_eq!(lock.input("og", Arch::Arm64), None);
-    assert_eq!(lock.versions(), BTreeMap::from([("go".to_owned(), "1.27.3".to_owned())]));
+    assert_eq!(lock.known().versions, BTreeMap::from([("go".to_owned(), "1.27.3".to_owned())]));
     assert_eq!(lock.newest_release(), Some(1_757_000_000));
-    let expanded = recipe(&[]).expand(&Scope::new(Arch::Amd64, &lock.versions())).unwrap();
+    let expanded = recipe(&[]).expand(&Scope::new(Arch::Amd64, &lock.known())).unwrap();
     assert_eq!(expanded.version.value, "1.27.3");
 }
 
@@ -417,4 +418,78 @@ fn a_base_commit_is_locked_for_each_arch() {
     let short = text.replace(&hex, &hex[1..]);
     let error = Lock::parse(&short, "x.lock").unwrap_err().to_string();
     assert!(error.contains("64 lowercase hex digits"), "{error}");
+}
+
+/// Of a commit the lock knows what texts and programs may say of it.
+#[test]
+fn a_commit_is_locked_and_known() {
+    let recipe = |input: &str| {
+        let text = format!(
+            "name: x\nversion: \"{{{{ input.src.version }}}}\"\narch: [amd64]\n\
+             inputs: {{go: {{go-toolchain: {{version: 1.27.3, sources: [pypi]}}}}, \
+             src: {{git: {{{input}}}}}}}\n\
+             layers: [{{name: \"{{{{ input.src.commit.short }}}}\", go-build: {{source: {{git: src}}, \
+             packages: [.], dest: /a, vcs: true}}}}]\n"
+        );
+        Recipe::parse(&text, "x.yaml").unwrap_or_else(|error| panic!("{error}"))
+    };
+    let id = "0123456789abcdef0123456789abcdef01234567";
+    let go = LockedInput {
+        name: "go".into(),
+        arch: Arch::Amd64,
+        kind: InputKind::GoToolchain,
+        version: Some("1.27.3".into()),
+        source: Source::Pypi,
+        from: "go".into(),
+        file: Some(LockedFile { sha256: Digest::of("x"), size: 1 }),
+        identity: Digest::of("x"),
+        released: Some(5),
+        sums: None,
+        commit: None,
+        evidence: vec![],
+    };
+    let src = LockedInput {
+        name: "src".into(),
+        kind: InputKind::Git,
+        version: Some("v1.0.0".into()),
+        source: Source::Git,
+        from: "../repo".into(),
+        file: None,
+        released: Some(9),
+        commit: Some(id.into()),
+        ..go.clone()
+    };
+    let by_ref = recipe("url: ../repo, ref: v1.0.0, dir: sub");
+    let lock = Lock::new(&by_ref, vec![go, src], vec![], vec![]).unwrap();
+    let text = lock.to_text();
+    assert_eq!(Lock::parse(&text, "x.lock").unwrap_or_else(|error| panic!("{error}")), lock);
+    assert_eq!(lock.newest_release(), Some(9));
+
+    let expanded = by_ref.expand(&Scope::new(Arch::Amd64, &lock.known())).unwrap();
+    assert_eq!(expanded.version.value, "v1.0.0");
+    assert_eq!(expanded.layers[0].name.value, &id[..12]);
+    let stamp = expanded.layers[0].go_build.as_ref().unwrap().stamp.as_ref().unwrap();
+    let commit = Commit { id: id.into(), time: 9, tag: Some("v1.0.0".into()) };
+    assert_eq!((&stamp.commit, stamp.dir.as_deref()), (&commit, Some("sub")));
+
+    for (input, told) in [
+        ("url: ../other, ref: v1.0.0, dir: sub", "src\" of amd64 was locked from ../repo"),
+        (
+            "url: ../repo, commit: 1111111111111111111111111111111111111111",
+            "src\" is now the commit 11111111",
+        ),
+        ("url: ../repo, ref: v1.0.1, dir: sub", "the options of input \"src\" changed"),
+        ("url: ../repo, ref: v1.0.0", "the options of input \"src\" changed"),
+    ] {
+        let misfit = lock.fits(&recipe(input)).unwrap_err().to_string();
+        assert!(misfit.contains(told), "{misfit}");
+    }
+    for (from, to, told) in [
+        (id, &id[1..], "is not a whole commit"),
+        ("commit = ", "version = ", "duplicate key"),
+        ("kind = \"git\"", "kind = \"archive\"", "git has a commit, other kinds have none"),
+    ] {
+        let error = Lock::parse(&text.replace(from, to), "x.lock").unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
 }

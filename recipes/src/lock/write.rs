@@ -31,6 +31,7 @@ impl Lock {
                 released,
                 sums,
                 evidence,
+                commit,
             } = input;
             text.push_str("\n[[input]]\n");
             let _ = writeln!(text, "name = {}", quoted(name));
@@ -44,6 +45,9 @@ impl Lock {
             if let Some(LockedFile { sha256, size }) = file {
                 let _ = writeln!(text, "sha256 = \"{}\"", sha256.hex());
                 let _ = writeln!(text, "size = {size}");
+            }
+            if let Some(commit) = commit {
+                let _ = writeln!(text, "commit = {}", quoted(commit));
             }
             let _ = writeln!(text, "identity = \"{identity}\"");
             if let Some(sums) = sums {

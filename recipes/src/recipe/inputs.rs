@@ -21,6 +21,8 @@ pub enum Input {
     Pypi(PypiInput),
     /// The modules that Go programs need.
     GoModules(GoModulesInput),
+    /// A commit of a git repository.
+    Git(GitInput),
 }
 
 /// A Go distribution, the same whichever source gave it.
@@ -56,6 +58,9 @@ pub enum Source {
     Archive,
     /// An unpacked distribution.
     Dir,
+    /// A repository; the place of an input of the kind `git`, and in no list of sources.
+    #[schemars(skip)]
+    Git,
 }
 
 impl Source {
@@ -65,6 +70,7 @@ impl Source {
             Source::Pypi => "pypi",
             Source::Archive => "archive",
             Source::Dir => "dir",
+            Source::Git => "git",
         }
     }
 }
@@ -126,12 +132,40 @@ pub struct PypiInput {
 /// module of go.work.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("oneOf" = exactly_one(&["dir", "input"])))]
 pub struct GoModulesInput {
     /// The directory of go.mod or go.work, relative to the recipe's file.
-    pub dir: Text,
+    #[serde(default)]
+    pub dir: Option<Text>,
+    /// The input of kind `git` or `archive` that has go.mod or go.work.
+    #[serde(default)]
+    pub input: Option<Text>,
     /// Where modules are fetched, as GOPROXY has it: addresses, `file://` addresses and local folders
     /// (relative to the recipe's file), after `,` where the one before has it not, after `|` where it
     /// fails in any way. Left out, GOPROXY of the environment, else `https://proxy.golang.org`.
     #[serde(default)]
     pub proxy: Option<Text>,
+}
+
+/// The files of one commit, as its objects have them: no filter, line ending or attribute of git
+/// changes them, and large files that git-lfs keeps elsewhere stay the pointers that they are.
+/// `commit`, `ref` or both.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GitInput {
+    /// The repository: `https://…` (http on loopback), `ssh://…`, `user@host:path`, `file://…`, or a
+    /// folder relative to the recipe's file, with or without a work tree.
+    pub url: Text,
+    /// The commit: 40 hex digits, 64 in a repository with SHA-256. Left out, the lock pins the one
+    /// that `ref` is.
+    #[serde(default)]
+    pub commit: Option<Text>,
+    /// A branch or tag, or where both are there one in full, such as `refs/tags/v1.2.0`;
+    /// `treelay lock --update` looks where it is now. Beside `commit` it has to be that commit when
+    /// it is locked.
+    #[serde(default, rename = "ref")]
+    pub refname: Option<Text>,
+    /// The folder of the commit that is taken, such as `tools/server`; left out, all of it.
+    #[serde(default)]
+    pub dir: Option<Text>,
 }

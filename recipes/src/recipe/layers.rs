@@ -233,12 +233,12 @@ pub struct DirectoryLayer {
     pub exclude: Vec<Text>,
 }
 
-/// What is in an archive, under a prefix. Modes and attributes are the archive's; everything is
-/// root's.
+/// What is in an archive or a commit, under a prefix. Modes and attributes are the archive's;
+/// everything is root's.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ArchiveLayer {
-    /// The input of kind `archive`.
+    /// The input of kind `archive`, `pypi` or `git`.
     pub input: Text,
     /// Where its content goes: absolute, `/` for the root.
     pub prefix: Text,

@@ -25,10 +25,10 @@ use serde::Deserialize;
 pub use crate::error::{Problem, RecipeError};
 pub use attributes::{Attributes, PathAttributes};
 pub use base::Base;
-pub use go_build::{GO_BUILD_ENV, GoBuildLayer, GoSource};
+pub use go_build::{GO_BUILD_ENV, GoBuildLayer, GoSource, Stamp};
 pub use image::{Compression, Health, Image, ImageConfig, nanoseconds};
 pub use inputs::{
-    ArchiveInput, GoModulesInput, GoToolchainInput, Input, PypiInput, Source, Verify,
+    ArchiveInput, GitInput, GoModulesInput, GoToolchainInput, Input, PypiInput, Source, Verify,
 };
 pub use layers::{
     ArchiveLayer, DirectoryLayer, ElfCheck, FileEntry, FilesLayer, GoToolchainLayer, Layer,

@@ -50,9 +50,9 @@ fn parse(text: &str, file: &str, problems: &mut Problems<'_>) -> Option<Recipe> 
     check::structure(&recipe, &root, problems);
     // What the values will be is known as far as the recipe itself says it, which is enough to
     // find now what is wrong with them; after locking they are checked again.
-    let versions = recipe.input_versions();
+    let known = recipe.known();
     for arch in &recipe.arch {
-        let expanded = recipe.expand_into(&Scope::new(*arch, &versions), problems);
+        let expanded = recipe.expand_into(&Scope::new(*arch, &known), problems);
         check::values(&expanded, problems);
     }
     Some(recipe)

@@ -7,6 +7,7 @@ mod archives;
 mod copies;
 mod diffs;
 mod fixture;
+mod git;
 mod golang;
 mod keys;
 mod locks;

@@ -33,7 +33,8 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
     let started = Instant::now();
     let mut phases = Phases::start();
     let recipe = &args.recipe;
-    let workspace = Workspace::open(session, &recipe.recipe, recipe.offline, args.sandbox.into())?;
+    let mut workspace =
+        Workspace::open(session, &recipe.recipe, recipe.offline, args.sandbox.into())?;
     workspace.check_arches(&args.recipe.arch)?;
     let epoch = session.around.source_date_epoch()?;
     check_outputs(session, &args, &workspace)?;

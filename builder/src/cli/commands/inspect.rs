@@ -16,7 +16,7 @@ use crate::dest::{Access, Dest};
 use crate::image_store::signatures::signature_tag;
 use crate::image_store::{Descriptor, ImageRef, ImageStore, Parts};
 use crate::ostree_repo::{CommitInfo, Repository};
-use crate::plan::rfc3339;
+use treelay_recipes::rfc3339;
 
 /// Configs are small; a longer one is somebody's mistake or attack.
 const CONFIG_LIMIT: u64 = 4 << 20;

@@ -6,7 +6,7 @@ use crate::cli::{Failure, Result, Session, count};
 use crate::exec::{BASE, TREE};
 
 pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
-    let workspace = Workspace::open(session, &args.recipe, args.offline, args.sandbox.into())?;
+    let mut workspace = Workspace::open(session, &args.recipe, args.offline, args.sandbox.into())?;
     let policy = match (args.check, args.update) {
         (true, _) => LockPolicy::Locked,
         (false, None) => LockPolicy::Make,

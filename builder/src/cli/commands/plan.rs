@@ -10,11 +10,12 @@ use crate::cli::args::PlanArgs;
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Result, Session};
 use crate::exec::{Layers, Part, Sandbox};
-use crate::plan::{Plan, PlannedNeed, rfc3339};
+use crate::plan::{Plan, PlannedNeed};
 use crate::store::Store;
+use treelay_recipes::rfc3339;
 
 pub async fn run(session: &Session, args: PlanArgs) -> Result<()> {
-    let workspace =
+    let mut workspace =
         Workspace::open(session, &args.recipe.recipe, args.recipe.offline, Sandbox::Auto)?;
     workspace.check_arches(&args.recipe.arch)?;
     let epoch = session.around.source_date_epoch()?;

@@ -23,7 +23,7 @@ pub(super) fn seconds(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::rfc3339;
+    use treelay_recipes::rfc3339;
 
     #[test]
     fn times_are_read_as_they_are_written() {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use treelay_recipes::Arch;
 use treelay_recipes::recipe::{GoBuildLayer, Text};
 
-use super::{Given, KindError};
+use super::{Given, KindError, stamp};
 use crate::action::{Action, Command, InputTree};
 use crate::go::running;
 
@@ -23,7 +23,7 @@ use crate::go::running;
 pub(super) const PATHS: [&str; 5] =
     ["/treelay/go/", "/treelay/src/", "/treelay/mod/", "/treelay/out/", "/tmp/treelay-"];
 /// As ko and goreleaser have it, and without a build id, which is for caches alone.
-const LDFLAGS: &str = "-s -w -buildid=";
+pub(super) const LDFLAGS: &str = "-s -w -buildid=";
 
 /// What builds the programs of `layer` for `arch` on a `machine`.
 pub(super) fn build<'a>(
@@ -36,21 +36,30 @@ pub(super) fn build<'a>(
     let seen = Cow::Owned(running::without_tests(toolchain));
     let go = InputTree { at: "go", tree: seen, lasting: true };
     let mut inputs = vec![go];
-    if layer.source.is_some() {
-        let tree = Cow::Borrowed(given.tree(1)?);
-        inputs.push(InputTree { at: "src", tree, lasting: false });
+    match (&layer.source, &layer.stamp) {
+        (Some(_), Some(stamp)) => inputs.extend(stamp::inputs(stamp, given.tree(1)?)?),
+        (Some(_), None) => {
+            let tree = Cow::Borrowed(given.tree(1)?);
+            inputs.push(InputTree { at: "src", tree, lasting: false });
+        }
+        (None, _) => {}
     }
     if layer.modules.is_some() {
         let tree = Cow::Borrowed(given.tree(1 + usize::from(layer.source.is_some()))?);
         inputs.push(InputTree { at: "mod", tree, lasting: true });
     }
+    let command = Command {
+        arguments: arguments(layer),
+        environment: environment(layer, arch),
+        outputs: vec!["out".to_owned()],
+        platform: running::platform(machine),
+    };
+    let command = match &layer.stamp {
+        Some(stamp) => stamp::wrap(command, stamp, machine),
+        None => command,
+    };
     Ok(Action {
-        command: Command {
-            arguments: arguments(layer),
-            environment: environment(layer, arch),
-            outputs: vec!["out".to_owned()],
-            platform: running::platform(machine),
-        },
+        command,
         inputs,
         timeout: running::TIMEOUT,
         cache: Some(running::cache(toolchain)),
@@ -59,14 +68,18 @@ pub(super) fn build<'a>(
 
 /// The command line.
 pub(super) fn arguments(layer: &GoBuildLayer) -> Vec<String> {
-    let source = if layer.source.is_some() { "/treelay/src" } else { "/treelay/go/src" };
+    let mut source =
+        if layer.source.is_some() { "/treelay/src" } else { "/treelay/go/src" }.to_owned();
+    if let Some(dir) = layer.stamp.as_ref().and_then(|stamp| stamp.dir.as_ref()) {
+        source = format!("{source}/{dir}");
+    }
     let ldflags = layer.ldflags.as_ref().map_or(LDFLAGS, |text| &**text);
     let mut arguments = vec![
         "/treelay/go/bin/go".to_owned(),
         "build".to_owned(),
         format!("-C={source}"),
         "-trimpath".to_owned(),
-        "-buildvcs=false".to_owned(),
+        format!("-buildvcs={}", layer.stamp.is_some()),
         format!("-ldflags={ldflags}"),
     ];
     if !layer.tags.is_empty() {

@@ -4,6 +4,7 @@
 //! a [`Gate`] before it is in a layer.
 
 mod command;
+mod stamp;
 
 use serde_json::{Value, json};
 use treelay_recipes::Arch;
@@ -27,10 +28,10 @@ impl Kind for GoBuildLayer {
         // The recipe's check says so first.
         let toolchain = self.toolchain.clone().ok_or(KindError::NotGiven { at: 0 })?;
         let mut needs = vec![Need::Toolchain(toolchain)];
-        if let Some(GoSource { dir, archive }) = &self.source {
+        if let Some(GoSource { dir, archive, git }) = &self.source {
             let exclude = EXCLUDED.map(Text::new).to_vec();
             needs.extend(dir.clone().map(|path| Need::LocalDir { path, exclude }));
-            needs.extend(archive.clone().map(Need::Input));
+            needs.extend(archive.clone().or_else(|| git.clone()).map(Need::Input));
         }
         needs.extend(self.modules.clone().map(Need::Input));
         Ok(needs)
@@ -38,7 +39,7 @@ impl Kind for GoBuildLayer {
 
     fn options(&self, arch: Arch) -> Result<Value, KindError> {
         let dest = absolute(&self.dest)?;
-        Ok(json!({
+        let mut options = json!({
             "kind": self.name(),
             "rules": 1,
             "arch": arch,
@@ -46,7 +47,11 @@ impl Kind for GoBuildLayer {
             "build": command::arguments(self),
             "environment": command::environment(self, arch),
             "max-size": self.max_size,
-        }))
+        });
+        if let Some(stamp) = &self.stamp {
+            options["vcs"] = stamp::options(stamp);
+        }
+        Ok(options)
     }
 
     fn action<'a>(
@@ -60,6 +65,10 @@ impl Kind for GoBuildLayer {
 
     fn acts(&self) -> bool {
         true
+    }
+
+    fn brings(&self) -> Option<&'static str> {
+        self.stamp.as_ref().map(|_| stamp::GIT)
     }
 
     fn explain(&self, output: &str) -> Option<&'static str> {
@@ -76,16 +85,19 @@ impl Kind for GoBuildLayer {
         let outputs = given.tree(self.needs(arch)?.len())?;
         let dest = absolute(&self.dest)?;
         let (level, value) = command::level(self, arch);
+        let mut settings = vec![
+            ("GOOS", "linux"),
+            ("GOARCH", arch.go()),
+            ("CGO_ENABLED", "0"),
+            ("-trimpath", "true"),
+            (level, value),
+        ];
+        let stamped = self.stamp.iter().flat_map(stamp::settings).collect::<Vec<_>>();
+        settings.extend(stamped.iter().map(|(name, value)| (*name, value.as_str())));
         let gate = Gate {
             arch,
             version: &distribution.version().version,
-            settings: vec![
-                ("GOOS", "linux"),
-                ("GOARCH", arch.go()),
-                ("CGO_ENABLED", "0"),
-                ("-trimpath", "true"),
-                (level, value),
-            ],
+            settings,
             paths: &command::PATHS,
             max_size: self.max_size,
         };

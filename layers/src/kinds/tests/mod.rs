@@ -4,9 +4,10 @@ mod production;
 
 use std::collections::BTreeMap;
 
+use treelay_recipes::Commit;
 use treelay_recipes::recipe::{
     Account, ArchiveLayer, CertificatesLayer, DirectoryLayer, FileEntry, FilesLayer, GoBuildLayer,
-    GoSource, GoToolchainLayer, Layer, PathAttributes, TzdataLayer, UsersLayer,
+    GoSource, GoToolchainLayer, Layer, PathAttributes, Stamp, TzdataLayer, UsersLayer,
 };
 
 use super::*;
@@ -85,7 +86,7 @@ fn zones(localtime: Option<&str>) -> TzdataLayer {
 fn go_build() -> GoBuildLayer {
     GoBuildLayer {
         toolchain: Some(text("go")),
-        source: Some(GoSource { dir: Some(text("server")), archive: None }),
+        source: Some(GoSource { dir: Some(text("server")), archive: None, git: None }),
         packages: vec![text("./cmd/server")],
         modules: None,
         dest: text("/usr/bin"),
@@ -96,6 +97,8 @@ fn go_build() -> GoBuildLayer {
         goarm64: None,
         goppc64: None,
         max_size: None,
+        vcs: false,
+        stamp: None,
     }
 }
 
@@ -455,6 +458,32 @@ fn a_build_asks_for_one_action_that_names_no_place() {
     }
     assert_eq!(env("HOME"), None);
     assert_eq!(action.command.platform["ISA"], "x86-64");
+
+    // A stand-in for git is started first, by the machine's own Go, and starts the same.
+    let commit = Commit { id: "01".repeat(20), time: 1, tag: Some("v1.0.0".to_owned()) };
+    let stamp = Some(Stamp { commit, dir: Some("sub/dir".to_owned()) });
+    let stamped = GoBuildLayer { stamp, ..go_build() };
+    assert_ne!(stamped.options(Arch::Arm64).unwrap(), layer.options(Arch::Arm64).unwrap());
+    let action = stamped.action(Arch::Arm64, Arch::Amd64, &given).unwrap().unwrap();
+    let (arguments, env) = (&action.command.arguments, &action.command.environment);
+    let wrapped = arguments.iter().position(|argument| argument == "--").unwrap();
+    assert_eq!(arguments[1], "run");
+    assert!(arguments[..wrapped].iter().any(|argument| argument == "GOARM64=v8.0"));
+    assert_eq!(
+        arguments[wrapped + 1..][..5],
+        ["/treelay/go/bin/go", "build", "-C=/treelay/src/sub/dir", "-trimpath", "-buildvcs=true"]
+    );
+    assert_eq!(
+        (env["GOARCH"].as_str(), env.get("GOARM64"), env.get("GODEBUG")),
+        ("amd64", None, None)
+    );
+    let places: Vec<&str> = action.inputs.iter().map(|input| input.at).collect();
+    assert_eq!(places, ["go", "src", "vcs"]);
+    assert!(action.inputs[1].tree.get(".git").is_some_and(|git| git.node == Node::Dir));
+    assert!(action.inputs[1].tree.get("sub/dir/bin/run").is_some());
+    let brought = Digest::of(stamped.brings().unwrap());
+    let git = action.inputs[2].tree.get("git.go").unwrap();
+    assert_eq!(git.file().unwrap().0, &brought);
 
     // What makes no program is named.
     let other = GoBuildLayer { packages: vec![text("./cmd/other"), text("./...")], ..go_build() };

@@ -4,7 +4,7 @@ mod values;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::Scope;
+use crate::{Known, Scope};
 
 /// What is wrong with a recipe that consists of `more` and the smallest that a recipe needs.
 fn problems(more: &str) -> String {
@@ -177,6 +177,11 @@ ostree:
 epoch: 1700000000
 "#;
 
+fn go_version(version: &str) -> Known {
+    let versions = BTreeMap::from([("go".to_owned(), version.to_owned())]);
+    Known { versions, ..Known::default() }
+}
+
 #[test]
 fn texts_are_what_is_written() {
     let recipe = Recipe::parse(RICH, "go.yaml").unwrap_or_else(|error| panic!("{error}"));
@@ -196,7 +201,7 @@ fn texts_are_what_is_written() {
 #[test]
 fn a_recipe_is_expanded_for_one_arch() {
     let recipe = Recipe::parse(RICH, "go.yaml").unwrap_or_else(|error| panic!("{error}"));
-    let versions = BTreeMap::from([("go".to_owned(), "1.20".to_owned())]);
+    let versions = go_version("1.20");
     let amd64 = recipe.expand(&Scope::new(Arch::Amd64, &versions)).unwrap();
     let names = |recipe: &Recipe| -> Vec<String> {
         recipe.layers.iter().map(|layer| layer.name.value.clone()).collect()
@@ -225,9 +230,9 @@ fn a_recipe_is_expanded_for_one_arch() {
 #[test]
 fn what_the_lock_brings_is_checked_too() {
     let recipe = Recipe::parse(RICH, "go.yaml").unwrap_or_else(|error| panic!("{error}"));
-    let error = recipe.expand(&Scope::new(Arch::Amd64, &BTreeMap::new())).unwrap_err();
+    let error = recipe.expand(&Scope::new(Arch::Amd64, &Known::default())).unwrap_err();
     assert_eq!(error.problems[0].message, "unknown template name `input.go.version`");
-    let versions = BTreeMap::from([("go".to_owned(), "1/../2".to_owned())]);
+    let versions = go_version("1/../2");
     let error = recipe.expand(&Scope::new(Arch::Amd64, &versions)).unwrap_err();
     let told: Vec<String> =
         error.problems.iter().map(|p| format!("{}: {}", p.at.line, p.message)).collect();

@@ -51,7 +51,7 @@ fn shapes_are_checked() {
             "inputs: {a: {}, b: {go-toolchian: 1}}\n",
             &[
                 "5:10 [a] inputs.a does not say what it is \
-                 | expected one of the keys go-toolchain, archive, pypi or go-modules",
+                 | expected one of the keys go-toolchain, archive, pypi, go-modules or git",
                 "5:21 [go-toolchian] unknown kind `go-toolchian` of inputs.b \
                  | did you mean `go-toolchain`?",
             ],
@@ -62,7 +62,7 @@ fn shapes_are_checked() {
                 "5:14 [archive] inputs.a.archive does not say what it is \
                  | expected one of the keys path or urls",
                 "5:36 [go-toolchain] inputs.a has archive and go-toolchain at once \
-                 | expected exactly one of go-toolchain, archive, pypi or go-modules",
+                 | expected exactly one of go-toolchain, archive, pypi, go-modules or git",
                 "5:61 [pypy] unknown value `pypy` in inputs.a.go-toolchain.sources \
                  | did you mean `pypi`?",
             ],

@@ -25,6 +25,32 @@ fn values_are_checked() {
             &["6:10 [a] two layers are called `a` | the first is on line 5"],
         ),
         (
+            "inputs: {s: {git: {url: \"git://a/b\", commit: 0123456, ref: a..b, dir: ../x}}}\n",
+            &[
+                "5:25 [\"git://a/b\"] the repository `git://a/b` is none of https://, ssh://, file:// \
+                 and a local path | ",
+                "5:46 [0123456] the commit `0123456` is not a whole commit: 40 lowercase hex digits, \
+                 64 with SHA-256; `ref` takes names | ",
+                "5:60 [a..b] the ref `a..b` is no name of a branch or tag | ",
+                "5:71 [../x] the folder `../x` has an empty, `.` or `..` part | ",
+            ],
+        ),
+        (
+            "inputs: {s: {git: {url: a}}, m: {go-modules: {input: m}}}\n",
+            &[
+                "5:25 [a] nothing says which commit of the repository is meant \
+                 | expected `commit`, or `ref` with a branch or tag, beside `url`",
+                "5:54 [m] the input `m` is a set of go-modules \
+                 | expected an input of the kind git or archive",
+            ],
+        ),
+        (
+            "inputs: {go: {go-toolchain: {version: 1.27.3, sources: [pypi]}}}\n\
+             layers:\n- {name: a, go-build: {source: {dir: x}, packages: [.], dest: /a, vcs: true}}\n",
+            &["6:10 [a] layer `a` has `vcs: true`, and no commit to tell \
+               | expected `source: {git: NAME}`: what else has a source has no commit"],
+        ),
+        (
             "layers:\n- {name: a b, arch: [ppc64le], files: [{path: /a, dir: true}]}\n",
             &["5:22 [ppc64le] layer `a b` is for ppc64le, the recipe is not \
                | expected amd64 or arm64"],

@@ -3,6 +3,7 @@
 
 mod builds;
 mod catalog;
+mod commits;
 mod mistakes;
 
 use serde_json::Value;
