@@ -35,6 +35,7 @@ use crate::{ContentSink, Contents, Entry, Tree, TreePath};
 
 pub use attributes::{LayerOf, of_layer};
 pub use globs::Globs;
+pub use users::{AccountFiles, Clash};
 
 /// The kind of a layer, with its options, which must have been expanded for the arch.
 pub fn of<'a>(layer: LayerKind<'a>) -> &'a dyn Kind {

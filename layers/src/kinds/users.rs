@@ -3,6 +3,8 @@
 //! There is no shadow file, so the password field is `*`, which no password matches; `x` would send
 //! readers to the file that is not there.
 
+mod merge;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -12,6 +14,8 @@ use treelay_recipes::{Arch, Digest};
 use super::{Given, Kind, KindError, Need, absolute, put};
 use crate::tree::Owner;
 use crate::{ContentSink, Entry, Tree};
+
+pub use merge::{AccountFiles, Clash};
 
 const ROOT: &str = "root";
 const NO_SHELL: &str = "/sbin/nologin";
@@ -73,6 +77,12 @@ fn group_of(account: &Account) -> u32 {
     account.gid.unwrap_or(account.uid)
 }
 
+/// Root with nothing said of it.
+fn root() -> Account {
+    let name = treelay_recipes::recipe::Text::new(ROOT);
+    Account { name, uid: 0, gid: None, comment: None, home: None, shell: None }
+}
+
 /// `/etc/passwd`.
 fn passwd(users: &UsersLayer) -> String {
     let mut text = String::new();
@@ -105,14 +115,7 @@ fn group(users: &UsersLayer) -> String {
         let members: Vec<&str> = group.members.iter().map(|member| &**member).collect();
         lines.push((group.gid, format!("{}:*:{}:{}", group.name, group.gid, members.join(","))));
     }
-    let root = Account {
-        name: treelay_recipes::recipe::Text::new(ROOT),
-        uid: 0,
-        gid: None,
-        comment: None,
-        home: None,
-        shell: None,
-    };
+    let root = root();
     for account in users.accounts.iter().chain([&root]) {
         let gid = group_of(account);
         if !lines.iter().any(|(known, _)| *known == gid) {

@@ -376,11 +376,7 @@ impl Check<'_, '_> {
         self.each("the reference", &image.reference, grammar::reference);
         if let Some(base) = &image.base {
             match Base::parse(base) {
-                Ok(Base::Scratch) => {}
-                Ok(_) => self.no_users(
-                    "accounts of the base",
-                    "expected the base to have them, or scratch below",
-                ),
+                Ok(_) => {}
                 Err(reason) => {
                     let problem =
                         self.problem(base, format!("the base `{}` {reason}", shown(base)));

@@ -7,10 +7,14 @@ use super::Text;
 
 /// Accounts: `/etc/passwd`, `/etc/group` and home directories. There is no shadow file; nobody can
 /// log in with a password.
+///
+/// On a base (`image.base`) they come behind the base's own, in its shadow files too where it has
+/// them. An account that the base has may be named with its numbers, so that `user` knows it; it
+/// stays as it is. A name or number that means something else there is an error.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct UsersLayer {
-    /// The accounts, in the order of the file. `root` is there always, first.
+    /// The accounts, in the order of the file. `root` is there always.
     #[schemars(length(min = 1))]
     pub accounts: Vec<Account>,
     /// Groups, beside the one that each account has for itself.

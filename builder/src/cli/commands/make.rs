@@ -96,7 +96,7 @@ impl<'a> Maker<'a> {
             return Ok((layers, None));
         }
         let bases = workshop.bases(&plan.arches, lock).await?;
-        let placed = workshop.on_bases(&layers, &bases)?;
+        let placed = workshop.on_bases(&layers, &bases, &workspace.expanded)?;
         workshop.check_loading(&placed, &bases, &workspace.expanded, sources)?;
         let blobs = workshop.encode_layers(&placed, plan.codec(), sources)?;
         phases.end("encode");

@@ -44,12 +44,22 @@ impl Workshop<'_> {
         let files_of_base = AccountFiles { passwd, group, shadow, gshadow };
         let all = files_of_base.with(users).map_err(|source| {
             let (image, layer) = (base.name.clone(), layer.to_owned());
-            BaseError::Users { image, layer, source }
+            BaseError::Users { image, layer, source: Box::new(source) }
         })?;
 
         let of_accounts = |entry: &&Entry| files.contains(&entry.path.as_str());
         let mut entries: Vec<Entry> =
             tree.entries().iter().filter(|entry| !of_accounts(entry)).cloned().collect();
+        // The home of an account of the base is as the base has it.
+        let known = users.accounts.iter().filter(|account| files_of_base.has(&account.name));
+        let homes: BTreeSet<&str> = known
+            .filter_map(|account| account.home.as_ref())
+            .map(|home| home.trim_matches('/'))
+            .filter(|home| lower.get(home).is_some())
+            .collect();
+        for entry in entries.iter_mut().filter(|entry| homes.contains(entry.path.as_str())) {
+            *entry = Entry::dir(entry.path.clone(), 0o755);
+        }
         let mut sink = StoreSink::new(self.store);
         let texts = [all.passwd, all.group, all.shadow, all.gshadow];
         for ((path, entry), text) in files.iter().zip(there).zip(texts) {
@@ -60,7 +70,7 @@ impl Workshop<'_> {
             let place = TreePath::new(path).map_err(|error| nonsense(path, &error.to_string()))?;
             let made = Entry::new_file(place, 0o644, digest, size);
             entries.push(match entry {
-                Some(entry) => Entry { mode: entry.mode, owner: entry.owner, ..made },
+                Some(entry) => Entry { path: made.path, node: made.node, ..entry.clone() },
                 None => made,
             });
         }

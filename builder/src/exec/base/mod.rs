@@ -3,6 +3,7 @@
 //! Its documents and layers are inputs as any other: pinned by the lock, fetched once, kept in the
 //! store as they are, and verified when they are used.
 
+mod accounts;
 mod commit;
 mod place;
 mod remote;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use treelay_layers::ContentSink as _;
 use treelay_layers::archive::Misplaced;
+use treelay_layers::kinds::Clash;
 use treelay_recipes::lock::LockedBase;
 use treelay_recipes::recipe::Base;
 use treelay_recipes::{Arch, Digest};
@@ -112,6 +114,16 @@ pub enum BaseError {
         layer: Digest,
         /// Why not.
         source: std::io::Error,
+    },
+    /// A `users` layer and it mean different accounts.
+    #[error("adding the accounts of layer {layer:?} to those of {image}")]
+    Users {
+        /// The image.
+        image: String,
+        /// The layer.
+        layer: String,
+        /// Which, and how.
+        source: Box<Clash>,
     },
     /// A layer of the recipe does not fit on it.
     #[error("laying layer {layer:?} on {image}")]

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use treelay_layers::archive::{Lower, above, contents_of};
 use treelay_layers::{Entry, Tree};
 use treelay_recipes::Digest;
+use treelay_recipes::recipe::{Layer, UsersLayer};
 
 use super::super::{BuiltLayer, ExecError, Layers, Workshop};
-use super::{BaseError, BaseImage, Bases};
+use super::{BaseError, BaseImage, Bases, accounts};
+use crate::plan::Expanded;
 use crate::store::StoreSink;
 
 /// The kind of product that remembers what is in a base.
@@ -25,6 +27,7 @@ impl Workshop<'_> {
         &self,
         layers: &Layers<'l>,
         bases: &Bases,
+        expanded: &Expanded,
     ) -> Result<Layers<'l>, ExecError> {
         let mut placed = layers.without_layers();
         for (arch, of_arch) in &layers.by_arch {
@@ -35,7 +38,11 @@ impl Workshop<'_> {
             let lower = self.base_tree(base)?;
             let mut above_it = Vec::with_capacity(of_arch.len());
             for layer in of_arch {
-                let tree = self.above(layer, layers, base, &lower, &placed)?;
+                let recipe = expanded.get(arch).map(|recipe| recipe.layers.as_slice());
+                let same = |said: &&Layer| said.name.value == layer.name;
+                let users = recipe.unwrap_or_default().iter().find(same);
+                let users = users.and_then(|said| said.users.as_ref());
+                let tree = self.above(layer, layers, base, &lower, &placed, users)?;
                 above_it.push(BuiltLayer { tree, ..layer.clone() });
             }
             placed.by_arch.insert(*arch, above_it);
@@ -50,14 +57,20 @@ impl Workshop<'_> {
         base: &BaseImage,
         lower: &Tree,
         placed: &Layers<'_>,
+        users: Option<&UsersLayer>,
     ) -> Result<Digest, ExecError> {
-        let key = Digest::of(format!("above-2 {} {}", layer.tree, base.manifest));
+        // What a layer says of users is more than its tree.
+        let said = users.map_or(String::new(), |_| format!(" {}", layer.key));
+        let key = Digest::of(format!("above-2 {} {}{said}", layer.tree, base.manifest));
         if let Some(digest) = self.store.product("tree-above", &key)
             && self.store.has_tree(&digest)
         {
             return Ok(digest);
         }
-        let tree = layers.tree(&layer.tree)?;
+        let mut tree = layers.tree(&layer.tree)?;
+        if let Some(users) = users.filter(|_| tree.get(accounts::PASSWD).is_some()) {
+            tree = Arc::new(self.among_users(&tree, &layer.name, users, base, lower)?);
+        }
         let tree = above(&tree, lower).map_err(|source| {
             let (image, layer) = (base.name.clone(), layer.name.clone());
             BaseError::Misplaced { image, layer, source }

@@ -36,6 +36,11 @@ pub struct Clash {
 }
 
 impl AccountFiles {
+    /// Whether there is an account of that name.
+    pub fn has(&self, account: &str) -> bool {
+        Lines::new(self.passwd.as_deref()).named(account).is_some()
+    }
+
     /// These files with the accounts and groups of `users` behind those that are there. Lines stay
     /// as they are, except those of groups that get members.
     ///
@@ -231,7 +236,7 @@ mod tests {
     }
 
     fn group(name: &str, gid: u32, members: &[&str]) -> Group {
-        let members = members.iter().map(|member| Text::new(member)).collect();
+        let members = members.iter().map(|member| Text::new(*member)).collect();
         Group { name: Text::new(name), gid, members }
     }
 
