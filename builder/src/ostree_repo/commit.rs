@@ -75,7 +75,7 @@ pub struct TreeFacts {
 }
 
 /// The base commit's checksum.
-const BASE: &str = "treelay.base";
+pub(super) const BASE: &str = "treelay.base";
 /// The base commit's version.
 const BASE_VERSION: &str = "treelay.base.version";
 

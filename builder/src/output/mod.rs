@@ -1,5 +1,6 @@
 //! Where a build goes: one file for each kind of destination.
 
+pub mod encapsulated;
 pub mod image;
 pub mod oci;
 pub mod ostree;

@@ -113,3 +113,117 @@ fn gzip_layers_are_imported_whole() {
 fn zstd_layers_are_imported_whole() {
     imports("zstd");
 }
+
+const OVER_BASE: &str = r##"
+name: over
+version: "2"
+arch: [amd64]
+epoch: 1735689600
+layers:
+  - name: tools
+    files:
+      - {path: /etc/tool.conf, content: "settings\n"}
+      - {path: /usr/bin/tool, mode: "0755", caps: cap_net_raw=ep, content: "#!/bin/sh\n"}
+      - {path: /usr/bin/link, link: tool}
+      - {path: /usr/share/empty, content: ""}
+      - {path: LONG, content: "of a long path\n"}
+ostree:
+  ref: host/over
+  base: {repo: base.repo, ref: host/base}
+"##;
+
+/// A commit laid over a base becomes an image that hosts take, signatures and all, and gives the very
+/// same commit back.
+#[test]
+fn encapsulated_commits_come_back_as_they_were() {
+    let env = Env::new();
+    base(&env);
+    let long = format!("/usr/share/{}/{}", "a".repeat(120), "b".repeat(120));
+    env.write("over.yaml", OVER_BASE.replace("LONG", &long));
+    let key = ["key", "generate", "--type", "ed25519", "--out", "key"];
+    env.treelay(key).env("COSIGN_PASSWORD", "secret").ok();
+    let build = ["build", "over.yaml", "-o", "ostree:over.repo", "--key", "key.key", "--json"];
+    let report = env.treelay(build).env("COSIGN_PASSWORD", "secret").ok().json();
+    let checksum = report["commits"][0]["checksum"].as_str().unwrap();
+    let copy = |dest: &str| {
+        env.treelay(["copy", "ostree:over.repo:host/over", dest, "--json"]).ok().json()
+    };
+    let (first, second) = (copy("oci:one:2"), copy("oci:two:2"));
+    assert_eq!(first["digest"], second["digest"]);
+    let inspected = env.treelay(["inspect", "oci:one", "--json"]).ok().json();
+    let image = &inspected["images"][0];
+    let labels = &image["config"]["Labels"];
+    assert_eq!(labels["ostree.commit"], checksum);
+    assert_eq!(labels["ostree.bootable"], "true");
+    assert_eq!(labels["containers.bootc"], "1");
+    assert_eq!(labels["ostree.linux"], "6.1.0");
+    assert_eq!(labels["org.opencontainers.image.version"], "2");
+    assert_eq!(image["annotations"], *labels);
+    let layers = image["layers"].as_array().unwrap();
+    assert_eq!(labels["ostree.final-diffid"], layers.last().unwrap()["diff_id"]);
+    let names: Vec<_> = layers.iter().map(|it| it["created_by"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "over 2",
+            "usr/etc",
+            "usr/lib",
+            "usr/lib/modules",
+            "usr/bin, over the base",
+            "usr/etc, over the base",
+            "usr/share, over the base"
+        ]
+    );
+
+    let place = format!("ostree-unverified-image:oci:{}:2", env.path("one").display());
+    env.ostree(["init", "--repo=host.repo", "--mode=bare-user"]).ok();
+    let unpack = ["container", "unencapsulate", "--repo=host.repo", "--write-ref=host/over"];
+    env.ostree_ext(unpack).arg(&place).ok();
+    assert_eq!(
+        env.ostree(["rev-parse", "--repo=host.repo", "host/over"]).ok().out().trim(),
+        checksum
+    );
+    env.ostree(["fsck", "--quiet", "--repo=host.repo"]).ok();
+    env.treelay(["verify", "ostree:host.repo:host/over", "--key", "key.pub"]).ok();
+
+    // As rpm-ostree pulls it, layer by layer.
+    env.ostree(["init", "--repo=pulled.repo", "--mode=bare-user"]).ok();
+    env.ostree_ext(["container", "image", "pull", "--quiet", "pulled.repo", &place]).ok();
+    let refs = ["refs", "--repo=pulled.repo", "--list", "ostree/container/image"];
+    let merged = env.ostree(refs).ok().out().trim().to_owned();
+    assert_eq!(
+        env.ostree(["rev-parse", "--repo=pulled.repo", &merged]).ok().out().trim().len(),
+        64
+    );
+    let (found, expected) = (
+        commit(&env, "pulled.repo", &merged, "pulled.tree"),
+        commit(&env, "over.repo", "host/over", "over.tree"),
+    );
+    assert_eq!(found, expected);
+}
+
+/// Where there is but one layer, it is what ostree-ext makes of the same commit, to the byte.
+#[test]
+fn a_commit_layer_is_what_the_importers_own_exporter_writes() {
+    let env = Env::new();
+    base(&env);
+    // Nothing but directories and metadata, so that neither has a second layer.
+    let dirs = ["usr/etc", "usr/lib/modules", "var", "sysroot", "boot", "usr/share/empty"];
+    for dir in dirs {
+        std::fs::create_dir_all(env.path("only").join(dir)).unwrap();
+    }
+    env.ostree(["commit", "--repo=base.repo", "--branch=only", "--no-xattrs", "--owner-uid=0"])
+        .args(["--owner-gid=0", "--timestamp=@1735689600", "only"])
+        .args(["--add-metadata-string=ostree.architecture=x86_64"])
+        .ok();
+    env.treelay(["copy", "ostree:base.repo:only", "oci:ours:1"]).ok();
+    let theirs = format!("oci:{}", env.path("theirs").display());
+    env.ostree_ext(["container", "encapsulate", "--repo=base.repo", "only", &theirs]).ok();
+    let layer = |image: &str| {
+        let said = env.treelay(["inspect", image, "--json"]).ok().json();
+        let layers = said["images"][0]["layers"].as_array().unwrap().clone();
+        assert_eq!(layers.len(), 1);
+        layers[0]["diff_id"].clone()
+    };
+    assert_eq!(layer("oci:ours"), layer("oci:theirs"));
+}

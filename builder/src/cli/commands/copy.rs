@@ -1,22 +1,32 @@
 //! `treelay copy`.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use serde_json::json;
 use treelay_recipes::Digest;
+use treelay_signing::SecretKey;
 use treelay_signing::schemes::simplesigning::{self, Payload};
 
 use crate::cli::args::CopyArgs;
 use crate::cli::failure::Doing as _;
 use crate::cli::places::{Images, images};
 use crate::cli::{Failure, Result, Session, count, passwords};
-use crate::dest::Access;
+use crate::dest::{Access, Dest};
 use crate::image_store::signatures::signatures_of;
 use crate::image_store::{CopyOptions, ImageRef, copy};
 use crate::image_store::{ImageStore, StoreError};
+use crate::ostree_repo::Repository;
+use crate::output::encapsulated::Encapsulated;
+use crate::progress::Progress;
 use crate::sign;
 
 pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
     let registries = session.around.registries(args.registry.plain_http);
     let keys = passwords::secret_keys(session, &args.keys.key)?;
+    if let Dest::Ostree { repo, reference } = args.src.under(&session.around.current_dir) {
+        return encapsulate(session, &args, &repo, reference.as_deref(), &keys).await;
+    }
     let from = images(session, &registries, &args.src, Access::Read)?;
     // Before the destination is made: from a source without the image nothing is to be copied.
     let found = from.resolve(&args.src).await?;
@@ -72,6 +82,65 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
         copied.reused,
         copied.signed.len(),
         copied.children.len() + 1
+    ))
+}
+
+/// Makes images of commits, in the encapsulated form.
+async fn encapsulate(
+    session: &Session,
+    args: &CopyArgs,
+    repo: &Path,
+    reference: Option<&str>,
+    keys: &[SecretKey],
+) -> Result<()> {
+    let copying = || format!("copying {} to {}", args.src, args.dest);
+    let opening = || format!("opening {}", args.src);
+    let repository = Repository::open(repo).doing(opening)?;
+    let commits = repository.named(reference).doing(copying)?;
+    let registries = session.around.registries(args.registry.plain_http);
+    let store = session.store()?;
+    let dir = store.temporary_dir().doing(copying)?;
+    let made = Encapsulated::make(&repository, &commits, dir.path(), session.jobs);
+    let made = made.doing(copying)?;
+    let to = images(session, &registries, &args.dest, Access::Write)?;
+    let tag = match &to.image {
+        ImageRef::Tag(tag) => tag.clone(),
+        _ => {
+            return Err(Failure::usage_message(format!(
+                "{} does not say which tag is meant, and a commit has none",
+                args.dest
+            )));
+        }
+    };
+    let progress: Arc<dyn Progress> = session.reporter.clone();
+    let written = made.write(&*to.store, &tag, &progress).await.doing(copying)?;
+    let mut signed = Vec::new();
+    if let Some(name) = reference_of(args, &to, Some(&tag)).filter(|_| !keys.is_empty()) {
+        let report = sign::attach(&*to.store, &written.index.digest, &name, keys).await;
+        report.doing(|| format!("signing {}", args.dest))?;
+        signed.push(written.index.digest);
+        signed.extend(written.manifests.iter().map(|(_, digest)| *digest));
+    }
+    to.store.commit().await.doing(copying)?;
+    let children: Vec<Digest> = written.manifests.iter().map(|(_, digest)| *digest).collect();
+    let (moved, bytes) = written.moved;
+    if args.json {
+        return session.print_json(&json!({
+            "digest": written.index.digest,
+            "manifests": children,
+            "signed": signed,
+            "blobs": { "moved": moved, "bytes": bytes, "reused": written.reused },
+        }));
+    }
+    session.print(&format!(
+        "{}\n{} made of {} written ({}), {} there already; {} of {} manifests have signatures\n",
+        written.index.digest,
+        count(moved, "blob"),
+        count(commits.len(), "commit"),
+        indicatif::HumanBytes(bytes),
+        written.reused,
+        signed.len(),
+        children.len() + 1
     ))
 }
 
