@@ -121,7 +121,11 @@ impl<W: Write> GnuTar<W> {
 
 /// What of a text fits into a field of the header.
 fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(FIELD)]
+    let mut end = text.len().min(FIELD);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Octal digits, and a NUL.
