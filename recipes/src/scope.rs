@@ -381,8 +381,8 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
     let Ostree { refname, base, remove, replace, bootable: _, metadata, collection } = ostree;
     refname.iter_mut().chain(metadata.values_mut()).for_each(&mut any);
     remove.iter_mut().chain(replace).for_each(&mut any);
-    if let Some(OstreeBase { repo, remote, refname, commit }) = base {
-        let texts = repo.iter_mut().chain(refname);
+    if let Some(OstreeBase { repo, remote, image, refname, commit }) = base {
+        let texts = repo.iter_mut().chain(image).chain(refname);
         if let Some(OstreeRemote { url, gpg_key, ed25519_key, spki_key, unverified: _ }) = remote {
             visit(About::Input, url);
             let keys = [gpg_key, ed25519_key, spki_key].into_iter().flatten();

@@ -79,7 +79,7 @@ impl Repository {
     }
 
     /// A commit, and whether it is whole.
-    fn base_commit(&self, checksum: &Digest) -> Result<(Base<'_>, bool)> {
+    pub(super) fn base_commit(&self, checksum: &Digest) -> Result<(Base<'_>, bool)> {
         let bad = |reason: &str| OstreeError::BadBase {
             commit: checksum.hex(),
             path: self.path.clone(),
@@ -134,6 +134,25 @@ impl Repository {
 }
 
 impl Base<'_> {
+    /// The content of a regular file, at most `limit` bytes of it; `None` where there is none. `path`
+    /// has no `/` at its ends; links are not followed.
+    ///
+    /// # Errors
+    /// What reading the directories above it, or itself, met.
+    pub fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let mut listing = self.listing(&self.root.tree)?;
+        for name in above.split('/').filter(|name| !name.is_empty()) {
+            let Some(dir) = listing.dirs.get(name).copied() else { return Ok(None) };
+            listing = self.listing(&dir.tree)?;
+        }
+        let Some(object) = listing.files.get(name) else { return Ok(None) };
+        match self.repository.file(object, limit)? {
+            FileContent::Bytes(bytes) => Ok(Some(bytes)),
+            FileContent::Link(_) => Ok(None),
+        }
+    }
+
     /// What a commit laid over it says of it.
     pub fn facts(&self) -> &BaseFacts {
         &self.facts

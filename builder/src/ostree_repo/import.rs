@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use ostree::{ObjectType, Repo};
 use treelay_recipes::Digest;
 
-use super::NONE;
 use super::base::Base;
 use super::error::{Doing, Result};
 use super::overlay::{DirRef, Lower};
+use super::{NONE, Repository};
 
 /// Objects of a commit, children before what names them, the commit last.
 struct Found {
@@ -79,6 +79,23 @@ fn take(from: &Repo, to: &Repo, kind: ObjectType, object: &Digest) -> Result<boo
     }
     to.import_object_from_with_trust(from, kind, &hex, true, NONE).doing(taking)?;
     Ok(true)
+}
+
+impl Repository {
+    /// The first object of a commit that is not there, as `CHECKSUM.KIND`.
+    pub(super) fn missing(&self, commit: &Digest) -> Result<Option<String>> {
+        let base = self.base_commit(commit)?.0;
+        let Found { files, metas, .. } = find(&base)?;
+        let files = files.into_iter().map(|file| (ObjectType::File, file));
+        for (kind, object) in files.chain(metas.into_iter().map(|meta| (ObjectType::DirMeta, meta)))
+        {
+            if !self.has(kind, &object)? {
+                let kind = ostree::object_type_to_string(kind);
+                return Ok(Some(format!("{}.{kind}", object.hex())));
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn find(base: &Base<'_>) -> Result<Found> {

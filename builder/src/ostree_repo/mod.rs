@@ -44,6 +44,7 @@ mod pull;
 mod run;
 mod sign;
 mod staging;
+mod unpack;
 mod var;
 mod verify;
 
@@ -68,6 +69,7 @@ pub use labels::{Labels, with_labels};
 pub use overlay::Rules;
 pub use paths::{KnownEntries, PathObject};
 pub use run::{Finished, Over, Progress, Run};
+pub use unpack::Unpack;
 pub use var::{WithoutVar, without_var};
 pub use verify::{CommitReport, CommitSignature, Damage, SignatureVerdict, Trust};
 

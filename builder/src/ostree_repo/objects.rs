@@ -4,15 +4,15 @@
 //! `OSTREE_TREE_GVARIANT_FORMAT`, `OSTREE_COMMIT_GVARIANT_FORMAT`) and `ostree-core-private.h`
 //! (`_OSTREE_ZLIB_FILE_HEADER_GVARIANT_FORMAT`). Numbers in them are big endian.
 
-use ostree::glib::{self, Variant, VariantTy};
+use ostree::glib::{self, Bytes, Variant, VariantTy};
 use ostree::prelude::ToVariant;
 use treelay_layers::tree::{Entry, Node, Owner};
 use treelay_recipes::Digest;
 
 /// `S_IFREG`, `S_IFDIR` and `S_IFLNK` of Linux: what stands above the permission bits.
-const REGULAR: u32 = 0o100_000;
+pub(super) const REGULAR: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
-const SYMLINK: u32 = 0o120_000;
+pub(super) const SYMLINK: u32 = 0o120_000;
 
 /// What a content object says besides its content.
 pub(super) struct FileMeta {
@@ -62,7 +62,8 @@ impl FileMeta {
     /// Reads the variant of [`FileMeta::archive_header`], without the size in front of it.
     pub(super) fn from_archive_header(bytes: &[u8]) -> Option<(Self, u64)> {
         let kind = VariantTy::new("(tuuuusa(ayay))").ok()?;
-        let header = Variant::from_data_with_type(bytes, kind);
+        // A copy: the attributes outlive `bytes`, and glib's `from_data` does not ask.
+        let header = Variant::from_bytes_with_type(&Bytes::from(bytes), kind);
         let number = |at| header.child_value(at).get::<u32>().map(u32::from_be);
         let size = u64::from_be(header.child_value(0).get::<u64>()?);
         let meta = Self {

@@ -21,9 +21,6 @@ use super::{NONE, Repository, import, objects, parse, steadily};
 /// Hears how many bytes of content were done since it was last called, from several threads.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
 
-/// What libostree compresses with unless `archive.zlib-level` says otherwise.
-const DEFAULT_LEVEL: i32 = 6;
-
 /// The commits of one build. Nothing of them is visible before [`Run::finish`]; dropped without it,
 /// nothing has happened.
 pub struct Run<'r> {
@@ -80,7 +77,15 @@ struct Parent {
     whole: bool,
 }
 
+/// What libostree compresses with unless `archive.zlib-level` says otherwise.
+const DEFAULT_LEVEL: i32 = 6;
+
 impl Repository {
+    /// `archive.zlib-level`.
+    pub(super) fn level(&self) -> i32 {
+        self.repo.config().integer("archive", "zlib-level").unwrap_or(DEFAULT_LEVEL)
+    }
+
     /// Begins a run that makes objects on `threads` threads.
     pub fn begin(&self, threads: usize) -> Run<'_> {
         Run { repository: self, threads, open: None, moves: Vec::new(), made: HashMap::new() }
@@ -253,7 +258,7 @@ impl Run<'_> {
         memory: &dyn ObjectMemory,
         progress: Progress<'_>,
     ) -> Result<Written> {
-        let level = self.level();
+        let level = self.repository.level();
         let threads = self.threads;
         self.open()?;
         let Some(open) = &self.open else { unreachable!("it was just opened") };
@@ -310,12 +315,6 @@ impl Run<'_> {
         }
         let whole = !state.contains(RepoCommitState::PARTIAL);
         Ok(Some(Parent { checksum, variant, whole }))
-    }
-
-    /// `archive.zlib-level` of the repository.
-    fn level(&self) -> i32 {
-        let config = self.repository.repo.config();
-        config.integer("archive", "zlib-level").unwrap_or(DEFAULT_LEVEL)
     }
 
     fn open(&mut self) -> Result<&mut Open> {

@@ -52,7 +52,7 @@ pub enum CommitError {
 ///
 /// # Errors
 /// [`CommitError`]; then no ref has moved.
-pub fn write(
+pub async fn write(
     repository: &Repository,
     refname: Option<&str>,
     workshop: &Workshop<'_>,
@@ -83,7 +83,7 @@ pub fn write(
             collection: planned.collection.clone(),
         };
         let elsewhere = match &planned.base {
-            Some(tree) => elsewhere(tree, repository, &refname, workshop)?,
+            Some(tree) => elsewhere(tree, repository, &refname, workshop).await?,
             None => None,
         };
         let place = elsewhere.as_ref().unwrap_or(repository);
@@ -136,7 +136,7 @@ pub fn write(
 }
 
 /// The repository that a base commit is taken from; `None` where the one that is written has it.
-fn elsewhere(
+async fn elsewhere(
     tree: &PlannedTree,
     repository: &Repository,
     refname: &str,
@@ -151,7 +151,7 @@ fn elsewhere(
     }
     match repository.has_whole(&tree.commit) {
         true => Ok(None),
-        false => Ok(Some(workshop.base_repository(tree)?)),
+        false => Ok(Some(workshop.base_repository(tree).await?)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
+use treelay_recipes::lock::LockedTree;
 use treelay_recipes::recipe::{Bootable, OstreeBase, Recipe};
 use treelay_recipes::{Arch, Digest, Lock};
 
@@ -48,6 +49,9 @@ pub struct PlannedTree {
     /// The base itself, expanded.
     #[serde(skip)]
     pub place: OstreeBase,
+    /// What the lock says of it.
+    #[serde(skip)]
+    pub locked: LockedTree,
 }
 
 fn name<S: Serializer>(bootable: &Bootable, serializer: S) -> Result<S::Ok, S::Error> {
@@ -78,7 +82,8 @@ impl PlannedCommit {
             collection: recipe.ostree.collection.as_ref().map(|text| text.value.clone()),
             base: recipe.ostree.base.as_ref().zip(lock.tree(arch)).map(|(place, locked)| {
                 let (from, commit) = (locked.from.clone(), locked.commit);
-                PlannedTree { from, commit, place: place.clone() }
+                let (place, locked) = (place.clone(), locked.clone());
+                PlannedTree { from, commit, place, locked }
             }),
             remove: recipe.ostree.remove.iter().map(|text| text.value.clone()).collect(),
             replace: recipe.ostree.replace.iter().map(|text| text.value.clone()).collect(),

@@ -256,6 +256,11 @@ fn a_base_that_is_not_whole_is_refused() {
     let below = Fixture::new();
     let checksum = base(&below, BASE);
     let repository = Repository::open(&below.path()).unwrap();
+    let whole = repository.base(&checksum).unwrap();
+    assert_eq!(whole.read("usr/etc/shadow", 4).unwrap().as_deref(), Some(&b"secr"[..]));
+    for path in ["usr/etc/none", "usr/lib/link", "usr/lib", "none/x"] {
+        assert_eq!(whole.read(path, 4).unwrap(), None, "{path}");
+    }
     let missing = Digest::of("nothing");
     let error = repository.base(&missing).map(drop).unwrap_err().to_string();
     assert!(error.contains(&missing.hex()) && error.contains("cannot be used"), "{error}");
@@ -288,4 +293,17 @@ fn objects_of_a_damaged_base_are_not_taken_for_others() {
     let error = fixture.commit_over(&over, &layers, &contents, &spec(REF)).unwrap_err();
     assert!(error.to_string().contains("cannot be used"), "{error}");
     assert!(fixture.ostree(&["refs"]).is_empty());
+}
+
+#[test]
+fn a_commit_of_which_no_layer_has_anything_does_not_count() {
+    let fixture = Fixture::new();
+    let repository = Repository::open_or_create(&fixture.path()).unwrap();
+    let commit = Digest::of("a commit");
+    let mut unpack = repository.unpack(&commit).unwrap();
+    // A tar without members.
+    unpack.add(&[0_u8; 1024][..]).unwrap();
+    let error = unpack.finish().unwrap_err().to_string();
+    assert!(error.contains("cannot be used"), "{error}");
+    assert!(!repository.has_whole(&commit));
 }

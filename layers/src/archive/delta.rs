@@ -129,7 +129,7 @@ pub fn contents_of(
 }
 
 /// A layer as an archive: a tar, perhaps compressed with gzip or zstd.
-fn open<'l>(mut layer: impl BufRead + 'l) -> io::Result<::tar::Archive<impl Read + 'l>> {
+pub(super) fn open<'l>(mut layer: impl BufRead + 'l) -> io::Result<::tar::Archive<impl Read + 'l>> {
     let filter = match layer.fill_buf()? {
         head if head.starts_with(b"\x1f\x8b") => Filter::Gzip,
         head if head.starts_with(b"\x28\xb5\x2f\xfd") => Filter::Zstd,

@@ -27,6 +27,7 @@ mod error;
 mod filter;
 mod links;
 mod lower;
+mod members;
 mod pax;
 mod tar;
 mod zip;
@@ -42,6 +43,7 @@ pub use delta::{Delta, contents_of};
 pub use error::ArchiveError;
 use filter::Filter;
 pub use lower::{Lower, Misplaced, above};
+pub use members::{Member, MemberKind, members};
 
 /// What an archive may cost. What goes over is [`ArchiveError::Limit`].
 #[derive(Debug, Clone, PartialEq, Eq)]

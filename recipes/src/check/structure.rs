@@ -128,7 +128,14 @@ fn refname(recipe: &Recipe, problems: &mut Problems<'_>) {
 fn ostree_base(recipe: &Recipe, base: &OstreeBase, ostree: &Node, problems: &mut Problems<'_>) {
     let Some(entry) = ostree.entry("base") else { return };
     let Place { at, width } = entry.place;
-    if base.refname.is_none() && base.commit.is_none() {
+    let named = [("ref", base.refname.is_some()), ("commit", base.commit.is_some())];
+    if let (Some(_), Some((key, _))) = (&base.image, named.iter().find(|(_, given)| *given)) {
+        let place = entry.node.entry(key).map_or(entry.place, |entry| entry.place);
+        problems
+            .add(place.at, place.width, format!("`{key}` says nothing of an image"))
+            .expected("expected the image alone, which is one commit");
+    }
+    if base.image.is_none() && base.refname.is_none() && base.commit.is_none() {
         problems
             .add(at, width, "ostree.base does not say which commit it is")
             .expected("expected `ref`, or `commit` for each arch");

@@ -432,6 +432,15 @@ impl Check<'_, '_> {
                 self.each("the key file", &remote.spki_key, grammar::local_path);
                 self.each("the key", &remote.ed25519_key, grammar::ed25519_key);
             }
+            if let Some(image) = &base.image
+                && let Some(reason) = match Base::parse(image) {
+                    Ok(Base::Scratch) => Some("is no image"),
+                    Ok(_) => None,
+                    Err(reason) => Some(reason),
+                }
+            {
+                self.problem(image, format!("the image `{}` {reason}", shown(image)));
+            }
             self.each("the ref", &base.refname, grammar::ostree_ref);
             let commits = base.commit.iter().flat_map(BTreeMap::values);
             self.each("the commit", commits, grammar::sha256);

@@ -34,16 +34,17 @@ pub struct Lock {
 }
 
 /// The OSTree commit below the layers, on one arch.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedTree {
     /// The arch it was locked for.
     pub arch: Arch,
     /// What the recipe says, expanded: [`OstreeBase::describe`](crate::recipe::OstreeBase::describe).
     pub from: String,
     /// The commit.
-    #[serde(with = "hex")]
     pub commit: Digest,
+    /// Of an image: the digest that its name means, an index or the manifest itself, and that of the
+    /// arch's manifest.
+    pub image: Option<(Digest, Digest)>,
     /// The commit's time, in seconds since 1970.
     pub released: u64,
 }

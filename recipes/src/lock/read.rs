@@ -34,7 +34,7 @@ struct File {
     #[serde(default)]
     base: Vec<Spanned<LockedBase>>,
     #[serde(default)]
-    ostree_base: Vec<Spanned<LockedTree>>,
+    ostree_base: Vec<Spanned<Tree>>,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +54,18 @@ struct Stanza {
     #[serde(default)]
     evidence: Vec<Evidence>,
     commit: Option<Spanned<String>>,
+}
+
+/// A stanza of [`LockedTree`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tree {
+    arch: Arch,
+    from: String,
+    commit: Hex,
+    digest: Option<Digest>,
+    manifest: Option<Digest>,
+    released: u64,
 }
 
 /// A digest without the algorithm in front.
@@ -126,9 +138,13 @@ fn read(text: &str, found: &mut Found<'_>) -> Option<Lock> {
         let span = stanza.span();
         let stanza = stanza.into_inner();
         if trees.iter().any(|other| other.arch == stanza.arch) {
-            found.add(span, format!("the base commit of {} is there twice", stanza.arch));
+            found.add(span.clone(), format!("the base commit of {} is there twice", stanza.arch));
         }
-        trees.push(stanza);
+        let Tree { arch, from, commit: Hex(commit), digest, manifest, released } = stanza;
+        if digest.is_some() != manifest.is_some() {
+            found.add(span, "an image has both a digest and a manifest".to_owned());
+        }
+        trees.push(LockedTree { arch, from, commit, image: digest.zip(manifest), released });
     }
     trees.sort_by_key(|tree| tree.arch);
     Some(Lock { recipe_inputs, inputs, bases, trees })

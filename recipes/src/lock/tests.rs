@@ -369,6 +369,7 @@ fn a_base_commit_is_locked_for_each_arch() {
         arch,
         from: from.to_owned(),
         commit: Digest::of(arch.go()),
+        image: None,
         released: if arch == Arch::Arm64 { 9 } else { 7 },
     };
     let both = || {
@@ -415,6 +416,17 @@ fn a_base_commit_is_locked_for_each_arch() {
     let twice = text.clone() + &stanza;
     let error = Lock::parse(&twice, "x.lock").unwrap_err().to_string();
     assert!(error.contains("the base commit of amd64 is there twice"), "{error}");
+    let mut image = lock.clone();
+    image.trees[0].image = Some((Digest::of("index"), Digest::of("manifest")));
+    assert_eq!(Lock::parse(&image.to_text(), "x.lock").unwrap(), image);
+    let half: String = image
+        .to_text()
+        .lines()
+        .filter(|line| !line.starts_with("manifest"))
+        .map(|l| l.to_owned() + "\n")
+        .collect();
+    let error = Lock::parse(&half, "x.lock").unwrap_err().to_string();
+    assert!(error.contains("both a digest and a manifest"), "{error}");
     let short = text.replace(&hex, &hex[1..]);
     let error = Lock::parse(&short, "x.lock").unwrap_err().to_string();
     assert!(error.contains("64 lowercase hex digits"), "{error}");

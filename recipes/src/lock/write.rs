@@ -74,11 +74,15 @@ impl Lock {
                 let _ = writeln!(text, "released = {released}");
             }
         }
-        for LockedTree { arch, from, commit, released } in &self.trees {
+        for LockedTree { arch, from, commit, image, released } in &self.trees {
             text.push_str("\n[[ostree-base]]\n");
             let _ = writeln!(text, "arch = \"{arch}\"");
             let _ = writeln!(text, "from = {}", quoted(from));
             let _ = writeln!(text, "commit = \"{}\"", commit.hex());
+            if let Some((digest, manifest)) = image {
+                let _ = writeln!(text, "digest = \"{digest}\"");
+                let _ = writeln!(text, "manifest = \"{manifest}\"");
+            }
             let _ = writeln!(text, "released = {released}");
         }
         text

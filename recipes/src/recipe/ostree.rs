@@ -64,6 +64,11 @@ pub struct OstreeBase {
     /// A repository on a web server.
     #[serde(default)]
     pub remote: Option<OstreeRemote>,
+    /// A container image: `oci:DIR[:TAG]` relative to the recipe's file, or
+    /// `docker://HOST/REPO[:TAG]@sha256:…`. The commit that is encapsulated in it, or else one of its
+    /// root; `ref` and `commit` say nothing then.
+    #[serde(default)]
+    pub image: Option<Text>,
     /// The ref; `{{ arch.uname }}` gives each arch its own. With `commit` too, the ref that the
     /// commit must be bound to.
     #[serde(rename = "ref", default)]
@@ -97,15 +102,16 @@ pub struct OstreeRemote {
 
 impl OstreeBase {
     /// The keys that say where it is.
-    pub(crate) const PLACES: &[&str] = &["repo", "remote"];
+    pub(crate) const PLACES: &[&str] = &["repo", "remote", "image"];
 
     /// What the lock calls the base of an arch: the place, the ref, and a commit that the recipe
     /// pins. Of a recipe that was expanded.
     pub fn describe(&self, arch: Arch) -> String {
-        let mut text = match (&self.repo, &self.remote) {
-            (Some(repo), _) => format!("ostree:{repo}"),
-            (None, Some(remote)) => remote.url.value.clone(),
-            (None, None) => String::new(),
+        let mut text = match (&self.repo, &self.remote, &self.image) {
+            (Some(repo), ..) => format!("ostree:{repo}"),
+            (_, Some(remote), _) => remote.url.value.clone(),
+            (.., Some(image)) => image.value.clone(),
+            (None, None, None) => String::new(),
         };
         if let Some(refname) = &self.refname {
             text.push(':');

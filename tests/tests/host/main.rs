@@ -9,6 +9,7 @@ mod harness;
 mod labels;
 mod metadata;
 mod ostree_ext;
+mod over_image;
 mod policy;
 mod refusals;
 mod toolbox;

@@ -12,6 +12,7 @@ mod loading;
 mod oci;
 mod ostree;
 mod over_base;
+mod over_image;
 mod over_remote;
 mod production;
 mod programs;

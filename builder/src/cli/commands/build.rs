@@ -211,7 +211,7 @@ impl Build<'_> {
     async fn write(&mut self, dest: &Dest, made: &Made<'_>) -> Result<()> {
         match (dest, &made.image) {
             (Dest::Ostree { repo, reference }, _) => {
-                self.write_commits(dest, repo.clone(), reference.as_deref(), &made.layers)
+                self.write_commits(dest, repo.clone(), reference.as_deref(), &made.layers).await
             }
             (Dest::Tree { dir }, _) => self.write_tree(dest, dir.clone(), &made.layers),
             (Dest::Oci { .. } | Dest::Docker { .. }, Some(image)) => {
@@ -252,7 +252,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn write_commits(
+    async fn write_commits(
         &mut self,
         dest: &Dest,
         repo: PathBuf,
@@ -276,6 +276,7 @@ impl Build<'_> {
         };
         let written =
             commits::write(&repository, refname, &workshop, self.plan, layers, sources, &mut sign)
+                .await
                 .doing(|| format!("writing {dest}"))?;
         self.report.committed(dest, &repository, &written);
         Ok(())

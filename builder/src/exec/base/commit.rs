@@ -5,6 +5,7 @@ use treelay_recipes::recipe::OstreeBase;
 use treelay_recipes::{Arch, Digest};
 
 use super::super::{ExecError, Workshop};
+use super::image::image_of;
 use crate::ostree_repo::{OstreeError, Repository};
 use crate::plan::PlannedTree;
 
@@ -45,6 +46,18 @@ pub enum CommitBaseError {
         /// What it was.
         locked: String,
     },
+    /// An image's root becomes another commit than when it was locked.
+    #[error(
+        "{from} becomes commit {found}, and {locked} is locked; another version of treelay locked it: run `treelay lock --update`"
+    )]
+    OtherCommit {
+        /// What the recipe says.
+        from: String,
+        /// What it becomes.
+        found: String,
+        /// What is locked.
+        locked: String,
+    },
     /// A key cannot be read.
     #[error("reading the key {name}")]
     Key {
@@ -79,11 +92,12 @@ impl Workshop<'_> {
         keep: Option<&LockedTree>,
         old: Option<&LockedTree>,
     ) -> Result<LockedTree, ExecError> {
-        match (&base.remote, keep) {
-            (Some(_), Some(keep)) => Ok(keep.clone()),
-            (Some(remote), None) => self.lock_remote(base, remote, arch, old).await,
+        match (&base.remote, &base.image, keep) {
+            (Some(_), _, Some(keep)) => Ok(keep.clone()),
+            (Some(remote), _, None) => self.lock_remote(base, remote, arch, old).await,
+            (None, Some(image), keep) => self.lock_image_tree(base, image, arch, keep).await,
             // What is local costs nothing to ask.
-            (None, _) => self.lock_local(base, arch),
+            (None, None, _) => self.lock_local(base, arch),
         }
     }
 
@@ -99,15 +113,30 @@ impl Workshop<'_> {
         Ok(checked(&repository, base, commit, arch)?)
     }
 
-    /// The repository that holds a base commit.
+    /// The repository that holds a base commit, which is fetched where it is not at hand.
     ///
     /// # Errors
     /// [`CommitBaseError`].
-    pub fn base_repository(&self, tree: &PlannedTree) -> Result<Repository, ExecError> {
-        match &tree.place.remote {
-            Some(remote) => self.whole_commit(&tree.place, remote, &tree.commit, &tree.from),
-            None => self.local_repository(&tree.place),
+    pub async fn base_repository(&self, tree: &PlannedTree) -> Result<Repository, ExecError> {
+        let PlannedTree { place, commit, locked, from } = tree;
+        if let Some(remote) = &place.remote {
+            return self.whole_commit(place, remote, commit, from);
         }
+        let Some(text) = &place.image else { return self.local_repository(place) };
+        let Some(image) = image_of(locked, text) else {
+            return Err(ExecError::Damaged { what: from.clone() });
+        };
+        let path = self.image_repository(&image.manifest)?;
+        let opened = Repository::open_or_create(&path).map_err(CommitBaseError::from)?;
+        if opened.has_whole(commit) {
+            return Ok(opened);
+        }
+        let (repository, found) = self.image_commit(&image).await?;
+        if found != *commit {
+            let (from, found, locked) = (from.clone(), found.hex(), commit.hex());
+            return Err(CommitBaseError::OtherCommit { from, found, locked }.into());
+        }
+        Ok(repository)
     }
 
     fn local_repository(&self, base: &OstreeBase) -> Result<Repository, ExecError> {
@@ -140,5 +169,5 @@ pub(super) fn checked(
         let (commit, bound) = (commit.hex(), facts.bound_to.join(", "));
         return Err(CommitBaseError::OtherRef { from, commit, bound });
     }
-    Ok(LockedTree { arch, from, commit, released: facts.time })
+    Ok(LockedTree { arch, from, commit, image: None, released: facts.time })
 }

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod commit;
+mod image;
 mod place;
 mod remote;
 mod time;

@@ -134,7 +134,7 @@ impl Workshop<'_> {
     }
 
     /// Reads every layer of a base, the lowest first.
-    fn each_layer(
+    pub(super) fn each_layer(
         &self,
         base: &BaseImage,
         mut read: impl FnMut(BufReader<File>) -> io::Result<()>,

@@ -275,9 +275,18 @@ fn values_are_checked() {
                | expected one or the other"],
         ),
         (
+            "ostree: {base: {image: docker://r.example/os:1, ref: a}}\n",
+            &[
+                "5:24 [docker://r.example/os:1] the image `docker://r.example/os:1` is not pinned: a \
+                 name in a registry may mean another image tomorrow | ",
+                "5:49 [ref] `ref` says nothing of an image | expected the image alone, which is one \
+                 commit",
+            ],
+        ),
+        (
             "ostree: {base: {ref: a}, bootable: maybe}\n",
             &[
-                "5:10 [base] ostree.base does not say what it is | expected one of the keys repo or remote",
+                "5:10 [base] ostree.base does not say what it is | expected one of the keys repo, remote or image",
                 "5:36 [maybe] unknown value `maybe` in ostree.bootable | expected auto, true or false",
             ],
         ),
