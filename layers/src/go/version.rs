@@ -10,6 +10,19 @@ pub struct GoVersion {
 }
 
 impl GoVersion {
+    /// Whether it is older than the first release of `major.minor`; what is no such number is not.
+    pub fn is_before(&self, major: u32, minor: u32) -> bool {
+        let number = |text: Option<&str>| {
+            let digits = text?.split(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse::<u32>().ok()
+        };
+        let mut parts = self.version.split('.');
+        match (number(parts.next()), number(parts.next())) {
+            (Some(own), Some(own_minor)) => (own, own_minor) < (major, minor),
+            _ => false,
+        }
+    }
+
     /// Reads the text of a VERSION file.
     ///
     /// # Errors
@@ -66,6 +79,18 @@ fn seconds(time: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn releases_have_an_order() {
+        let before = |version: &str| {
+            GoVersion { version: version.to_owned(), released: None }.is_before(1, 23)
+        };
+        for (version, expected) in
+            [("1.22.10", true), ("1.9", true), ("1.23rc1", false), ("1.27.3", false), ("2", false)]
+        {
+            assert_eq!(before(version), expected, "{version}");
+        }
+    }
 
     #[test]
     fn reads_what_go_writes() {

@@ -11,7 +11,7 @@ use treelay_recipes::recipe::{Text, TzdataLayer};
 
 use super::{Given, Kind, KindError, Need, wrong};
 use crate::archive::{self, Options};
-use crate::{ContentSink, Entry, Tree, TreePath};
+use crate::{ContentSink, Entry, Node, Tree, TreePath};
 
 const PLACE: &str = "usr/share/zoneinfo";
 /// In a Go distribution.
@@ -111,12 +111,36 @@ impl<'t> Zones<'t> {
             .iter()
             .filter_map(|entry| Some((entry.path.as_str().strip_prefix(&prefix)?, entry)))
             .filter(|(name, _)| is_zone(name) || TABLES.contains(name))
-            .collect();
+            .map(|(name, entry)| match followed(tree, entry) {
+                Some(there) => Ok((name, there)),
+                None => Err(wrong(at, format!("the time zone {name} is a link to nothing"))),
+            })
+            .collect::<Result<_, _>>()?;
         if !entries.iter().any(|(name, _)| *name == KNOWN) {
             return Err(wrong(at, format!("{prefix}{KNOWN} is not in the input")));
         }
         Ok(Self { entries })
     }
+}
+
+/// Where links lead: distributions have zones of several names so. `None` where that is not in the
+/// tree, or goes round.
+fn followed<'t>(tree: &'t Tree, entry: &'t Entry) -> Option<&'t Entry> {
+    let mut entry = entry;
+    for _ in 0..8 {
+        let Node::Symlink { target } = &entry.node else { return Some(entry) };
+        let mut parts: Vec<&str> = entry.path.as_str().split('/').collect();
+        parts.pop();
+        for part in target.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop()?),
+                part => parts.push(part),
+            }
+        }
+        entry = tree.get(&parts.join("/"))?;
+    }
+    None
 }
 
 /// Zones have names such as `Europe/Berlin`, `GB-Eire`, `Etc/GMT+1`; what is no zone has a dot or
@@ -135,6 +159,24 @@ fn is_zone(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::fixture::tree;
+
+    #[test]
+    fn zones_that_are_links_are_what_they_lead_to() {
+        let (tree, _) = tree(
+            "f 0644 0 0 =london z/Europe/London
+             l 0777 0 0 z/GB -> Europe/London
+             l 0777 0 0 z/Etc/A -> ../GB
+             l 0777 0 0 z/Lost -> Nowhere
+             l 0777 0 0 z/Round -> Round",
+        );
+        let file = |path: &str| followed(&tree, tree.get(path).unwrap()).and_then(Entry::file);
+        for path in ["z/Europe/London", "z/GB", "z/Etc/A"] {
+            assert_eq!(file(path), file("z/Europe/London"), "{path}");
+            assert!(file(path).is_some(), "{path}");
+        }
+        assert_eq!((file("z/Lost"), file("z/Round")), (None, None));
+    }
 
     #[test]
     fn zones_are_told_from_what_lies_beside_them() {

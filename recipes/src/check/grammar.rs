@@ -318,6 +318,7 @@ pub(crate) fn go_package(text: &str) -> Verdict {
     must(!text.starts_with('/'), "is absolute; expected `./path` below the source")?;
     must(!text.chars().any(|c| c.is_whitespace() || c.is_control()), "has white space in it")?;
     must(!text.contains('@'), "must not have a version: go.mod says it")?;
+    must(!text.ends_with(".go"), "is a file; expected the package that it is in")?;
     must(!text.split('/').any(|part| part == ".."), "must not contain `..`")
 }
 

@@ -340,6 +340,11 @@ impl Check<'_, '_> {
                     .expected(format!("the first is on line {first}"));
             }
         }
+        // There is always one of that name, which has the number 0.
+        for group in users.groups.iter().filter(|group| &*group.name == "root" && group.gid != 0) {
+            self.problem(&group.name, "the group `root` has another number")
+                .expected("expected gid 0");
+        }
         for account in &users.accounts {
             // The account's own group takes its name.
             let gid = account.gid.unwrap_or(account.uid);

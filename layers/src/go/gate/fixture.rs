@@ -44,7 +44,7 @@ impl<'a> Sample<'a> {
         let settings: String =
             self.settings.iter().map(|(name, value)| format!("build\t{name}={value}\n")).collect();
         let marks = "m".repeat(16);
-        for text in [self.version, &format!("{marks}path\tcmd/sample\n{settings}{marks}")] {
+        for text in [self.version, &format!("{marks}path\texample.org/server\n{settings}{marks}")] {
             let length = text.len();
             bytes.extend([length as u8 & 0x7f | 0x80, (length >> 7) as u8]);
             bytes.extend(text.as_bytes());

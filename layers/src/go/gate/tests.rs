@@ -17,7 +17,7 @@ fn check(bytes: &[u8], arch: Arch, max_size: Option<u64>) -> Result<BuildInfo, S
 fn a_static_program_passes() {
     for arch in Arch::ALL {
         let sample = Sample::good(arch);
-        assert_eq!(check(&sample.bytes(), arch, None).unwrap().path, "cmd/sample");
+        assert_eq!(check(&sample.bytes(), arch, None).unwrap().path, "example.org/server");
         let experiment = Sample { version: "go1.27.3 X:jsonv2", ..sample };
         check(&experiment.bytes(), arch, Some(1 << 20)).unwrap();
     }

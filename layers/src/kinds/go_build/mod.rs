@@ -4,6 +4,7 @@
 //! a [`Gate`] before it is in a layer.
 
 mod command;
+mod mains;
 mod stamp;
 
 use serde_json::{Value, json};
@@ -12,8 +13,11 @@ use treelay_recipes::recipe::{GoBuildLayer, GoSource, Text};
 
 use super::{Given, Kind, KindError, Need, absolute};
 use crate::action::Action;
-use crate::go::{Gate, GoDistribution};
+use crate::go::{Gate, GateError, GoDistribution};
 use crate::{ContentSink, Entry, Tree, TreePath};
+
+/// The oldest Go 1 that is built with: the first that takes `-C`.
+const LEAST: u32 = 20;
 
 /// What of a local source is never part of a build.
 const EXCLUDED: [&str; 1] = ["**/.git"];
@@ -25,6 +29,7 @@ impl Kind for GoBuildLayer {
 
     fn needs(&self, _arch: Arch) -> Result<Vec<Need>, KindError> {
         absolute(&self.dest)?;
+        mains::check_named(&self.packages)?;
         // The recipe's check says so first.
         let toolchain = self.toolchain.clone().ok_or(KindError::NotGiven { at: 0 })?;
         let mut needs = vec![Need::Toolchain(toolchain)];
@@ -60,6 +65,16 @@ impl Kind for GoBuildLayer {
         machine: Arch,
         given: &Given<'a>,
     ) -> Result<Option<Action<'a>>, KindError> {
+        // What is no distribution at all is told when the programs are looked at.
+        let go = GoDistribution::find(given.tree(0)?, given.contents).ok();
+        if let Some(go) = go.filter(|go| go.version().is_before(1, LEAST)) {
+            let input = self.toolchain.as_ref().unwrap_or(&self.dest);
+            let version = &go.version().version;
+            let reason = format!("go-build takes Go 1.{LEAST} or later, not {version}");
+            return Err(super::wrong(input, reason));
+        }
+        let (tree, root) = if self.source.is_some() { (1, "") } else { (0, "src/") };
+        mains::check_patterns(&self.packages, given.tree(tree)?, root, given.contents)?;
         command::build(self, arch, machine, given).map(Some)
     }
 
@@ -90,8 +105,12 @@ impl Kind for GoBuildLayer {
             ("GOARCH", arch.go()),
             ("CGO_ENABLED", "0"),
             ("-trimpath", "true"),
-            (level, value),
         ];
+        // Go has a level for arm64 since 1.23, and does not tell of one before.
+        let before = arch == Arch::Arm64 && distribution.version().is_before(1, 23);
+        if !before || self.goarm64.is_some() {
+            settings.push((level, value));
+        }
         let stamped = self.stamp.iter().flat_map(stamp::settings).collect::<Vec<_>>();
         settings.extend(stamped.iter().map(|(name, value)| (*name, value.as_str())));
         let gate = Gate {
@@ -107,7 +126,11 @@ impl Kind for GoBuildLayer {
             let name = entry.path.name();
             let refused =
                 |source| KindError::Gate { program: name.to_owned(), source: Box::new(source) };
-            gate.check(digest, size, given.contents).map_err(refused)?;
+            let info = gate.check(digest, size, given.contents).map_err(refused)?;
+            if command::program_of(&info.path).is_some_and(|program| program != name) {
+                let (found, expected) = (info.path, format!(".../{name}"));
+                return Err(refused(GateError::Other { name: "path".to_owned(), found, expected }));
+            }
             let path = match &dest {
                 Some(dest) => dest.join(name)?,
                 None => TreePath::new(name)?,

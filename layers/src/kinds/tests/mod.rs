@@ -490,6 +490,12 @@ fn a_build_asks_for_one_action_that_names_no_place() {
     let (distribution, mut contents) = go::tests::raw(&go::tests::files(Arch::Arm64), "go/", 0o644);
     let program = contents.put(&mut &*Sample::good(Arch::Arm64).bytes()).unwrap();
     let entry = Entry::new_file(TreePath::new("out/server").unwrap(), 0o755, program.0, program.1);
+    let renamed = Entry { path: TreePath::new("out/renamed").unwrap(), ..entry.clone() };
+    let renamed = Tree::from_entries(vec![renamed]).unwrap();
+    let items = [Item::Tree(&distribution), Item::Tree(&src), Item::Tree(&renamed)];
+    let given = Given { items: &items, contents: &contents };
+    let told = go_build().tree(Arch::Arm64, &given, &mut Memory::default()).unwrap_err();
+    assert!(matches!(told, KindError::Gate { program, .. } if program == "renamed"));
     let outputs = Tree::from_entries(vec![entry]).unwrap();
     let items = [Item::Tree(&distribution), Item::Tree(&src), Item::Tree(&outputs)];
     let given = Given { items: &items, contents: &contents };

@@ -153,7 +153,7 @@ fn values_are_checked() {
              - {name: app, uid: 7, home: a, shell: \"/b:c\", comment: \"a:b\"}\n    \
              - {name: app, uid: 65535}\n    \
              groups:\n    - {name: app, gid: 8, members: [root, apq]}\n    \
-             - {name: tty, gid: 8}\n- {name: b, users: {accounts: [{name: toor, uid: 0}]}}\n",
+             - {name: tty, gid: 8}\n    - {name: root, gid: 5}\n- {name: b, users: {accounts: [{name: toor, uid: 0}]}}\n",
             &[
                 "8:14 [App] the account `App` must be lowercase letters, digits, `-` and `_`, a \
                  letter or `_` first | ",
@@ -165,7 +165,8 @@ fn values_are_checked() {
                 "12:14 [app] the group `app` is not the account's own | expected gid 7",
                 "12:43 [apq] `apq` is none of the layer's accounts | did you mean `App`?",
                 "13:14 [tty] two groups have the gid 8 | the first is on line 12",
-                "14:39 [toor] the uid 0 is root's | expected the name root, or another uid",
+                "14:14 [root] the group `root` has another number | expected gid 0",
+                "15:39 [toor] the uid 0 is root's | expected the name root, or another uid",
             ],
         ),
         (
