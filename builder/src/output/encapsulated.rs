@@ -1,5 +1,5 @@
 //! Commits as container images, in the encapsulated form
-//! ([`Encapsulation`](crate::ostree_repo::Encapsulation)).
+//! ([`Encapsulation`]).
 //!
 //! Labels are what the importers read (ostree-ext, `src/container/mod.rs`): `ostree.commit`,
 //! `ostree.final-diffid`, and of a system that boots `ostree.bootable`, `ostree.linux` and

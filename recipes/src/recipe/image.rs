@@ -17,8 +17,8 @@ pub struct Image {
     pub reference: Option<Text>,
     /// The image below the layers: `scratch` (the default), `oci:DIR[:TAG]` relative to the
     /// recipe's file, or `docker://HOST/REPO[:TAG]@sha256:…`. Its layers are taken as they are; what
-    /// the recipe's config does not say is as the base has it. Commits are made of the recipe's own
-    /// layers alone.
+    /// the recipe's config does not say is as the base has it. Commits lie on
+    /// `ostree.base` alone.
     #[serde(default)]
     pub base: Option<Text>,
     /// What a container of it runs, and how.
