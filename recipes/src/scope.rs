@@ -378,9 +378,13 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
     [entrypoint, cmd, ports, volumes].into_iter().flatten().for_each(&mut any);
     [env, labels].into_iter().flat_map(|map| map.values_mut()).for_each(&mut any);
 
-    let Ostree { refname, base, remove, replace, bootable: _, metadata, collection } = ostree;
+    let Ostree { refname, base, remove, replace, bootable: _, contexts, metadata, collection } =
+        ostree;
     refname.iter_mut().chain(metadata.values_mut()).for_each(&mut any);
     remove.iter_mut().chain(replace).for_each(&mut any);
+    for PathContext { path, kind: _, context } in contexts {
+        [path, context].into_iter().for_each(&mut any);
+    }
     if let Some(OstreeBase { repo, remote, image, refname, commit }) = base {
         let texts = repo.iter_mut().chain(image).chain(refname);
         if let Some(OstreeRemote { url, gpg_key, ed25519_key, spki_key, unverified: _ }) = remote {

@@ -16,7 +16,7 @@ use super::overlay::{File, Look, Lower, Plan, Rules, lay};
 /// Where kernels are.
 const MODULES: &str = "usr/lib/modules";
 /// Links that are followed until it is taken for a circle.
-const MOST_LINKS: usize = 16;
+pub(super) const MOST_LINKS: usize = 16;
 
 /// What an os-release may take; those of distributions have some hundred bytes.
 const MOST_TEXT: u64 = 64 << 10;
@@ -210,7 +210,7 @@ impl Tree<'_> {
 }
 
 /// The path that a link at `path` leads to. Directories on the way are taken for directories.
-fn follow(path: &str, target: &str) -> String {
+pub(super) fn follow(path: &str, target: &str) -> String {
     let mut names: Vec<&str> = match target.starts_with('/') {
         true => Vec::new(),
         false => path.split('/').collect(),

@@ -136,6 +136,14 @@ pub enum OstreeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A policy that nothing can be labelled by.
+    #[error("labelling by the SELinux policy of the base commit {commit}: {reason}")]
+    Policy {
+        /// The base.
+        commit: String,
+        /// What is wrong with it, with file and line.
+        reason: String,
+    },
     /// A tree that no host could boot, where it is meant to be booted.
     #[error("no host could boot the tree for {refname}: {reason}")]
     NotBootable {

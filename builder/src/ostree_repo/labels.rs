@@ -2,6 +2,8 @@
 
 use treelay_layers::tree::{Entry, Node, Tree};
 
+use super::error::Result;
+
 /// The extended attribute that holds a file's label.
 pub(super) const SELINUX: &str = "security.selinux";
 
@@ -10,41 +12,47 @@ pub(super) const SELINUX: &str = "security.selinux";
 pub trait Labels: Sync {
     /// The value of `security.selinux`, with the NUL at its end; `None` leaves the path without.
     /// `path` is as the host will have it: absolute, with `/etc` where the commit has `/usr/etc`.
-    fn label(&self, path: &str, node: &Node) -> Option<Vec<u8>>;
+    ///
+    /// # Errors
+    /// Where it cannot be said.
+    fn label(&self, path: &str, node: &Node) -> Result<Option<Vec<u8>>>;
 }
 
 /// No policy, no labels.
 impl Labels for () {
-    fn label(&self, _path: &str, _node: &Node) -> Option<Vec<u8>> {
-        None
+    fn label(&self, _path: &str, _node: &Node) -> Result<Option<Vec<u8>>> {
+        Ok(None)
     }
 }
 
 /// `tree` with a label on every entry that has one by `labels`. What a layer says itself stays.
-pub fn with_labels(tree: Tree, labels: &dyn Labels) -> Tree {
+///
+/// # Errors
+/// Those of `labels`.
+pub fn with_labels(tree: Tree, labels: &dyn Labels) -> Result<Tree> {
     let labelled = tree.entries().iter().map(|entry| {
         let path = entry.path.as_str();
         let host = match path.strip_prefix("usr/etc") {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("/etc{rest}"),
             _ => format!("/{path}"),
         };
-        match labels.label(&host, &entry.node) {
-            Some(label) if !entry.xattrs().iter().any(|(name, _)| name == SELINUX) => {
-                let mut xattrs = entry.xattrs().to_vec();
-                xattrs.push((SELINUX.to_owned(), label));
-                Some(entry.clone().with_xattrs(xattrs))
-            }
-            _ => None,
+        if entry.xattrs().iter().any(|(name, _)| name == SELINUX) {
+            return Ok(None);
         }
+        Ok(labels.label(&host, &entry.node)?.map(|label| {
+            let mut xattrs = entry.xattrs().to_vec();
+            xattrs.push((SELINUX.to_owned(), label));
+            entry.clone().with_xattrs(xattrs)
+        }))
     });
-    let labelled: Vec<Option<Entry>> = labelled.collect();
+    let labelled: Vec<Option<Entry>> = labelled.collect::<Result<_>>()?;
     if labelled.iter().all(Option::is_none) {
-        return tree;
+        return Ok(tree);
     }
     let all = labelled.into_iter().zip(tree.entries());
     let entries = all.map(|(new, old)| new.unwrap_or_else(|| old.clone())).collect();
     // Cannot fail: paths and types are those of a tree.
-    Tree::from_entries(entries).unwrap_or_default()
+    Ok(Tree::from_entries(entries).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -54,9 +62,9 @@ mod tests {
     struct ByName;
 
     impl Labels for ByName {
-        fn label(&self, path: &str, node: &Node) -> Option<Vec<u8>> {
+        fn label(&self, path: &str, node: &Node) -> Result<Option<Vec<u8>>> {
             let kind = if matches!(node, Node::Dir) { "d" } else { "-" };
-            (path != "/usr").then(|| format!("{kind}{path}\0").into_bytes())
+            Ok((path != "/usr").then(|| format!("{kind}{path}\0").into_bytes()))
         }
     }
 
@@ -64,7 +72,7 @@ mod tests {
     fn new_paths_get_theirs() {
         let text = "d 0755 0 0 usr\nd 0755 0 0 usr/etc\nl 0777 0 0 usr/etc/a -> b\n\
                     d 0755 0 0 usr/etcetera\n";
-        let tree = with_labels(Tree::from_text(text).unwrap(), &ByName);
+        let tree = with_labels(Tree::from_text(text).unwrap(), &ByName).unwrap();
         let labels: Vec<_> = tree
             .entries()
             .iter()
@@ -75,15 +83,15 @@ mod tests {
         let expected: [&[&[u8]]; 4] = [&[], &[b"d/etc\0"], &[b"-/etc/a\0"], &[b"d/usr/etcetera\0"]];
         assert_eq!(labels, expected);
         // A label that is there stays.
-        assert_eq!(with_labels(tree.clone(), &Other), tree.clone());
-        assert_eq!(with_labels(tree.clone(), &()), tree);
+        assert_eq!(with_labels(tree.clone(), &Other).unwrap(), tree.clone());
+        assert_eq!(with_labels(tree.clone(), &()).unwrap(), tree);
     }
 
     struct Other;
 
     impl Labels for Other {
-        fn label(&self, path: &str, _node: &Node) -> Option<Vec<u8>> {
-            (path != "/usr").then(|| b"other\0".to_vec())
+        fn label(&self, path: &str, _node: &Node) -> Result<Option<Vec<u8>>> {
+            Ok((path != "/usr").then(|| b"other\0".to_vec()))
         }
     }
 }

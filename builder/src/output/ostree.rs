@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use treelay_layers::selinux::{FileType, Own};
 use treelay_layers::{ContentSink as _, Tree};
 use treelay_recipes::{Arch, Digest, recipe};
 
 use crate::dest::for_arch;
 use crate::exec::{ExecError, Layers, Workshop};
 use crate::ostree_repo::{
-    Bootable, CommitOutcome, CommitSpec, OstreeError, Over, Repository, Rules, Run, TreeFacts,
-    etc_to_usr_etc, with_labels, without_var,
+    Base, Bootable, CommitOutcome, CommitSpec, OstreeError, Over, Repository, Rules, Run,
+    TreeFacts, etc_to_usr_etc, with_labels, without_var,
 };
-use crate::plan::{Plan, PlannedCommit, PlannedTree};
+use crate::plan::{Plan, PlannedCommit, PlannedContext, PlannedTree};
 use crate::sources::{Everything, Sources};
 use crate::store::{ObjectIndex, StoreSink};
 
@@ -100,7 +101,8 @@ pub async fn write(
         let outcome = match unchanged {
             Some(outcome) => outcome,
             None => {
-                let tree = prepare(&*layers.merged_tree(arch)?, planned, &plan.name, workshop)?;
+                let tree = layers.merged_tree(arch)?;
+                let tree = prepare(&tree, base.as_ref(), planned, &plan.name, workshop)?;
                 let over = Over {
                     base: base.as_ref(),
                     rules: Rules::new(
@@ -165,6 +167,7 @@ fn same(one: &Path, other: &Path) -> bool {
 /// The layers' tree as a commit has it.
 fn prepare(
     tree: &Tree,
+    base: Option<&Base<'_>>,
     planned: &PlannedCommit,
     name: &str,
     workshop: &Workshop<'_>,
@@ -183,8 +186,28 @@ fn prepare(
             without_var.with_lines(name, digest, size)?
         }
     };
-    // Labels come from the policy of the base; without one there are none.
-    Ok(with_labels(tree, &()))
+    let Some(base) = base else { return Ok(tree) };
+    let own: Vec<Own> = planned.contexts.iter().map(own).collect();
+    match base.policy(&own)? {
+        Some(policy) => Ok(with_labels(tree, &policy)?),
+        None => {
+            if !own.is_empty() {
+                let note = "ostree.contexts: the base has no SELinux policy in use, so nothing is \
+                            labelled";
+                workshop.observer.note(&format!("{note} for {}", planned.arch));
+            }
+            Ok(tree)
+        }
+    }
+}
+
+fn own(context: &PlannedContext) -> Own {
+    let kind = context.kind.map(|letter| match letter {
+        'd' => FileType::Directory,
+        'l' => FileType::Symlink,
+        _ => FileType::Regular,
+    });
+    Own { path: context.path.clone(), kind, context: context.context.clone() }
 }
 
 /// The kind of product that remembers what a tree's commits are.
@@ -203,9 +226,10 @@ struct Known {
 /// mapping from that to a commit.
 fn content_key(tree: &Digest, planned: &PlannedCommit, name: &str) -> Digest {
     let base = planned.base.as_ref().map(|base| base.commit);
-    let PlannedCommit { remove, replace, bootable, .. } = planned;
-    let over = json!([base, remove, replace, format!("{bootable:?}"), base.map(|_| name)]);
-    Digest::of(format!("ostree-content-2 {tree} {over}"))
+    let PlannedCommit { remove, replace, contexts, bootable, .. } = planned;
+    let how = format!("{bootable:?}");
+    let over = json!([base, remove, replace, contexts, how, base.map(|_| name)]);
+    Digest::of(format!("ostree-content-3 {tree} {over}"))
 }
 
 /// Makes a commit, telling how far it is.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 use treelay_recipes::lock::LockedTree;
-use treelay_recipes::recipe::{Bootable, OstreeBase, Recipe};
+use treelay_recipes::recipe::{Bootable, OstreeBase, PathContext, PathType, Recipe};
 use treelay_recipes::{Arch, Digest, Lock};
 
 use super::image::strings;
@@ -33,6 +33,9 @@ pub struct PlannedCommit {
     pub remove: Vec<String>,
     /// Where a directory of the base may become a file, or the reverse.
     pub replace: Vec<String>,
+    /// SELinux contexts beside those of the base's policy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contexts: Vec<PlannedContext>,
     /// Whether hosts shall be able to boot it: `auto`, `true`, `false`.
     #[serde(serialize_with = "name")]
     pub bootable: Bootable,
@@ -52,6 +55,33 @@ pub struct PlannedTree {
     /// What the lock says of it.
     #[serde(skip)]
     pub locked: LockedTree,
+}
+
+/// An SELinux context for some paths.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedContext {
+    /// A regular expression for the whole path.
+    pub path: String,
+    /// What it is for, by its letter: `f`, `d`, `l`; every type, if none.
+    #[serde(rename = "type")]
+    pub kind: Option<char>,
+    /// The context, or its type alone.
+    pub context: String,
+}
+
+impl PlannedContext {
+    fn of(context: &PathContext) -> Self {
+        let letter = |kind| match kind {
+            PathType::File => 'f',
+            PathType::Directory => 'd',
+            PathType::Link => 'l',
+        };
+        Self {
+            path: context.path.value.clone(),
+            kind: context.kind.map(letter),
+            context: context.context.value.clone(),
+        }
+    }
 }
 
 fn name<S: Serializer>(bootable: &Bootable, serializer: S) -> Result<S::Ok, S::Error> {
@@ -87,6 +117,7 @@ impl PlannedCommit {
             }),
             remove: recipe.ostree.remove.iter().map(|text| text.value.clone()).collect(),
             replace: recipe.ostree.replace.iter().map(|text| text.value.clone()).collect(),
+            contexts: recipe.ostree.contexts.iter().map(PlannedContext::of).collect(),
             bootable: recipe.ostree.bootable,
         }
     }

@@ -18,7 +18,7 @@ use treelay_layers::encode::Codec;
 use treelay_recipes::recipe::{At, Share};
 use treelay_recipes::{Arch, Digest};
 
-pub use commit::{PlannedCommit, PlannedTree};
+pub use commit::{PlannedCommit, PlannedContext, PlannedTree};
 pub use image::{ImageSettings, PlannedBase, PlannedHealth, PlannedImage};
 pub use make::{Expanded, PlanError, expand, for_machine, make};
 

@@ -1,9 +1,6 @@
 //! The lines of a policy's files.
 
-use super::{ContextsError, FileType, Own};
-
-/// The file that messages name for what a recipe says.
-const OWN: &str = "contexts";
+use super::{ContextsError, FileType, NO_LABEL, Own, Place};
 
 /// Longer words are refused.
 const LONGEST: usize = u16::MAX as usize;
@@ -11,8 +8,7 @@ const LONGEST: usize = u16::MAX as usize;
 /// One specification.
 #[derive(Debug)]
 pub(super) struct Line {
-    pub(super) file: &'static str,
-    pub(super) line: usize,
+    pub(super) place: Place,
     pub(super) pattern: String,
     pub(super) kind: Option<FileType>,
     pub(super) context: String,
@@ -49,10 +45,10 @@ pub(super) fn specifications(
     text: &[u8],
 ) -> impl Iterator<Item = Result<Line, ContextsError>> {
     numbered(text).map(move |(line, text)| {
-        let error = |problem: String| ContextsError::Line { file, line, problem };
+        let place = Place { file: Some(file), line };
         specification(text)
-            .map(|(pattern, kind, context)| Line { file, line, pattern, kind, context })
-            .map_err(error)
+            .map(|(pattern, kind, context)| Line { place, pattern, kind, context })
+            .map_err(|problem| ContextsError::Line { place, problem })
     })
 }
 
@@ -86,18 +82,20 @@ fn file_type(word: &str) -> Result<FileType, String> {
     known.ok_or_else(|| format!("{word} is not a file type"))
 }
 
-/// A recipe's specification; lines are counted by its place in the list.
-pub(super) fn own(index: usize, own: &Own) -> Result<Line, ContextsError> {
-    let (file, line) = (OWN, index + 1);
-    ascii(own.path.as_bytes()).map_err(|problem| ContextsError::Line { file, line, problem }).map(
-        |path| Line {
-            file,
-            line,
-            pattern: path.to_owned(),
-            kind: own.kind,
-            context: own.context.clone(),
-        },
-    )
+/// A specification beside the policy's. `levels`: whether the policy's contexts have some.
+pub(super) fn own(index: usize, own: &Own, levels: bool) -> Result<Line, ContextsError> {
+    let place = Place { file: None, line: index + 1 };
+    let checked =
+        ascii(own.path.as_bytes()).and_then(|path| match words(path.as_bytes()).count() {
+            1 => Ok(path.to_owned()),
+            _ => Err("is not one word".to_owned()),
+        });
+    let pattern = checked.map_err(|problem| ContextsError::Line { place, problem })?;
+    let context = match own.context.as_str() {
+        whole if whole.contains(':') || whole == NO_LABEL => whole.to_owned(),
+        kind => format!("system_u:object_r:{kind}{}", if levels { ":s0" } else { "" }),
+    };
+    Ok(Line { place, pattern, kind: own.kind, context })
 }
 
 /// The substitutions of a file. A line with one word is nothing, and no error.

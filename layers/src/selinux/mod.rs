@@ -52,6 +52,7 @@ mod specs;
 mod tests;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use specs::Specs;
 
@@ -124,33 +125,48 @@ pub struct Own {
     pub path: String,
     /// What it is for; every file type, if none.
     pub kind: Option<FileType>,
-    /// The whole context, or [`NO_LABEL`].
+    /// The whole context, or [`NO_LABEL`], or only a type: then the user is `system_u`, the role
+    /// `object_r`, and the level `s0` if the policy has levels.
     pub context: String,
 }
 
 /// The context of paths that shall have none.
 pub const NO_LABEL: &str = "<<none>>";
 
+/// Where a specification is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as `file_contexts.local`; none for an [`Own`].
+    pub file: Option<&'static str>,
+    /// The line, or which one of the list; counted from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.file {
+            Some(file) => write!(out, "{file}: line {}", self.line),
+            None => write!(out, "entry {} of the contexts", self.line),
+        }
+    }
+}
+
 /// Why a policy's files cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ContextsError {
     /// A line that libselinux refuses as well.
-    #[error("{file}: line {line}: {problem}")]
+    #[error("{place}: {problem}")]
     Line {
-        /// Which file, as `file_contexts.local`.
-        file: &'static str,
-        /// Counted from 1.
-        line: usize,
+        /// Which one.
+        place: Place,
         /// What is wrong with it.
         problem: String,
     },
-    /// A pattern that a path has to be compared with and that cannot be.
-    #[error("{file}: line {line}: the pattern {pattern}: {problem}")]
+    /// A pattern that a path has to be compared with and that cannot be; of [`Own`], every one.
+    #[error("{place}: the pattern {pattern} {problem}")]
     Pattern {
-        /// Which file.
-        file: &'static str,
-        /// Counted from 1.
-        line: usize,
+        /// Which one.
+        place: Place,
         /// The pattern as written.
         pattern: String,
         /// What is wrong with it, or what in it treelay does not know.
@@ -182,10 +198,11 @@ pub struct FileContexts {
 }
 
 impl FileContexts {
-    /// Reads a policy's files. Patterns are compiled when a path is first compared with them, so
-    /// one that cannot be is no error here.
+    /// Reads a policy's files. Its patterns are compiled when a path is first compared with them, so
+    /// one that cannot be is no error here; those of `own` are looked at.
     pub fn parse(texts: &Texts<'_>, own: &[Own]) -> Result<Self, ContextsError> {
         let mut policy = Specs::default();
+        let mut levels = false;
         let files = [
             ("file_contexts", texts.contexts),
             ("file_contexts.homedirs", texts.homedirs),
@@ -193,7 +210,9 @@ impl FileContexts {
         ];
         for (file, text) in files {
             for line in lines::specifications(file, text) {
-                policy.insert(line?);
+                let line = line?;
+                levels |= line.context.matches(':').count() > 2;
+                policy.insert(line);
             }
         }
         let subs = lines::substitutions(texts.subs);
@@ -202,9 +221,10 @@ impl FileContexts {
         let mut specs = Specs::default();
         for (index, own) in own.iter().enumerate() {
             refuse_substituted(own, &subs, &subs_dist)?;
-            specs.insert(lines::own(index, own)?);
+            specs.insert(lines::own(index, own, levels)?);
         }
         specs.order();
+        specs.check()?;
         Ok(Self { policy, own: specs, subs, subs_dist })
     }
 

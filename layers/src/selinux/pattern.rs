@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::ContextsError;
 use super::pcre::{END, Translation};
+use super::{ContextsError, Place};
 
 /// Characters that libselinux reads as themselves after a backslash, in literals.
 const ESCAPABLE: &[u8] = b".^$?*+|[({])}-_,";
@@ -35,8 +35,7 @@ pub(super) fn literal(pattern: &[u8]) -> Option<Vec<u8>> {
 /// A pattern, compiled when it is first needed.
 #[derive(Debug)]
 pub(super) struct Pattern {
-    file: &'static str,
-    line: usize,
+    place: Place,
     text: String,
     /// What every match begins with.
     prefix: Vec<u8>,
@@ -51,32 +50,34 @@ enum Kind {
 }
 
 impl Pattern {
-    pub(super) fn new(file: &'static str, line: usize, text: String) -> Self {
+    pub(super) fn new(place: Place, text: String) -> Self {
         let below = text.strip_suffix("(/.*)?").and_then(|text| literal(text.as_bytes()));
         let (prefix, kind) = match below {
             Some(prefix) => (prefix, Kind::Below),
             None => (Translation::of(&text).prefix, Kind::Regex(OnceLock::new())),
         };
-        Self { file, line, text, prefix, kind }
+        Self { place, text, prefix, kind }
     }
 
     /// Whether the whole path matches.
     pub(super) fn matches(&self, path: &[u8]) -> Result<bool, ContextsError> {
         let Some(rest) = path.strip_prefix(self.prefix.as_slice()) else { return Ok(false) };
-        let regex = match &self.kind {
+        match &self.kind {
             // PCRE's `$` is also before a newline at the end.
-            Kind::Below => return Ok(matches!(rest, [] | [b'\n'] | [b'/', ..])),
-            Kind::Regex(regex) => regex.get_or_init(|| compile(&self.text)),
-        };
-        match regex {
-            Ok(regex) => Ok(regex.is_match(path)),
-            Err(problem) => Err(ContextsError::Pattern {
-                file: self.file,
-                line: self.line,
-                pattern: self.text.clone(),
-                problem: problem.clone(),
-            }),
+            Kind::Below => Ok(matches!(rest, [] | [b'\n'] | [b'/', ..])),
+            Kind::Regex(_) => Ok(self.regex()?.is_some_and(|regex| regex.is_match(path))),
         }
+    }
+
+    /// The pattern compiled, if it has to be.
+    pub(super) fn regex(&self) -> Result<Option<&Regex>, ContextsError> {
+        let Kind::Regex(regex) = &self.kind else { return Ok(None) };
+        let compiled = regex.get_or_init(|| compile(&self.text));
+        compiled.as_ref().map(Some).map_err(|problem| ContextsError::Pattern {
+            place: self.place,
+            pattern: self.text.clone(),
+            problem: problem.clone(),
+        })
     }
 }
 

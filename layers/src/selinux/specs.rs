@@ -53,7 +53,7 @@ impl Specs {
         } else {
             let branch = self.root.descend(stems_of_pattern(line.pattern.as_bytes()));
             let (kind, context) = (line.kind, line.context);
-            let pattern = Pattern::new(line.file, line.line, line.pattern);
+            let pattern = Pattern::new(line.place, line.pattern);
             branch.patterns.push(Spec { place, kind, pattern, context });
         }
     }
@@ -61,6 +61,11 @@ impl Specs {
     /// Puts what was inserted in the order in which it is searched.
     pub(super) fn order(&mut self) {
         self.root.order();
+    }
+
+    /// Whether every pattern can be compared with.
+    pub(super) fn check(&self) -> Result<(), ContextsError> {
+        self.root.check()
     }
 
     /// The context that a literal gives a clean path.
@@ -122,6 +127,11 @@ impl Branch {
             same.sort_by_key(|literal| Reverse(literal.kind));
         }
         self.below.values_mut().for_each(Self::order);
+    }
+
+    fn check(&self) -> Result<(), ContextsError> {
+        self.patterns.iter().try_for_each(|spec| spec.pattern.regex().map(drop))?;
+        self.below.values().try_for_each(Self::check)
     }
 }
 

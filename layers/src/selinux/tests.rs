@@ -52,15 +52,18 @@ fn own_ones_come_before_those_of_the_policy() {
         ..Texts::default()
     };
     let own_ones = [
-        own("/usr/bin/a", None, "own"),
-        own("/usr/bin/.*", Some(FileType::Regular), "pattern"),
-        own("/usr/bin/b[x]?", None, "later"),
+        own("/usr/bin/a", None, "u:own"),
+        own("/usr/bin/.*", Some(FileType::Regular), "u:pattern"),
+        own("/usr/bin/b[x]?", None, "u:later"),
         own("/usr/bin/c", None, NO_LABEL),
     ];
     let contexts = FileContexts::parse(&texts, &own_ones).unwrap();
     let paths = ["/usr/bin/a", "/bin/a", "/usr/bin/b", "/usr/bin/bx", "/usr/bin/x", "/usr/bin/c"];
-    assert_eq!(labels(&contexts, &paths), ["own", "own", "literal", "later", "pattern", "-"]);
-    assert_eq!(labels(&contexts, &["/usr/bin/none/x", "/x"]), ["pattern", "any"]);
+    assert_eq!(
+        labels(&contexts, &paths),
+        ["u:own", "u:own", "literal", "u:later", "u:pattern", "-"]
+    );
+    assert_eq!(labels(&contexts, &["/usr/bin/none/x", "/x"]), ["u:pattern", "any"]);
     assert_eq!(contexts.label(b"/usr/bin/x", FileType::Symlink).unwrap(), Some("local"));
 
     let error =
@@ -71,7 +74,22 @@ fn own_ones_come_before_those_of_the_policy() {
          /usr/bin/x(/.*)?"
     );
     assert!(error("/all/x").ends_with("; write /x"), "{}", error("/all/x"));
-    assert!(error("/é").contains("contexts: line 1: has characters outside of ASCII"));
+    assert_eq!(error("/é"), "entry 1 of the contexts: has characters outside of ASCII");
+    assert_eq!(error("/a b"), "entry 1 of the contexts: is not one word");
+    assert_eq!(error("/a(b"), "entry 1 of the contexts: the pattern /a(b has a ( without a )");
+}
+
+#[test]
+fn a_type_alone_is_a_whole_context() {
+    for (policy, expected) in
+        [("u:r:t", "system_u:object_r:bin_t"), ("u:r:t:s0-s1:c0", "system_u:object_r:bin_t:s0")]
+    {
+        let contexts = format!("/none <<none>>\n/.* {policy}\n");
+        let texts = Texts { contexts: contexts.as_bytes(), ..Texts::default() };
+        let own_ones = [own("/a", None, "bin_t"), own("/b", None, "x:y:z")];
+        let contexts = FileContexts::parse(&texts, &own_ones).unwrap();
+        assert_eq!(labels(&contexts, &["/a", "/b", "/c"]), [expected, "x:y:z", policy]);
+    }
 }
 
 #[test]
@@ -121,6 +139,6 @@ fn a_pattern_that_cannot_be_compared_is_an_error_where_it_matters() {
         // Elsewhere, and with another beginning, it does not matter.
         assert_eq!(labels(&contexts, &["/b/x", "/a/other"]), ["-", "-"], "{pattern}");
         let error = contexts.label(b"/a/xyz", FileType::Regular).unwrap_err().to_string();
-        assert_eq!(error, format!("file_contexts: line 2: the pattern {pattern}: {problem}"));
+        assert_eq!(error, format!("file_contexts: line 2: the pattern {pattern} {problem}"));
     }
 }

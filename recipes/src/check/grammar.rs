@@ -7,6 +7,10 @@ use crate::recipe::nanoseconds;
 /// A rule for one value.
 pub(crate) type Rule = fn(&str) -> Result<(), &'static str>;
 
+mod selinux;
+
+pub(crate) use selinux::{selinux_context, selinux_path};
+
 type Verdict = Result<(), &'static str>;
 
 fn must(holds: bool, reason: &'static str) -> Verdict {

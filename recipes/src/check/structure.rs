@@ -31,6 +31,13 @@ pub(crate) fn structure(recipe: &Recipe, root: &Node, problems: &mut Problems<'_
     if let (Some(base), Some(node)) = (&recipe.ostree.base, root.get("ostree")) {
         ostree_base(recipe, base, node, problems);
     }
+    let contexts = root.get("ostree").and_then(|node| node.entry("contexts"));
+    if let (None, Some(entry)) = (&recipe.ostree.base, contexts) {
+        let Place { at, width } = entry.place;
+        problems
+            .add(at, width, "ostree.contexts has no policy to add to")
+            .expected("expected `base`, whose policy labels the layers");
+    }
 }
 
 fn go_toolchain(

@@ -8,7 +8,8 @@ use crate::error::{Problem, Problems, one_of};
 use crate::lock::InputKind;
 use crate::recipe::{
     Account, ArchiveInput, At, Attributes, Base, FileEntry, GO_BUILD_ENV, GitInput, GoBuildLayer,
-    GoToolchainLayer, Image, Input, LayerKind, Ostree, PathAttributes, Recipe, Text, UsersLayer,
+    GoToolchainLayer, Image, Input, LayerKind, Ostree, PathAttributes, PathContext, PathType,
+    Recipe, Text, UsersLayer,
 };
 use crate::yaml::Place;
 
@@ -450,6 +451,15 @@ impl Check<'_, '_> {
             let commits = base.commit.iter().flat_map(BTreeMap::values);
             self.each("the commit", commits, grammar::sha256);
             self.no_users("accounts of ostree.base", "expected the base to have them");
+        }
+        let mut seen: Vec<(&str, Option<PathType>)> = Vec::new();
+        for PathContext { path, kind, context } in &ostree.contexts {
+            self.rule("the path", path, grammar::selinux_path);
+            self.rule("the context", context, grammar::selinux_context);
+            if seen.contains(&(path.value.as_str(), *kind)) {
+                self.problem(path, format!("`{}` has two contexts", shown(path)));
+            }
+            seen.push((&path.value, *kind));
         }
         self.each("the collection id", &ostree.collection, grammar::collection_id);
         for (name, value) in &ostree.metadata {

@@ -34,7 +34,7 @@ pub use layers::{
     ArchiveLayer, DirectoryLayer, ElfCheck, FileEntry, FilesLayer, GoToolchainLayer, Layer,
     LayerKind, Share,
 };
-pub use ostree::{Bootable, Ostree, OstreeBase, OstreeRemote};
+pub use ostree::{Bootable, Ostree, OstreeBase, OstreeRemote, PathContext, PathType};
 pub use system::{Account, CertificatesLayer, Group, TzdataLayer, UsersLayer};
 pub use text::{At, Text};
 

@@ -32,6 +32,10 @@ pub struct Ostree {
     /// Whether hosts can boot the commits.
     #[serde(default)]
     pub bootable: Bootable,
+    /// SELinux contexts of the layers' paths that the base's policy does not give, or gives
+    /// otherwise.
+    #[serde(default)]
+    pub contexts: Vec<PathContext>,
     /// Metadata strings of the commits, beside those that treelay writes.
     #[serde(default)]
     pub metadata: BTreeMap<String, Text>,
@@ -51,6 +55,35 @@ pub enum Bootable {
     True,
     /// No; nothing is checked.
     False,
+}
+
+/// An SELinux context for paths of the layers, as `semanage fcontext --add` takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PathContext {
+    /// A regular expression for the whole path, absolute and as hosts have it, so with `/etc`:
+    /// `/opt/tool(/.*)?`.
+    pub path: Text,
+    /// What it is for; left out, all of them.
+    #[serde(rename = "type", default)]
+    pub kind: Option<PathType>,
+    /// The whole context, `system_u:object_r:bin_t:s0`, or only its type, `bin_t`; `<<none>>` for
+    /// paths that shall have no label.
+    pub context: Text,
+}
+
+/// What a path is, by the letter that `semanage fcontext --ftype` has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum PathType {
+    /// Regular files.
+    #[serde(rename = "f")]
+    File,
+    /// Directories.
+    #[serde(rename = "d")]
+    Directory,
+    /// Symbolic links.
+    #[serde(rename = "l")]
+    Link,
 }
 
 /// The tree below the layers: the commit that `ref` names when it is locked, or that `commit` names.

@@ -250,6 +250,27 @@ fn values_are_checked() {
             ],
         ),
         (
+            "ostree: {contexts: []}\n",
+            &["5:10 [contexts] ostree.contexts has no policy to add to \
+               | expected `base`, whose policy labels the layers"],
+        ),
+        (
+            "ostree: {base: {repo: os, ref: a}, contexts: [{path: a, context: bin_t}, \
+             {path: /a, type: f, context: \"u:r:t:s0:c0.c1,c3\"}, {path: /a b, context: \"<<none>>\"}, \
+             {path: /é, context: a:b}, {path: /a, type: f, context: \"u:r:t:\"}]}\n",
+            &[
+                "5:54 [a] the path `a` is not absolute | ",
+                "5:132 [/a b] the path `/a b` has white space in it | ",
+                "5:167 [/é] the path `/é` has characters outside of ASCII; write `.` for each of \
+                 their bytes | ",
+                "5:180 [a:b] the context `a:b` is neither a context as user:role:type:level, nor a \
+                 type, nor `<<none>>` | ",
+                "5:193 [/a] `/a` has two contexts | ",
+                "5:215 [\"u:r:t:\"] the context `u:r:t:` is neither a context as \
+                 user:role:type:level, nor a type, nor `<<none>>` | ",
+            ],
+        ),
+        (
             "ostree: {base: {repo: ../os, commit: {amd64: abc}}}\n",
             &[
                 "5:30 [commit] ostree.base has not a commit for every arch | expected one for arm64",
