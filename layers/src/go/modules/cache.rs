@@ -82,7 +82,7 @@ pub fn cache(modules: &[Fetched], keep: &mut Keep<'_>) -> io::Result<Tree> {
             io::Result::Ok(())
         };
         file("mod", *go_mod)?;
-        file("info", keep(&format!("{{\"Version\":\"{}\"}}", module.version))?)?;
+        file("info", keep(&serde_json::json!({ "Version": module.version }).to_string())?)?;
         let (Some(files), Some(h1)) = (files, &module.files) else { continue };
         file("ziphash", keep(h1)?)?;
         let prefix = module.folder();

@@ -5,8 +5,10 @@
 //! module counts, and go.work.sum; they must agree, as Go wants a workspace to be one set.
 
 mod cache;
+mod names;
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 use std::io::{self, Read};
 
 use treelay_recipes::Digest;
@@ -81,13 +83,21 @@ pub enum ModulesError {
     /// A module needs others, and has no go.sum.
     #[error("{0} requires modules, and there is no go.sum beside it: run `go mod tidy`")]
     NoSum(String),
-    /// A line of go.sum that is none.
+    /// A line of go.sum that is none, or that names what can be no module.
     #[error("line {line} of {file} is no line of a go.sum")]
     Line {
         /// The file.
         file: String,
         /// Counted from 1.
         line: usize,
+    },
+    /// A file is longer than any that Go writes.
+    #[error("{path} has {size} bytes, and at most {MOST} are read")]
+    TooLong {
+        /// The file.
+        path: String,
+        /// Its size in bytes.
+        size: u64,
     },
     /// A file could not be read.
     #[error("reading {path}: {source}")]
@@ -104,9 +114,64 @@ pub enum ModulesError {
 struct Directives {
     module: Option<String>,
     uses: Vec<String>,
-    requires: usize,
+    requires: Vec<Old>,
     /// What is replaced, and by what.
-    replaces: Vec<(String, String)>,
+    replaces: Vec<(Old, New)>,
+}
+
+/// A module that is required or replaced: its path, and its version where one is said.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Old(String, Option<String>);
+
+/// What replaces a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum New {
+    /// A folder, from the root of the source.
+    Folder(String),
+    /// A version of another module.
+    Module(String, String),
+}
+
+impl New {
+    /// The same, for a folder that is said from `folder`.
+    fn seen_from(self, folder: &str) -> Self {
+        match self {
+            Self::Folder(path) if path.starts_with('/') => Self::Folder(path),
+            Self::Folder(path) => Self::Folder(joined(folder, &path)),
+            Self::Module(..) => self,
+        }
+    }
+}
+
+impl Display for Old {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)?;
+        self.1.iter().try_for_each(|version| write!(f, " {version}"))
+    }
+}
+
+impl Display for New {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => f.write_str(path),
+            Self::Module(path, version) => write!(f, "{path} {version}"),
+        }
+    }
+}
+
+/// `path` as it is from the root, where it was said from `folder`, as go.work would say it.
+fn joined(folder: &str, path: &str) -> String {
+    let (mut up, mut down) = (0, Vec::new());
+    for part in folder.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." if down.pop().is_none() => up += 1,
+            ".." => {}
+            part => down.push(part),
+        }
+    }
+    let start = if up == 0 { "./".to_owned() } else { "../".repeat(up) };
+    start + &down.join("/")
 }
 
 impl Directives {
@@ -136,13 +201,21 @@ impl Directives {
             match words[0].as_str() {
                 "module" => found.module = words.get(1).cloned(),
                 "use" => found.uses.extend(words.get(1).cloned()),
-                "require" => found.requires += 1,
+                "require" => {
+                    found
+                        .requires
+                        .extend(words.get(1).map(|path| Old(path.clone(), words.get(2).cloned())));
+                }
                 "replace" => {
-                    if let Some(arrow) = words.iter().position(|word| word == "=>") {
-                        found
-                            .replaces
-                            .push((words[1..arrow].join(" "), words[arrow + 1..].join(" ")));
-                    }
+                    let arrow = words.iter().position(|word| word == "=>").unwrap_or(words.len());
+                    let old = words.get(1).filter(|_| arrow > 1);
+                    let old = old.map(|path| Old(path.clone(), words[2..arrow].first().cloned()));
+                    let new = match words.get(arrow + 1..).unwrap_or_default() {
+                        [path] => Some(New::Folder(path.clone())),
+                        [path, version] => Some(New::Module(path.clone(), version.clone())),
+                        _ => None,
+                    };
+                    found.replaces.extend(old.zip(new));
                 }
                 _ => {}
             }
@@ -156,6 +229,9 @@ const MOST: u64 = 64 << 20;
 
 fn read(tree: &Tree, path: &str, contents: &dyn Contents) -> Result<Option<String>, ModulesError> {
     let Some((digest, size)) = tree.get(path).and_then(Entry::file) else { return Ok(None) };
+    if size > MOST {
+        return Err(ModulesError::TooLong { path: path.to_owned(), size });
+    }
     let mut text = String::new();
     contents
         .open(digest, size)
@@ -174,9 +250,9 @@ pub fn needed(source: &Tree, contents: &dyn Contents) -> Result<Vec<Module>, Mod
         Some(work) => work.uses.iter().map(|folder| tidy(folder)).collect(),
         None => vec![String::new()],
     };
-    let mut sums = Sums::default();
     let mut names: BTreeMap<String, String> = BTreeMap::new();
-    let mut replaced: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut replaced = Replaced::new(workspace.as_ref());
+    let mut modules = Vec::new();
     for folder in &folders {
         let file = format!("{folder}go.mod");
         let Some(text) = read(source, &file, contents)? else {
@@ -191,38 +267,80 @@ pub fn needed(source: &Tree, contents: &dyn Contents) -> Result<Vec<Module>, Mod
         {
             return Err(ModulesError::SameModule { path, one, other: file });
         }
-        let settled = |what: &String| {
-            workspace.iter().any(|work| work.replaces.iter().any(|(w, _)| w == what))
-        };
-        for (what, by) in module.replaces {
-            match replaced.get(&what) {
-                // A path is taken from the folder of its own module.
-                Some((_, other)) if *other == by && !by.starts_with('.') => {}
-                Some((one, first)) if !settled(&what) => {
-                    return Err(ModulesError::Replaced {
-                        module: what,
-                        one: one.clone(),
-                        other: file,
-                        first: first.clone(),
-                        second: by,
-                    });
-                }
-                _ => drop(replaced.insert(what, (file.clone(), by))),
-            }
-        }
+        replaced.add(folder, &file, module.replaces)?;
+        modules.push((folder, file, module.requires));
+    }
+    let mut sums = Sums::default();
+    let mut lacking = None;
+    for (folder, file, requires) in modules {
         let sum = format!("{folder}go.sum");
-        match read(source, &sum, contents)? {
-            Some(text) => sums.add(&sum, &text)?,
-            None if module.requires > 0 && source.get(&format!("{folder}vendor")).is_none() => {
-                return Err(ModulesError::NoSum(file));
-            }
-            None => {}
+        if let Some(text) = read(source, &sum, contents)? {
+            sums.add(&sum, &text)?;
+        } else if source.get(&format!("{folder}vendor")).is_none()
+            && requires.iter().any(|old| !names.contains_key(&old.0) && !replaced.by_folder(old))
+        {
+            lacking.get_or_insert(file);
         }
     }
     if let Some(text) = read(source, "go.work.sum", contents)? {
         sums.add("go.work.sum", &text)?;
     }
-    Ok(sums.modules())
+    // In a workspace any of the files will do; what is in none of them Go tells.
+    match lacking.filter(|_| sums.files == 0) {
+        Some(file) => Err(ModulesError::NoSum(file)),
+        None => Ok(sums.modules()),
+    }
+}
+
+/// What is replaced in a module or workspace, as `modload` has it: what go.work replaces in any
+/// version, modules do not; what they replace alike counts once.
+struct Replaced {
+    all: BTreeMap<Old, (String, New)>,
+    settled: Vec<String>,
+}
+
+impl Replaced {
+    fn new(workspace: Option<&Directives>) -> Self {
+        let all = workspace.into_iter().flat_map(|work| &work.replaces);
+        let settled = all.clone().map(|(old, _)| old.0.clone()).collect();
+        let all =
+            all.map(|(old, new)| (old.clone(), ("go.work".to_owned(), new.clone().seen_from(""))));
+        Self { all: all.collect(), settled }
+    }
+
+    fn add(
+        &mut self,
+        folder: &str,
+        file: &str,
+        replaces: Vec<(Old, New)>,
+    ) -> Result<(), ModulesError> {
+        for (old, new) in replaces {
+            if self.settled.contains(&old.0) {
+                continue;
+            }
+            let new = new.seen_from(folder);
+            match self.all.get(&old) {
+                // Within one file the last counts.
+                Some((one, first)) if one != file && *first != new => {
+                    return Err(ModulesError::Replaced {
+                        module: old.to_string(),
+                        one: one.clone(),
+                        other: file.to_owned(),
+                        first: first.to_string(),
+                        second: new.to_string(),
+                    });
+                }
+                _ => drop(self.all.insert(old, (file.to_owned(), new))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a folder is taken for it.
+    fn by_folder(&self, old: &Old) -> bool {
+        let found = self.all.get(old).or_else(|| self.all.get(&Old(old.0.clone(), None)));
+        matches!(found, Some((_, New::Folder(_))))
+    }
 }
 
 /// `./a/b` and `a/b/` as `a/b/`; the root as nothing.
@@ -234,22 +352,30 @@ fn tidy(folder: &str) -> String {
 /// The lines of go.sum files, with the file that said each first.
 #[derive(Default)]
 struct Sums {
+    files: usize,
     lines: BTreeMap<(String, String), (String, String)>,
 }
 
 impl Sums {
     fn add(&mut self, file: &str, text: &str) -> Result<(), ModulesError> {
+        self.files += 1;
         for (at, line) in text.lines().enumerate() {
             let words: Vec<&str> = line.split_whitespace().collect();
+            let none = || Err(ModulesError::Line { file: file.to_owned(), line: at + 1 });
             let [path, version, h1] = words[..] else {
                 if words.is_empty() {
                     continue;
                 }
-                return Err(ModulesError::Line { file: file.to_owned(), line: at + 1 });
+                return none();
             };
             // Other algorithms may come; Go passes over what it does not know.
             if !h1.starts_with("h1:") {
                 continue;
+            }
+            // Both become parts of addresses and of paths.
+            let bare = version.strip_suffix("/go.mod").unwrap_or(version);
+            if !names::is_path(path) || !names::is_version(bare) {
+                return none();
             }
             let key = (path.to_owned(), version.to_owned());
             match self.lines.get(&key) {
@@ -382,7 +508,7 @@ mod tests {
             (
                 &[work, one, two],
                 "one/go.mod and two/go.mod replace example.org/a by different modules: \
-                 example.org/fork v1.0.0 and ../a",
+                 example.org/fork v1.0.0 and ./a",
             ),
             (
                 &[
@@ -409,5 +535,78 @@ mod tests {
         }
         let settled = ("go.work", "use ./one\nuse ./two\nreplace example.org/a => ./a\n");
         needed_of(&[settled, one, two]).unwrap();
+    }
+
+    /// What Go builds is taken: it compares folders, and takes a replace of go.work for every version.
+    #[test]
+    fn replacements_that_are_one_are_none_too_many() {
+        let work = ("go.work", "use ./one\nuse ./b/two\n");
+        let one = ("one/go.mod", "module one\nreplace example.org/a v0.0.0 => ../lib\n");
+        let two = "module two\nreplace example.org/a v0.0.0 => ./../../lib/\n";
+        needed_of(&[work, one, ("b/two/go.mod", two)]).unwrap();
+        let other = "module two\nreplace example.org/a v0.0.0 => ../../../lib\n";
+        let other = ("b/two/go.mod", other);
+        let told = needed_of(&[work, one, other]).unwrap_err();
+        assert!(
+            told.contains("replace example.org/a v0.0.0 by different modules: ./lib and ../lib"),
+            "{told}"
+        );
+        let settled = ("go.work", "use (\n\t./one\n\t./b/two\n)\nreplace example.org/a => ./lib\n");
+        needed_of(&[settled, one, other]).unwrap();
+        // Other versions are other modules.
+        let other = "module two\nreplace example.org/a v0.0.1 => ../lib\n";
+        needed_of(&[work, one, ("b/two/go.mod", other)]).unwrap();
+        // The last of one file counts.
+        let twice = "module x\nreplace example.org/a => ./a\nreplace example.org/a => ./b\n";
+        needed_of(&[("go.mod", twice)]).unwrap();
+    }
+
+    #[test]
+    fn what_is_in_the_source_needs_no_sum() {
+        let requires = "module x\nrequire (\n\texample.org/a v0.0.0\n)\n";
+        let with = |more: &str| needed_of(&[("go.mod", &format!("{requires}{more}"))]);
+        assert_eq!(with("replace example.org/a => ./a\n").unwrap(), []);
+        assert_eq!(with("replace example.org/a v0.0.0 => ./a\n").unwrap(), []);
+        for more in [
+            "",
+            "replace example.org/a v0.0.1 => ./a\n",
+            "replace example.org/a => example.org/b v1.0.0\n",
+        ] {
+            assert!(with(more).unwrap_err().contains("no go.sum beside it"), "{more}");
+        }
+        let work = ("go.work", "use ./one\nuse ./two\n");
+        let one = ("one/go.mod", requires);
+        assert_eq!(needed_of(&[work, one, ("two/go.mod", "module example.org/a\n")]).unwrap(), []);
+        // Any sums of a workspace will do.
+        let two = ("two/go.mod", "module two\n");
+        assert!(needed_of(&[work, one, two]).unwrap_err().contains("one/go.mod requires"));
+        assert_eq!(needed_of(&[work, one, two, ("go.work.sum", SUM)]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn lines_that_lead_elsewhere_are_none() {
+        for line in [
+            "../../etc v1.0.0 h1:a=",
+            "example.org/../../a v1.0.0 h1:a=",
+            "/example.org/a v1.0.0/go.mod h1:a=",
+            "example.org/a?b v1.0.0 h1:a=",
+            "example.org/a v1.0.0/../../x h1:a=",
+            "example.org/a v1.0.0\"} h1:a=",
+            "example.org/a ../../x/go.mod h1:a=",
+        ] {
+            let text = format!("example.org/a v1.0.0 h1:a=\n{line}\n");
+            let told = needed_of(&[("go.mod", "module x\n"), ("go.sum", &text)]).unwrap_err();
+            assert_eq!(told, "line 2 of go.sum is no line of a go.sum", "{line}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_whole_or_not_at_all() {
+        let memory = Memory::default();
+        let long =
+            Entry::new_file(TreePath::new("go.mod").unwrap(), 0o644, Digest::of(""), MOST + 1);
+        let tree = Tree::from_entries(vec![long]).unwrap();
+        let told = needed(&tree, &memory).unwrap_err().to_string();
+        assert_eq!(told, "go.mod has 67108865 bytes, and at most 67108864 are read");
     }
 }
