@@ -86,6 +86,7 @@ fn wanted(urls: &[String], content: &[u8]) -> Wanted {
         places: urls.iter().map(|url| Place::parse(url).unwrap()).collect(),
         digest: Some(Digest::of(content)),
         size: None,
+        most: None,
     }
 }
 
@@ -262,6 +263,31 @@ async fn another_size_than_is_pinned_is_a_lie_told_early() {
         .map(|outcome| matches!(outcome, Outcome::WrongSize { expected: 5, actual } if actual > 5))
         .collect();
     assert_eq!(sizes, [true, true]);
+    assert_empty(&sink);
+}
+
+/// What a server says of its content's length takes no limit away.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_is_taken_is_given_up_early() {
+    let server = Server::start(vec![Answer::ok(&body(100_000)), Answer::endless(b"hello")]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"hello!").unwrap();
+    let mut wanted = wanted(&[server.url("/a"), server.url("/b")], b"hello");
+    wanted.places.push(Place::File(file));
+    wanted.most = Some(5);
+    let (fetcher, sink) = (Fetcher::new(options()), Memory::default());
+    let error = fetcher.fetch(&wanted, &sink, &()).await.unwrap_err();
+    assert_eq!(outcomes(&error), vec![Outcome::TooLarge { most: 5 }; 3]);
+    assert_empty(&sink);
+    let server = Server::start(vec![Answer::ok(&body(100_000))]).await;
+    let mut options = options();
+    options.limits.max_size = 7;
+    let sink = Memory::default();
+    let wanted =
+        Wanted { places: vec![Place::parse(&server.url("/c")).unwrap()], most: None, ..wanted };
+    let error = Fetcher::new(options).fetch(&wanted, &sink, &()).await.unwrap_err();
+    assert_eq!(outcomes(&error), [Outcome::TooLarge { most: 7 }]);
     assert_empty(&sink);
 }
 

@@ -8,7 +8,7 @@ use treelay_recipes::{Arch, Known, Lock, Recipe};
 
 use super::failure::{Doing as _, Failure, Result};
 use super::{Reporter, Session};
-use crate::exec::{LocalExecutor, LocalOptions, Observer, Sandbox, Workshop, relock};
+use crate::exec::{LocalExecutor, LocalOptions, Observer, Sandbox, Turns, Workshop, relock};
 use crate::fetch::Fetcher;
 use crate::plan::{self, Expanded, Plan};
 use crate::sources::{Look, Sources};
@@ -151,6 +151,7 @@ impl Workspace {
             machine: self.machine,
             jobs: self.jobs,
             observer,
+            turns: Turns::default(),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::PathBuf;
 
 use treelay_layers::go::{self, GoDistribution};
 use treelay_layers::{Tree, archive};
@@ -258,8 +257,8 @@ impl Workshop<'_> {
         from: &str,
     ) -> Result<Tree, ExecError> {
         let task = format!("unpacking {what}");
-        let path: PathBuf =
-            self.store.object(&file.sha256).unwrap_or_else(|| self.store.root().to_owned());
+        let gone = || ExecError::Damaged { what: format!("the archive of {what}") };
+        let path = self.store.object(&file.sha256).ok_or_else(gone)?;
         let opened = File::open(path).map_err(ExecError::store("opening an archive"))?;
         let options = archive::Options { strip, ..Default::default() };
         let mut sink = StoreSink::new(self.store);

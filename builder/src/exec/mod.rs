@@ -39,7 +39,7 @@ pub use base::{BaseError, BaseImage, Bases, CommitBaseError};
 pub use encode::Blobs;
 pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{BASE, Locked, TREE, relock};
-pub use modules::ModuleError;
+pub use modules::{ModuleError, Turns};
 
 /// What execution works with.
 pub struct Workshop<'a> {
@@ -57,6 +57,8 @@ pub struct Workshop<'a> {
     pub jobs: usize,
     /// Told what happens.
     pub observer: &'a dyn Observer,
+    /// Who fetches which module.
+    pub turns: Turns,
 }
 
 /// Watches a build. Calls come from several threads and must return at once.

@@ -3,11 +3,14 @@
 //! Every file comes from the first proxy that has it, and is what go.sum says or is refused: its
 //! `h1:` is computed from the digests that the files have in the store.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use treelay_layers::archive::{self, ArchiveError};
 use treelay_layers::go::modules::{self, Fetched, Module, ModulesError};
 use treelay_layers::{ContentSink as _, Tree};
@@ -80,6 +83,23 @@ struct Kept {
 /// The kind of product that remembers it, by module, version and sums.
 const KEPT: &str = "go-module";
 
+/// Bytes that a go.mod may have, as for Go (`zip.MaxGoMod`).
+const MOST_OF_MOD: u64 = 16 << 20;
+/// Bytes that a module's archive may have, as for Go (`zip.MaxZipFile`).
+const MOST_OF_ZIP: u64 = 500 << 20;
+
+/// Lets whoever needs a module that is being fetched wait for it: each is fetched once, for however
+/// many arches.
+#[derive(Default)]
+pub struct Turns(StdMutex<HashMap<Digest, Arc<Mutex<()>>>>);
+
+impl Turns {
+    fn of(&self, key: &Digest) -> Arc<Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(*key).or_default().clone()
+    }
+}
+
 impl Workshop<'_> {
     /// The modules that an input has: those that go.sum pins in a directory, or in the input that is
     /// locked as `of`.
@@ -143,6 +163,8 @@ impl Workshop<'_> {
         let failed = |source| modules_error(what, source);
         let key =
             Digest::of(format!("go-module-1 {}", modules::digest_of(std::slice::from_ref(module))));
+        let turn = self.turns.of(&key);
+        let _turn = turn.lock().await;
         if let Some(kept) = self.store.product::<Kept>(KEPT, &key)
             && self.store.object(&kept.go_mod).is_some()
         {
@@ -169,7 +191,8 @@ impl Workshop<'_> {
         let mut files = None;
         if let Some(expected) = &module.files {
             let (zip, _, from) = self.ask_proxies(&format!("{at}.zip"), proxies, what).await?;
-            let path = self.store.object(&zip).unwrap_or_else(|| self.store.root().to_owned());
+            let gone = || ExecError::Damaged { what: format!("the archive of {name}") };
+            let path = self.store.object(&zip).ok_or_else(gone)?;
             let opened = File::open(path).map_err(ExecError::store("opening an archive"))?;
             let mut sink = StoreSink::new(self.store);
             let tree = archive::unpack(
@@ -226,7 +249,8 @@ impl Workshop<'_> {
             self.observer.begin(&task);
             let watch = Watched { observer: self.observer, what: task.clone(), size: None };
             let (places, digest, size) = (vec![place.clone()], None, None);
-            let wanted = Wanted { what: file.to_owned(), places, digest, size };
+            let most = Some(if file.ends_with(".mod") { MOST_OF_MOD } else { MOST_OF_ZIP });
+            let wanted = Wanted { what: file.to_owned(), places, digest, size, most };
             let fetched = self.fetcher.fetch(&wanted, self.store, &watch).await;
             self.observer.end(&task);
             match fetched {

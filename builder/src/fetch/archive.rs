@@ -29,7 +29,7 @@ fn resolve(ask: &Ask) -> Result<Resolved, FetchError> {
     // What the recipe says counts; a lock that says otherwise is out of date, which is noticed
     // before anything is fetched.
     let digest = Some(archive.sha256);
-    let wanted = Wanted { what: ask.what.clone(), places, digest, size: None };
+    let wanted = Wanted { what: ask.what.clone(), places, digest, size: None, most: None };
     Ok(Resolved { from: file_name.clone(), file_name, wanted })
 }
 

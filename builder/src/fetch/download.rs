@@ -158,6 +158,9 @@ async fn one_try(
     {
         return Err(Stop::Place(Outcome::WrongSize { expected, actual }));
     }
+    if let Some(outcome) = expected.and_then(|expected| wanted.too_many(expected, &limits)) {
+        return Err(Stop::Place(outcome));
+    }
     if offset == 0 {
         // Without a digest to tell, only a validator that cannot be wrong will do.
         let validator = validator(response.headers());
@@ -176,7 +179,6 @@ async fn one_try(
             state.pump.insert(Pump::start(writer))
         }
     };
-    let most = wanted.size.or(expected).unwrap_or(limits.max_size);
     watch.started(&remote.to_string(), wanted.size.or(expected));
     watch.at(pump.sent());
     loop {
@@ -190,8 +192,8 @@ async fn one_try(
             Ok(Ok(None)) => break,
             Ok(Ok(Some(chunk))) => {
                 let actual = got + chunk.len() as u64;
-                if actual > most {
-                    return Err(Stop::Place(Outcome::WrongSize { expected: most, actual }));
+                if let Some(outcome) = wanted.too_many(actual, &limits) {
+                    return Err(Stop::Place(outcome));
                 }
                 if !pump.push(chunk).await {
                     // Writing has failed: finishing says why.

@@ -219,6 +219,12 @@ pub enum Outcome {
         /// What was served or announced.
         actual: u64,
     },
+    /// More than is taken of what has no pinned size.
+    #[error("it is larger than {most} bytes, which is the most that is taken")]
+    TooLarge {
+        /// The most.
+        most: u64,
+    },
     /// Other bytes than are pinned.
     #[error("WRONG DIGEST: expected {expected}, got {actual}")]
     WrongDigest {

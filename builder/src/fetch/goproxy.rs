@@ -62,6 +62,14 @@ impl Proxy {
     /// [`FetchError::BadUrl`].
     pub fn place(&self, file: &str) -> Result<Option<Place>, FetchError> {
         Ok(match &self.at {
+            // What comes after the path would swallow the file's name.
+            At::Url(url) if url.contains(['?', '#']) => {
+                let bare = url.split(['?', '#']).next().unwrap_or_default();
+                return Err(FetchError::BadUrl {
+                    url: Place::parse(bare)?.to_string(),
+                    reason: "a proxy's address has no query and no fragment".to_owned(),
+                });
+            }
             At::Url(url) => Some(Place::parse(&format!("{url}/{file}"))?),
             At::Folder(folder) => Some(Place::File(folder.join(file))),
             At::Direct | At::Off => None,
@@ -121,5 +129,11 @@ mod tests {
         assert_eq!(place(At::Folder("/d".into())).unwrap().unwrap(), "/d/a/@v/v1.mod");
         assert_eq!(place(At::Direct).unwrap(), None);
         assert!(place(At::Url("http://a.example".into())).is_err());
+        let told = place(At::Url("https://me:pw@a.example/b?key=1".into())).unwrap_err();
+        assert_eq!(
+            told.to_string(),
+            "https://a.example/b cannot be fetched from: \
+             a proxy's address has no query and no fragment"
+        );
     }
 }

@@ -123,6 +123,26 @@ pub struct Wanted {
     pub digest: Option<Digest>,
     /// Its size in bytes, where known.
     pub size: Option<u64>,
+    /// Bytes that it may have where its size is not known, if that is less than
+    /// [`Limits::max_size`].
+    pub most: Option<u64>,
+}
+
+impl Wanted {
+    /// Bytes that may arrive before it is given up.
+    fn most(&self, limits: &Limits) -> u64 {
+        let most = self.most.map_or(limits.max_size, |most| most.min(limits.max_size));
+        self.size.unwrap_or(most)
+    }
+
+    /// How `actual` bytes are too many, where they are.
+    fn too_many(&self, actual: u64, limits: &Limits) -> Option<Outcome> {
+        let most = self.most(limits);
+        (actual > most).then_some(match self.size {
+            Some(expected) => Outcome::WrongSize { expected, actual },
+            None => Outcome::TooLarge { most },
+        })
+    }
 }
 
 /// What was fetched.
@@ -244,7 +264,7 @@ impl Fetcher {
         let mut forbidden = false;
         for (at, place) in wanted.places.iter().enumerate() {
             let result = match place {
-                Place::File(path) => local(path, wanted, sink, watch).await,
+                Place::File(path) => local(path, wanted, sink, watch, &self.options.limits).await,
                 Place::Remote(_) if self.options.offline => {
                     forbidden = true;
                     continue;
@@ -337,15 +357,22 @@ async fn local(
     wanted: &Wanted,
     sink: &dyn BlobSink,
     watch: &dyn Watch,
+    limits: &Limits,
 ) -> Result<(Digest, u64, Vec<Outcome>), Failed> {
     use tokio::io::AsyncReadExt as _;
 
     let failed = |error: std::io::Error| Failed::Place(error::reading(path.to_owned(), &error));
     let keeping = |source| FetchError::Keeping { what: wanted.what.clone(), source };
+    let ended = |outcome| {
+        Failed::Place(Attempt { place: path.display().to_string(), tries: vec![outcome] })
+    };
     // A FIFO in the file's place must not block.
     let meta = tokio::fs::metadata(path).await.map_err(failed)?;
     if !meta.is_file() {
         return Err(failed(std::io::Error::other("it is no regular file")));
+    }
+    if let Some(outcome) = wanted.too_many(meta.len(), limits) {
+        return Err(ended(outcome));
     }
     let mut file = tokio::fs::File::open(path).await.map_err(failed)?;
     file.set_max_buf_size(CHUNK);
@@ -357,6 +384,10 @@ async fn local(
         if file.read_buf(&mut chunk).await.map_err(failed)? == 0 {
             break;
         }
+        // It may grow while it is read.
+        if let Some(outcome) = wanted.too_many(pump.sent() + chunk.len() as u64, limits) {
+            return Err(ended(outcome));
+        }
         if !pump.push(chunk.freeze()).await {
             break;
         }
@@ -365,10 +396,7 @@ async fn local(
     let pumped = pump.finish().await.map_err(keeping)?;
     match download::keep(wanted, pumped).await {
         Ok((digest, size)) => Ok((digest, size, Vec::new())),
-        Err(NotKept::Wrong(outcome)) => {
-            let place = path.display().to_string();
-            Err(Failed::Place(Attempt { place, tries: vec![outcome] }))
-        }
+        Err(NotKept::Wrong(outcome)) => Err(ended(outcome)),
         Err(NotKept::Failed(error)) => Err(Failed::All(error)),
     }
 }

@@ -122,6 +122,7 @@ impl SkopeoImage {
             places: Vec::new(),
             digest: Some(*digest),
             size: Some(size),
+            most: None,
         };
         // The driver ends only when all has been read, so both go on together.
         let (kept, driven) = tokio::join!(keep_stream(reader, &wanted, sink, watch), driver);

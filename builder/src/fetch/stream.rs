@@ -28,6 +28,11 @@ pub async fn keep_stream(
             let attempts = attempt(Outcome::Connect(error.to_string()));
             FetchError::Unavailable { what: what(), attempts }
         })?;
+        let actual = pump.sent() + read as u64;
+        if let Some(expected) = wanted.size.filter(|size| actual > *size) {
+            let attempts = attempt(Outcome::WrongSize { expected, actual });
+            return Err(FetchError::WrongContent { what: what(), attempts });
+        }
         if read == 0 || !pump.push(chunk.freeze()).await {
             break;
         }
@@ -40,5 +45,57 @@ pub async fn keep_stream(
             Err(FetchError::WrongContent { what: what(), attempts: attempt(outcome) })
         }
         Err(NotKept::Failed(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use treelay_recipes::Digest;
+
+    use super::*;
+    use crate::fetch::BlobWriter;
+
+    struct Nowhere;
+
+    impl BlobSink for Nowhere {
+        fn begin(&self, _: Option<&Digest>, _: Option<u64>) -> io::Result<Box<dyn BlobWriter>> {
+            Ok(Box::new(Self))
+        }
+    }
+
+    impl BlobWriter for Nowhere {
+        fn write(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, _: &Digest, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn reject(self: Box<Self>, _: &Digest) {}
+    }
+
+    struct Sent(AtomicU64);
+
+    impl Watch for Sent {
+        fn at(&self, bytes: u64) {
+            self.0.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Would never end if it were read to its end.
+    #[tokio::test]
+    async fn no_more_is_read_than_was_wanted() {
+        let size = Some(CHUNK as u64);
+        let wanted =
+            Wanted { what: "x".to_owned(), places: vec![], digest: None, size, most: None };
+        let sent = Sent(AtomicU64::new(0));
+        let endless = tokio::io::repeat(0).take(1 << 30);
+        let error = keep_stream(endless, &wanted, &Nowhere, &sent).await.unwrap_err();
+        assert!(error.to_string().contains("WRONG SIZE: expected 262144 bytes"), "{error}");
+        assert!(sent.0.load(Ordering::Relaxed) <= CHUNK as u64);
     }
 }

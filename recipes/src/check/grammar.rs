@@ -333,7 +333,13 @@ pub(crate) fn goproxy(text: &str) -> Verdict {
     must(!text.contains('\0'), "contains a NUL")?;
     entries.try_for_each(|entry| match entry.split_once("://") {
         Some(("file", _)) | None => Ok(()),
-        Some(_) => url(entry),
+        Some(_) => {
+            must(
+                !entry.contains(['?', '#']),
+                "has a query or fragment, which no proxy is asked with",
+            )?;
+            url(entry)
+        }
     })
 }
 

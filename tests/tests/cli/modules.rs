@@ -60,6 +60,23 @@ fn modules_come_from_folders_files_and_servers_and_are_the_same() {
     assert_eq!(env.read("x.lock"), first);
 }
 
+/// What several arches or inputs need is fetched once.
+#[test]
+fn modules_are_fetched_once() {
+    let env = env();
+    let server = Server::of(&env.path("proxy"));
+    env.write("x.yaml", recipe(&server.url("")).replace("[amd64]", "[amd64, arm64]"));
+    env.treelay(["lock", "x.yaml"]).ok();
+    assert_eq!(server.requests(), 2);
+}
+
+#[test]
+fn proxies_with_queries_are_refused() {
+    let env = env();
+    env.write("x.yaml", recipe("https://proxy.example/go?key=1"));
+    env.treelay(["lock", "x.yaml"]).fails(2).says("has a query or fragment");
+}
+
 #[test]
 fn what_go_sum_says_is_what_is_locked() {
     let env = env();

@@ -37,6 +37,7 @@ impl Place {
                     places: Vec::new(),
                     digest: Some(layer.digest),
                     size: Some(layer.size),
+                    most: None,
                 };
                 Ok(keep_stream(reader, &wanted, workshop.store, watch).await?)
             }

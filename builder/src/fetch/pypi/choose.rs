@@ -80,6 +80,7 @@ impl Sought<'_> {
             places: same.map(|candidate| candidate.place.clone()).collect(),
             digest: self.ask.pinned.or(best.file.sha256),
             size: best.file.size,
+            most: None,
         };
         Ok(Some(Resolved { from, file_name: best.file.name.clone(), wanted }))
     }
