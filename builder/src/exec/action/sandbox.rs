@@ -2,9 +2,9 @@
 //! bubblewrap, else by unshare(1) of util-linux.
 //!
 //! What it sees is a root of its own with a `/dev` of five devices, a private `/tmp`, and the
-//! directories it is given; there is no `/proc`, and no network but perhaps a loopback of its own. The
-//! same limits hold everywhere: no core dumps, and bounds for the memory of each process and for
-//! the length of each file.
+//! directories it is given; there is no `/proc`, and no network but perhaps a loopback of its own. It
+//! has no capability, so it can neither mount nor leave its root. The same limits hold everywhere: no
+//! core dumps, and bounds for the memory of each process and for the length of each file.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ pub struct NoSandbox {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Means {
     Bubblewrap(PathBuf),
-    Unshare { unshare: PathBuf, env: PathBuf },
+    Unshare { unshare: PathBuf, setpriv: PathBuf, env: PathBuf },
 }
 
 /// What is shut in.
@@ -99,8 +99,9 @@ impl Means {
         let mut tried = String::new();
         let bubblewrap = program("bwrap", path).map(Self::Bubblewrap);
         let unshare = program("unshare", path)
+            .zip(program("setpriv", path))
             .zip(program("env", path))
-            .map(|(unshare, env)| Self::Unshare { unshare, env });
+            .map(|((unshare, setpriv), env)| Self::Unshare { unshare, setpriv, env });
         for (name, means) in [("bubblewrap", bubblewrap), ("unshare", unshare)] {
             // Writing to a String cannot fail.
             let Some(means) = means else {
@@ -138,11 +139,12 @@ impl Means {
         }
     }
 
-    /// The process. Its standard input is empty, and it ends with whoever waits for it.
+    /// The process. Its standard input is empty, and it ends with whoever started it, however that
+    /// ends.
     pub(super) fn command(&self, inside: &Inside<'_>, path: &OsStr) -> Command {
         let arguments = match self {
             Self::Bubblewrap(bwrap) => bubblewrap(bwrap, inside),
-            Self::Unshare { unshare, env } => by_unshare(unshare, env, inside),
+            Self::Unshare { unshare, setpriv, env } => by_unshare(unshare, setpriv, env, inside),
         };
         let mut command = limited(&arguments);
         // For mount and mkdir; what is inside does not see it.
@@ -170,6 +172,8 @@ fn bubblewrap(bwrap: &Path, inside: &Inside<'_>) -> Vec<OsString> {
         "--unshare-ipc",
         "--unshare-uts",
         "--unshare-cgroup-try",
+        "--cap-drop",
+        "ALL",
         "--die-with-parent",
         "--new-session",
         "--hostname",
@@ -197,9 +201,11 @@ fn bubblewrap(bwrap: &Path, inside: &Inside<'_>) -> Vec<OsString> {
     arguments
 }
 
-fn by_unshare(unshare: &Path, env: &Path, inside: &Inside<'_>) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = vec![unshare.into()];
+fn by_unshare(unshare: &Path, setpriv: &Path, env: &Path, inside: &Inside<'_>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec![setpriv.into()];
     let mut add = |words: &[&OsStr]| arguments.extend(words.iter().map(OsString::from));
+    add(&["--pdeathsig", "KILL", "--no-new-privs", "--"].map(OsStr::new));
+    add(&[unshare.as_ref()]);
     let options = [
         "--user",
         "--map-root-user",
@@ -235,7 +241,10 @@ fn by_unshare(unshare: &Path, env: &Path, inside: &Inside<'_>) -> Vec<OsString> 
     }
     let root = inside.scratch.as_ref();
     let folder = inside.folder.as_ref();
-    add(&[unshare.as_ref(), "--root".as_ref(), root, "--wd".as_ref(), folder, "--".as_ref()]);
+    // In another user namespace, where it is nobody, what is started has no capability: neither over
+    // the mounts nor to change its root again. Who is in such a root can make no user namespace.
+    add(&[unshare.as_ref(), "--user".as_ref(), "--root".as_ref(), root]);
+    add(&["--wd".as_ref(), folder, "--".as_ref()]);
     inside.arguments.iter().for_each(|argument| add(&[argument.as_ref()]));
     arguments
 }

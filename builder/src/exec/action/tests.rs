@@ -25,7 +25,7 @@ fn only(means: &str, folder: &Path) -> PathBuf {
     std::fs::create_dir(&only).unwrap();
     let needed: &[&str] = match means {
         "bwrap" => &["bwrap"],
-        _ => &["unshare", "env", "mount", "mkdir"],
+        _ => &["unshare", "setpriv", "env", "mount", "mkdir"],
     };
     for name in needed {
         let folders = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
@@ -37,24 +37,115 @@ fn only(means: &str, folder: &Path) -> PathBuf {
     only
 }
 
-/// Runs Python inside, where it sees the machine's own programs and one directory of its own.
-fn inside(means: &Means, path: &Path, folder: &Path, script: &str) -> std::process::Output {
-    let scratch = folder.join("scratch");
-    let _ = std::fs::create_dir(&scratch);
-    let out = folder.join("out");
-    let _ = std::fs::create_dir(&out);
+/// Python inside, where it sees the machine's own programs, and a directory of its own each to read
+/// and to write.
+fn shut_in(means: &Means, path: &Path, folder: &Path, script: &str) -> tokio::process::Command {
+    let [scratch, out, go] = ["scratch", "out", "go"].map(|name| folder.join(name));
+    for made in [&scratch, &out, &go] {
+        let _ = std::fs::create_dir(made);
+    }
     let roots = ["/bin", "/lib", "/lib64", "/usr"];
     let there = roots.into_iter().filter(|root| Path::new(root).is_dir());
+    let there = there.map(|root| (PathBuf::from(root), root.to_owned()));
     let inside = Inside {
         scratch: &scratch,
-        read: there.map(|root| (PathBuf::from(root), root.to_owned())).collect(),
+        read: there.chain([(go, "/treelay/go".to_owned())]).collect(),
         write: vec![(out, "/treelay/out".to_owned())],
         environment: vec![("NAME", "a value")],
         folder: "/treelay",
         arguments: vec!["/usr/bin/python3", "-S", "-E", "-c", script],
     };
-    let run = async { means.command(&inside, path.as_os_str()).output().await };
+    means.command(&inside, path.as_os_str())
+}
+
+fn inside(means: &Means, path: &Path, folder: &Path, script: &str) -> std::process::Output {
+    let run = async { shut_in(means, path, folder, script).output().await };
     runtime().block_on(run).unwrap()
+}
+
+/// Each of the means, and the search path that has it alone.
+fn each_means(folder: &Path) -> [(&'static str, PathBuf, Means); 2] {
+    ["bwrap", "unshare"].map(|name| {
+        let path = only(name, folder);
+        let scratch = tempfile::tempdir_in(folder).unwrap();
+        let means = runtime().block_on(Means::find(path.as_os_str(), scratch.path()));
+        (name, path, means.unwrap_or_else(|error| panic!("{error}")))
+    })
+}
+
+/// Tries to write where it may only read, and to leave its root; also as one that has made itself
+/// root of a user namespace. Says what it could do.
+const ESCAPES: &str = r#"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+REMOUNT_BIND, NEWUSER_NEWNS = 32 | 4096, 0x10000000 | 0x20000
+def escape(who):
+    if libc.mount(b'none', b'/treelay/go', None, REMOUNT_BIND, None) == 0:
+        print(who, 'remounted')
+    try:
+        open('/treelay/go/new', 'w')
+        print(who, 'wrote')
+    except OSError as error:
+        print(who, error.strerror)
+    try:
+        here = os.open('/', os.O_RDONLY)
+        os.makedirs('/tmp/below', exist_ok=True)
+        os.chroot('/tmp/below')
+        os.fchdir(here)
+        for _ in range(64):
+            os.chdir('..')
+        os.chroot('.')
+    except OSError:
+        pass
+    if os.path.exists(HOST):
+        print(who, 'left its root')
+if os.fork() == 0:
+    escape('plain:')
+    sys.stdout.flush()
+    os._exit(0)
+os.wait()
+if libc.unshare(NEWUSER_NEWNS) == 0:
+    escape('nested:')
+"#;
+
+#[test]
+fn a_process_inside_can_neither_mount_nor_leave() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, path, means) in each_means(folder.path()) {
+        let own = tempfile::tempdir_in(folder.path()).unwrap();
+        let script = format!("HOST = {:?}\n{ESCAPES}", own.path());
+        let tried = inside(&means, &path, own.path(), &script);
+        let said = String::from_utf8_lossy(&tried.stdout);
+        let refused = |who: &str| format!("{who}: Read-only file system\n");
+        let fine = [refused("plain"), refused("plain") + &refused("nested")];
+        let reasons = String::from_utf8_lossy(&tried.stderr);
+        assert!(fine.iter().any(|fine| *fine == said), "{name}: {said}{reasons}");
+        assert!(!own.path().join("go/new").exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_process_inside_ends_with_whoever_started_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, path, means) in each_means(folder.path()) {
+        let own = tempfile::tempdir_in(folder.path()).unwrap();
+        let script = "import time; print('begun', flush=True); time.sleep(60)";
+        let command = shut_in(&means, &path, own.path(), script);
+        let command = command.as_std();
+        // The shell stands for a treelay that is killed.
+        let mut starter = std::process::Command::new("/bin/sh");
+        starter.args(["-c", "\"$@\" & wait", "sh"]).arg(command.get_program());
+        starter.args(command.get_args()).env_clear().env("PATH", &path);
+        let mut starter = starter.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut said = starter.stdout.take().unwrap();
+        said.read_exact(&mut [0; 6]).unwrap();
+        let started = Instant::now();
+        starter.kill().unwrap();
+        starter.wait().unwrap();
+        // Whoever lives holds it open.
+        said.read_to_end(&mut Vec::new()).unwrap();
+        assert!(started.elapsed() < Duration::from_secs(30), "{name} outlives");
+    }
 }
 
 #[test]
@@ -70,11 +161,7 @@ fn a_process_inside_sees_what_it_is_given_and_nothing_else() {
     listener.accept().unwrap().0.read_exact(&mut [0]).unwrap();
     listener.set_nonblocking(true).unwrap();
 
-    for name in ["bwrap", "unshare"] {
-        let path = only(name, folder.path());
-        let scratch = tempfile::tempdir_in(folder.path()).unwrap();
-        let means = runtime().block_on(Means::find(path.as_os_str(), scratch.path()));
-        let means = means.unwrap_or_else(|error| panic!("{error}"));
+    for (name, path, means) in each_means(folder.path()) {
         let own = tempfile::tempdir_in(folder.path()).unwrap();
         let python = |script: &str| inside(&means, &path, own.path(), script);
 
