@@ -68,8 +68,9 @@ pub struct InputTree<'a> {
 pub struct Cache {
     /// Where the tool looks for it: an absolute path outside the input root.
     pub at: &'static str,
-    /// What of it may be shared: actions with the same key have the same directory.
-    pub key: Digest,
+    /// What of it may be shared: actions with the same key have the same directory. An action
+    /// without one has an empty directory, for itself alone.
+    pub key: Option<Digest>,
 }
 
 /// An action as messages of the Remote Execution API.

@@ -192,7 +192,8 @@ fn the_digest_is_pinned_and_depends_on_everything_but_the_cache() {
         digest.to_string(),
         "sha256:3bb422ba402ab512a251b16f645f2a6d6132b224f6d78c76fdf7c5251a3d65bc"
     );
-    let cached = Action { cache: Some(Cache { at: "/tmp/cache", key: digest }), ..action.clone() };
+    let cached =
+        Action { cache: Some(Cache { at: "/tmp/cache", key: Some(digest) }), ..action.clone() };
     assert_eq!(cached.digest(), digest);
     let mut others = vec![Action { timeout: Duration::from_secs(1), ..action.clone() }];
     let mut other = action.clone();

@@ -37,7 +37,12 @@ pub(crate) fn environment(arch: Arch) -> [(&'static str, &'static str); 15] {
 
 /// GOCACHE of what a toolchain makes.
 pub(crate) fn cache(toolchain: &Tree) -> Cache {
-    Cache { at: CACHE, key: Digest::of(format!("gocache-1 {}", toolchain.digest())) }
+    Cache { at: CACHE, key: Some(Digest::of(format!("gocache-1 {}", toolchain.digest()))) }
+}
+
+/// GOCACHE of what must come from its sources alone, and from nothing that other builds left.
+pub(crate) fn empty_cache() -> Cache {
+    Cache { at: CACHE, key: None }
 }
 
 /// The variable that says the least processor, and what Go takes where nothing is said.

@@ -218,9 +218,9 @@ impl Executor for LocalExecutor {
             write.push((tmp, "/tmp".to_owned()));
         }
         if let Some(cache) = &action.cache {
-            let path = match self.options.again {
-                false => self.store.cache(&cache.key),
-                true => fs::create_dir(own.path().join("cache")).map(|()| own.path().join("cache")),
+            let path = match &cache.key {
+                Some(key) if !self.options.again => self.store.cache(key),
+                _ => fs::create_dir(own.path().join("cache")).map(|()| own.path().join("cache")),
             };
             write.push((path.map_err(ActionError::io(making))?, cache.at.to_owned()));
         }
