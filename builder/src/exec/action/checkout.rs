@@ -12,13 +12,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::{Mode, Timespec, Timestamps};
+use treelay_layers::tree::TreeError;
 use treelay_layers::{Contents, Entry, Node, Tree};
 use treelay_recipes::{Digest, HashingReader};
 
 use super::ActionError;
 
 /// What a process sees of a tree.
-pub(super) fn seen(tree: &Tree) -> Tree {
+///
+/// # Errors
+/// None: the entries of a tree, with other modes, are one.
+pub(super) fn seen(tree: &Tree) -> Result<Tree, TreeError> {
     let seen = |entry: &Entry| Entry {
         path: entry.path.clone(),
         node: entry.node.clone(),
@@ -26,8 +30,7 @@ pub(super) fn seen(tree: &Tree) -> Tree {
         owner: Default::default(),
         xattrs: None,
     };
-    // The entries of a tree, with other modes, are one.
-    Tree::from_entries(tree.entries().iter().map(seen).collect()).unwrap_or_default()
+    Tree::from_entries(tree.entries().iter().map(seen).collect())
 }
 
 fn mode(entry: &Entry) -> u16 {

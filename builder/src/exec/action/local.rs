@@ -26,7 +26,7 @@ use treelay_recipes::Digest;
 
 use super::sandbox::{Inside, Means, limited};
 use super::{ActionError, Executor, Sandbox, checkout};
-use crate::snapshot::{StatFile, snapshot_dir};
+use crate::snapshot::{SnapshotError, StatFile, snapshot_dir};
 use crate::store::{Store, StoreSink};
 
 /// What a [`LocalExecutor`] must know of the world.
@@ -72,7 +72,8 @@ impl LocalExecutor {
         input: &InputTree<'_>,
         contents: &dyn Contents,
     ) -> Result<(PathBuf, Option<Arc<TempDir>>), ActionError> {
-        let seen = checkout::seen(&input.tree);
+        let seen = checkout::seen(&input.tree)
+            .map_err(|error| ActionError::io("looking at an input")(io::Error::other(error)))?;
         let digest = seen.digest();
         if input.lasting {
             return Ok((self.lasting(&seen, &digest, contents)?, None));
@@ -116,10 +117,15 @@ impl LocalExecutor {
         };
         if let Some(path) = self.store.checkout(digest) {
             let path = path.join("tree");
-            if tree_of(&path).is_ok_and(|found| found == *digest) {
-                return Ok(path);
+            match tree_of(&path) {
+                Ok(found) if found == *digest => return Ok(path),
+                // Another process may be using what this one merely failed to read.
+                Err(error @ (SnapshotError::Reading { .. } | SnapshotError::Changed(_))) => {
+                    let reading = "comparing a checkout with what it should be";
+                    return Err(ActionError::io(reading)(io::Error::other(error)));
+                }
+                _ => self.store.forget_checkout(digest),
             }
-            self.store.forget_checkout(digest);
         }
         let made = self.fresh(seen, contents)?;
         let kept = self.store.keep_checkout(made, digest);
@@ -299,6 +305,8 @@ fn told(said: &Path, root: Option<&str>) -> String {
         text = text.replace(&format!("{root}{ROOT}/"), &format!("{ROOT}/"));
     }
     text = text.replace(&format!("{ROOT}/src/"), "").replace(&format!("{ROOT}/go/"), "$GOROOT/");
+    text = whole_word(&text, &format!("{ROOT}/src"), ".");
+    text = whole_word(&text, &format!("{ROOT}/go"), "$GOROOT");
     let mut text = text.trim_end().to_owned();
     if !whole.unwrap_or(true) {
         text += "\n(and more)";
@@ -306,8 +314,36 @@ fn told(said: &Path, root: Option<&str>) -> String {
     text
 }
 
+/// `text` with `path` replaced where it is not merely the beginning of a longer one.
+fn whole_word(text: &str, path: &str, by: &str) -> String {
+    let mut parts = text.split(path);
+    let mut new = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // What ends a sentence is no part of a name.
+        let rest = part.trim_start_matches('.');
+        let longer = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '/');
+        new += if rest.starts_with(longer) { path } else { by };
+        new += part;
+    }
+    new
+}
+
+/// Whether a text begins with a path in the root or in `/tmp`.
+fn is_moved(text: &str) -> bool {
+    let within =
+        |root| text.strip_prefix(root).map(|rest| rest.is_empty() || rest.starts_with('/'));
+    [ROOT, "/tmp"].into_iter().filter_map(within).any(|within| within)
+}
+
+/// Whether this is what stands before the `=` of `-flag=value` or `NAME=value` where the value may
+/// be a path; flags for the linker are a text.
+fn is_name(text: &str) -> bool {
+    let letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    !text.is_empty() && text.chars().all(letter) && text.trim_start_matches('-') != "ldflags"
+}
+
 /// A process whose paths are all below another directory.
-struct Elsewhere {
+pub(super) struct Elsewhere {
     read: Vec<(PathBuf, String)>,
     write: Vec<(PathBuf, String)>,
     environment: Vec<(String, String)>,
@@ -317,12 +353,16 @@ struct Elsewhere {
 
 impl Elsewhere {
     /// Moves what is in the root or in `/tmp` below `place`; every path that the process is told is
-    /// changed accordingly.
-    fn of(inside: &Inside<'_>, place: &str) -> Self {
-        let moved = |text: &str| match text.strip_prefix("/tmp") {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{place}{text}"),
-            _ if text == ROOT => format!("{place}{ROOT}"),
-            _ => text.replace(&format!("{ROOT}/"), &format!("{place}{ROOT}/")),
+    /// changed accordingly. Told are those with which an argument, its value or the value of a
+    /// variable begins: what is within a text is the user's own.
+    pub(super) fn of(inside: &Inside<'_>, place: &str) -> Self {
+        let moved = |text: &str| match is_moved(text) {
+            true => format!("{place}{text}"),
+            false => text.to_owned(),
+        };
+        let argument = |text: &str| match text.split_once('=') {
+            Some((name, value)) if is_name(name) => format!("{name}={}", moved(value)),
+            _ => moved(text),
         };
         let places = |places: &[(PathBuf, String)]| {
             places.iter().map(|(from, at)| (from.clone(), moved(at))).collect()
@@ -335,11 +375,11 @@ impl Elsewhere {
                 .map(|(name, value)| ((*name).to_owned(), moved(value)))
                 .collect(),
             folder: moved(inside.folder),
-            arguments: inside.arguments.iter().map(|argument| moved(argument)).collect(),
+            arguments: inside.arguments.iter().map(|text| argument(text)).collect(),
         }
     }
 
-    fn inside<'a>(&'a self, scratch: &'a Path) -> Inside<'a> {
+    pub(super) fn inside<'a>(&'a self, scratch: &'a Path) -> Inside<'a> {
         let environment = self.environment.iter();
         Inside {
             scratch,

@@ -276,7 +276,9 @@ impl Bench {
         let action = Action {
             command: Command {
                 arguments: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
-                environment: BTreeMap::from([("OUT".to_owned(), "/treelay/out/".to_owned())]),
+                environment: [("OUT", "/treelay/out/"), ("IN", "/treelay/in/"), ("AT", "/treelay")]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
                 outputs: vec!["out".to_owned()],
                 platform: BTreeMap::new(),
             },
@@ -296,8 +298,8 @@ impl Bench {
 fn what_a_process_makes_is_in_the_store_and_nothing_else_is_left() {
     let bench = Bench::new();
     let tree = bench.tree("hello");
-    let script = "cp /treelay/in/a/file $OUT/copy; mkdir $OUT/d; echo x > $OUT/d/run; \
-                  chmod +x $OUT/d/run; stat -c '%a %Y' /treelay/in/a/file > $OUT/stat";
+    let script = "cp $IN/a/file $OUT/copy; mkdir $OUT/d; echo x > $OUT/d/run; \
+                  chmod +x $OUT/d/run; stat -c '%a %Y' $IN/a/file > $OUT/stat";
     for lasting in [false, true, true] {
         let outputs = bench.run(script, &tree, lasting).unwrap();
         let names: Vec<String> = outputs
@@ -326,9 +328,9 @@ fn what_a_process_makes_is_in_the_store_and_nothing_else_is_left() {
 fn a_checkout_that_was_changed_is_made_anew() {
     let bench = Bench::new();
     let tree = bench.tree("hello");
-    let script = "cat /treelay/in/a/file > $OUT/copy";
+    let script = "cat $IN/a/file > $OUT/copy";
     let first = bench.run(script, &tree, true).unwrap();
-    let checkout = bench.store.checkout(&checkout::seen(&tree).digest()).unwrap();
+    let checkout = bench.store.checkout(&checkout::seen(&tree).unwrap().digest()).unwrap();
     let file = checkout.join("tree/a/file");
     for change in ["olleh", "more than there was"] {
         std::fs::write(&file, change).unwrap();
@@ -342,13 +344,59 @@ fn a_checkout_that_was_changed_is_made_anew() {
 }
 
 #[test]
+fn a_checkout_that_cannot_be_read_stays() {
+    let bench = Bench::new();
+    let tree = bench.tree("hello");
+    bench.run("exit 0", &tree, true).unwrap();
+    let checkout = bench.store.checkout(&checkout::seen(&tree).unwrap().digest()).unwrap();
+    let [place, aside] = ["tree", "aside"].map(|name| checkout.join(name));
+    std::fs::rename(&place, &aside).unwrap();
+    std::os::unix::fs::symlink("tree", &place).unwrap();
+    let error = bench.run("exit 0", &tree, true).unwrap_err();
+    assert_eq!(error.to_string(), "comparing a checkout with what it should be");
+    assert!(aside.join("a/file").exists());
+    assert!(bench.store.mishaps().is_empty());
+}
+
+#[test]
+fn only_paths_that_begin_a_value_are_moved() {
+    for (told, expected) in [
+        ("/treelay", "/p/treelay"),
+        ("/treelay/go/bin/go", "/p/treelay/go/bin/go"),
+        ("/tmp", "/p/tmp"),
+        ("-C=/treelay/src", "-C=/p/treelay/src"),
+        ("-o=/treelay/out/", "-o=/p/treelay/out/"),
+        ("GOCACHE=/tmp/cache", "GOCACHE=/p/tmp/cache"),
+        ("TMPDIR=/tmp", "TMPDIR=/p/tmp"),
+        ("GOROOT=/treelay/go", "GOROOT=/p/treelay/go"),
+        (
+            "-ldflags=-X main.dir=/usr/share/treelay/site",
+            "-ldflags=-X main.dir=/usr/share/treelay/site",
+        ),
+        ("-ldflags=-X main.dir=/treelay/site", "-ldflags=-X main.dir=/treelay/site"),
+        ("-ldflags=/treelay/site", "-ldflags=/treelay/site"),
+        ("-o=/usr/treelay/out", "-o=/usr/treelay/out"),
+        ("/treelayer", "/treelayer"),
+        ("/tmpfs", "/tmpfs"),
+    ] {
+        let arguments = vec![told];
+        let (read, write, environment) = Default::default();
+        let scratch = Path::new("/scratch");
+        let inside = Inside { scratch, read, write, environment, folder: "/tmp", arguments };
+        let moved = super::local::Elsewhere::of(&inside, "/p");
+        assert_eq!(moved.inside(scratch).arguments, [expected]);
+    }
+}
+
+#[test]
 fn failures_say_what_happened() {
     let bench = Bench::new();
     let tree = bench.tree("hello");
     let told = |script: &str| bench.run(script, &tree, false).unwrap_err().to_string();
+    assert_eq!(told("echo ${IN}a/file: out; echo bad >&2; exit 3"), "/treelay/in/a/file: out\nbad");
     assert_eq!(
-        told("echo /treelay/in/a/file: out; echo bad >&2; exit 3"),
-        "/treelay/in/a/file: out\nbad"
+        told("echo no files in $AT/src; echo $AT/src/a.go: $AT/src. $AT/srcs; echo $AT/go; exit 3"),
+        "no files in .\na.go: .. /treelay/srcs\n$GOROOT"
     );
     assert_eq!(told("exit 3"), "it said nothing and ended with exit status: 3");
     assert_eq!(
