@@ -47,8 +47,7 @@ pub enum Command {
     Sign(SignArgs),
     /// Check signatures and every digest of an image or commit.
     Verify(VerifyArgs),
-    /// Copy an image between layouts and registries, with its signatures; or make an image of
-    /// commits, which hosts rebase onto.
+    /// Copy an image with its signatures, or commits as an image.
     Copy(CopyArgs),
     /// Show arches, layers, sizes, metadata and signatures.
     Inspect(InspectArgs),

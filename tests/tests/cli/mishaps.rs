@@ -119,15 +119,18 @@ fn a_build_that_is_stopped_goes_on_the_next_time() {
     let at = |place: &str| env.path(place);
     let store = env.dir().join("store");
     for signal in [SIGINT, SIGKILL] {
-        for place in ["out", "repo"] {
-            let _ = std::fs::remove_dir_all(at(place));
-        }
-        let _ = std::fs::remove_dir_all(&store);
-        // While the first layer is compressed: there is far more to do.
-        let child = env.treelay(LINE).spawn();
-        let (by, said) = stop(child, signal, || has_file(&store.join("frames"), 0));
-        assert_eq!(by, Some(signal), "{said}");
-        assert!(!at("out/index.json").exists());
+        // While the first layer is compressed: there is far more to do. On a busy machine the signal
+        // may come too late all the same, but not again and again.
+        let stopped = (0..5).any(|_| {
+            let _ = std::fs::remove_dir_all(&store);
+            let _ = std::fs::remove_dir_all(at("out"));
+            let _ = std::fs::remove_dir_all(at("repo"));
+            let child = env.treelay(LINE).spawn();
+            let (by, said) = stop(child, signal, || has_file(&store.join("frames"), 0));
+            assert!(by == Some(signal) || said.is_empty(), "{said}");
+            by == Some(signal) && !at("out/index.json").exists()
+        });
+        assert!(stopped, "no build could be stopped in time");
         // Again and again, at what comes after it. The last of these may be over before the signal
         // comes; then the run after it finds everything done.
         for (folder, size) in [("out/blobs", 0), ("repo", 0), ("repo/objects", 200_000)] {
