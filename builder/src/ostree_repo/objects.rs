@@ -110,6 +110,12 @@ pub(super) fn dirmeta(mode: u16, owner: Owner, list: &[(String, Vec<u8>)]) -> Va
     Variant::tuple_from_iter(fields.chain([xattrs(list)]))
 }
 
+/// The owner and permission bits that a dirmeta says.
+pub(super) fn owner_and_mode(dirmeta: &Variant) -> (Owner, u16) {
+    let number = |at| dirmeta.child_value(at).get::<u32>().map_or(0, u32::from_be);
+    (Owner { uid: number(0), gid: number(1) }, (number(2) & 0o7777) as u16)
+}
+
 /// `(a(say)a(sayay))`: files with their object, then directories with their dirtree and dirmeta;
 /// both sorted by name.
 pub(super) fn dirtree<'a>(

@@ -86,9 +86,8 @@ impl Repository {
             PathObject::Dir(meta) => {
                 let meta = self.load(ObjectType::DirMeta, meta)?;
                 ostree::validate_structureof_dirmeta(&meta).doing(reading)?;
-                let number = |at| meta.child_value(at).get::<u32>().map_or(0, u32::from_be);
-                let owner = Owner { uid: number(0), gid: number(1) };
-                let entry = Entry::dir(place, (number(2) & 0o7777) as u16);
+                let (owner, mode) = objects::owner_and_mode(&meta);
+                let entry = Entry::dir(place, mode);
                 Entry { owner, ..entry }.with_xattrs(xattrs(&meta.child_value(3)))
             }
             PathObject::File(object) => self.file_entry(place, object)?,

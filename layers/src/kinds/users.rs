@@ -5,8 +5,6 @@
 
 mod merge;
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json};
 use treelay_recipes::recipe::{Account, UsersLayer};
 use treelay_recipes::{Arch, Digest};
@@ -90,22 +88,26 @@ fn passwd(users: &UsersLayer) -> String {
         text += "root:*:0:0:root:/root:/sbin/nologin\n";
     }
     for account in &users.accounts {
-        let or = |text: &Option<_>, default: &str| {
-            text.as_ref().map_or(default.to_owned(), ToString::to_string)
-        };
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{}:*:{}:{}:{}:{}:{}",
-            account.name,
-            account.uid,
-            group_of(account),
-            or(&account.comment, ""),
-            or(&account.home, "/"),
-            or(&account.shell, NO_SHELL),
-        );
+        text += &passwd_line(account, "*");
+        text.push('\n');
     }
     text
+}
+
+/// The line of an account, without its end (passwd(5)).
+fn passwd_line(account: &Account, password: &str) -> String {
+    let or = |text: &Option<_>, default: &str| {
+        text.as_ref().map_or(default.to_owned(), ToString::to_string)
+    };
+    format!(
+        "{}:{password}:{}:{}:{}:{}:{}",
+        account.name,
+        account.uid,
+        group_of(account),
+        or(&account.comment, ""),
+        or(&account.home, "/"),
+        or(&account.shell, NO_SHELL),
+    )
 }
 
 /// `/etc/group`: those of the recipe, with the own group of each account that none of them is.

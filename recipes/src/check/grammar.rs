@@ -7,8 +7,12 @@ use crate::recipe::nanoseconds;
 /// A rule for one value.
 pub(crate) type Rule = fn(&str) -> Result<(), &'static str>;
 
+mod git;
+mod go;
 mod selinux;
 
+pub(crate) use git::{git_commit, git_ref, git_url};
+pub(crate) use go::{go_package, go_tag, goamd64, goarm64, goppc64, goproxy};
 pub(crate) use selinux::{selinux_context, selinux_path};
 
 type Verdict = Result<(), &'static str>;
@@ -128,53 +132,6 @@ pub(crate) fn url(text: &str) -> Verdict {
 pub(crate) fn local_path(text: &str) -> Verdict {
     must(!text.is_empty(), "is empty")?;
     must(!text.contains('\0'), "contains a NUL")
-}
-
-/// A git repository: an address that the other rules allow, ssh, or a local path.
-pub(crate) fn git_url(text: &str) -> Verdict {
-    local_path(text)?;
-    must(!text.chars().any(char::is_control), "has control characters in it")?;
-    must(!text.starts_with('-'), "would be read as an option")?;
-    match text.split_once("://") {
-        Some(("https" | "http", _)) => url(text),
-        Some(("file", path)) => must(path.starts_with('/'), "has no absolute path"),
-        Some(("ssh", rest)) => {
-            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-            must(!user.contains(':'), "has a password in it, which would be copied into the lock")?;
-            must(!user.starts_with('-') && !host.starts_with('-'), "would be read as an option")?;
-            must(!host.is_empty() && !path.is_empty(), "has no host or no path")
-        }
-        Some(_) => Err("is none of https://, ssh://, file:// and a local path"),
-        None => must(!text.contains("::"), "names a helper program of git"),
-    }
-}
-
-/// A whole commit.
-pub(crate) fn git_commit(text: &str) -> Verdict {
-    must(
-        matches!(text.len(), 40 | 64)
-            && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
-        "is not a whole commit: 40 lowercase hex digits, 64 with SHA-256; `ref` takes names",
-    )
-}
-
-/// A branch or tag (git-check-ref-format(1)).
-pub(crate) fn git_ref(text: &str) -> Verdict {
-    must(!text.starts_with('-'), "would be read as an option")?;
-    let allowed =
-        |c: char| !c.is_control() && !matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
-    must(
-        text.len() <= 255
-            && text.chars().all(allowed)
-            && text.split('/').all(part)
-            && !text.ends_with('.')
-            && !text.contains("..")
-            && !text.contains("@{")
-            && text != "@",
-        "is no name of a branch or tag",
-    )
 }
 
 /// A path inside the tree; `/` is the root.
@@ -312,73 +269,6 @@ pub(crate) fn xattr_name(text: &str) -> Verdict {
         "must start with user., security., trusted. or system.",
     )?;
     must(text.len() <= 255 && !text.contains('\0'), "is longer than 255 bytes")
-}
-
-/// A package as `go build` takes it: an import path, or a path below the source, with or without
-/// `...`.
-pub(crate) fn go_package(text: &str) -> Verdict {
-    must(!text.is_empty(), "is empty")?;
-    must(!text.starts_with('-'), "would be read as an option")?;
-    must(!text.starts_with('/'), "is absolute; expected `./path` below the source")?;
-    must(!text.chars().any(|c| c.is_whitespace() || c.is_control()), "has white space in it")?;
-    must(!text.contains('@'), "must not have a version: go.mod says it")?;
-    must(!text.ends_with(".go"), "is a file; expected the package that it is in")?;
-    must(!text.split('/').any(|part| part == ".."), "must not contain `..`")
-}
-
-/// GOPROXY: addresses, folders, `direct` and `off` between `,` and `|`.
-pub(crate) fn goproxy(text: &str) -> Verdict {
-    let mut entries = text.split([',', '|']).map(str::trim).filter(|entry| !entry.is_empty());
-    must(entries.clone().next().is_some(), "names no proxy")?;
-    must(!text.contains('\0'), "contains a NUL")?;
-    entries.try_for_each(|entry| match entry.split_once("://") {
-        Some(("file", _)) | None => Ok(()),
-        Some(_) => {
-            must(
-                !entry.contains(['?', '#']),
-                "has a query or fragment, which no proxy is asked with",
-            )?;
-            url(entry)
-        }
-    })
-}
-
-/// A build tag (`go help buildconstraint`).
-pub(crate) fn go_tag(text: &str) -> Verdict {
-    must(
-        spelled(
-            text,
-            |c| c.is_alphanumeric() || c == '_',
-            |c| c.is_alphanumeric() || matches!(c, '_' | '.'),
-        ),
-        "must be letters, digits, `_` and `.`",
-    )
-}
-
-/// GOAMD64 (`go help environment`).
-pub(crate) fn goamd64(text: &str) -> Verdict {
-    must(matches!(text, "v1" | "v2" | "v3" | "v4"), "is not v1, v2, v3 or v4")
-}
-
-/// GOARM64: a level, then options.
-pub(crate) fn goarm64(text: &str) -> Verdict {
-    let mut parts = text.split(',');
-    let level = parts.next().unwrap_or_default();
-    let known = match level.split_once('.') {
-        Some(("v8", minor)) => matches!(minor.as_bytes(), [b'0'..=b'9']),
-        Some(("v9", minor)) => matches!(minor.as_bytes(), [b'0'..=b'5']),
-        _ => false,
-    };
-    must(known, "is not v8.0 to v8.9 or v9.0 to v9.5")?;
-    must(
-        parts.all(|option| matches!(option, "lse" | "crypto")),
-        "has options besides lse and crypto",
-    )
-}
-
-/// GOPPC64.
-pub(crate) fn goppc64(text: &str) -> Verdict {
-    must(matches!(text, "power8" | "power9" | "power10"), "is not power8, power9 or power10")
 }
 
 /// An image's full name, with or without a tag (distribution-spec; the host as containers/image

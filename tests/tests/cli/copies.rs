@@ -1,6 +1,6 @@
 //! Copies between layouts.
 
-use crate::fixture::{listing, prints, refuses, settle};
+use crate::fixture::{build, listing, prints, refuses, settle, small};
 use crate::keys::signed;
 
 #[test]
@@ -86,4 +86,22 @@ fn a_damaged_layer_is_not_copied() {
     treelay_tests::tamper::flip(&env.path(format!("out/blobs/{}", layer.replace(':', "/"))), 3);
     env.treelay(["copy", "oci:out", "oci:copy"]).ok();
     env.treelay(["verify", "oci:copy", "--key", "key.pub"]).ok();
+}
+
+/// A key is never taken and left unused.
+#[test]
+fn a_copy_that_is_to_be_signed_says_by_what_name() {
+    let env = small();
+    build(&env, &["-o", "oci:out", "-o", "ostree:repo"]);
+    env.treelay(["key", "generate", "--out", "k"]).env("COSIGN_PASSWORD", "secret").ok();
+    for from in ["oci:out", "ostree:repo"] {
+        let line = ["copy", from, "oci:copy:1", "--key", "k.key"];
+        let run = || env.treelay(line).env("COSIGN_PASSWORD", "secret");
+        let said = run().fails(2);
+        assert!(said.err().contains("nothing says what name the signature should carry"), "{said}");
+        run().arg("--sign-as=registry.example/small:1").ok();
+        let verify = ["verify", "oci:copy:1", "--key", "k.pub"];
+        env.treelay(verify).arg("--signed-as=registry.example/small:1").ok();
+        std::fs::remove_dir_all(env.path("copy")).unwrap();
+    }
 }

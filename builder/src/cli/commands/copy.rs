@@ -32,6 +32,7 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
     let found = from.resolve(&args.src).await?;
     let to = images(session, &registries, &args.dest, Access::Write)?;
     let tag = destination_tag(&args, &from, &to, &found.digest).await?;
+    let name = name_to_sign(&args, &to, tag.as_deref(), &keys)?;
     let options = CopyOptions {
         signatures: !args.no_signatures,
         progress: session.reporter.clone(),
@@ -45,8 +46,7 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
         return Err(Failure::message(format!("{} has no such image", args.src)));
     };
 
-    let name = reference_of(&args, &to, tag.as_deref());
-    if let Some(name) = name.filter(|_| !keys.is_empty()) {
+    if let Some(name) = name {
         sign::attach(&*to.store, &image.digest, &name, &keys)
             .await
             .doing(|| format!("signing {}", args.dest))?;
@@ -98,10 +98,6 @@ async fn encapsulate(
     let repository = Repository::open(repo).doing(opening)?;
     let commits = repository.named(reference).doing(copying)?;
     let registries = session.around.registries(args.registry.plain_http);
-    let store = session.store()?;
-    let dir = store.temporary_dir().doing(copying)?;
-    let made = Encapsulated::make(&repository, &commits, dir.path(), session.jobs);
-    let made = made.doing(copying)?;
     let to = images(session, &registries, &args.dest, Access::Write)?;
     let tag = match &to.image {
         ImageRef::Tag(tag) => tag.clone(),
@@ -112,10 +108,15 @@ async fn encapsulate(
             )));
         }
     };
+    let name = name_to_sign(args, &to, Some(&tag), keys)?;
+    let store = session.store()?;
+    let dir = store.temporary_dir().doing(copying)?;
+    let made = Encapsulated::make(&repository, &commits, dir.path(), session.jobs);
+    let made = made.doing(copying)?;
     let progress: Arc<dyn Progress> = session.reporter.clone();
     let written = made.write(&*to.store, &tag, &progress).await.doing(copying)?;
     let mut signed = Vec::new();
-    if let Some(name) = reference_of(args, &to, Some(&tag)).filter(|_| !keys.is_empty()) {
+    if let Some(name) = name {
         let report = sign::attach(&*to.store, &written.index.digest, &name, keys).await;
         report.doing(|| format!("signing {}", args.dest))?;
         signed.push(written.index.digest);
@@ -175,6 +176,23 @@ async fn destination_tag(
             }
             Err(Failure::usage_message(format!("{} does not say which tag is meant", args.dest)))
         }
+    }
+}
+
+/// The name that signatures carry, where there are keys to sign with.
+fn name_to_sign(
+    args: &CopyArgs,
+    to: &Images,
+    tag: Option<&str>,
+    keys: &[SecretKey],
+) -> Result<Option<String>> {
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    match reference_of(args, to, tag) {
+        None => Err(Failure::usage_message("nothing says what name the signature should carry")
+            .hinted("give --sign-as REPO:TAG")),
+        name => Ok(name),
     }
 }
 

@@ -249,8 +249,8 @@ impl<W: Write> Writer<'_, W> {
 
 /// What a dirmeta says.
 fn meta_of(dirmeta: &Variant) -> Meta {
-    let number = |at| dirmeta.child_value(at).get::<u32>().map_or(0, u32::from_be);
-    Meta { uid: number(0), gid: number(1), mode: number(2) & 0o7777 }
+    let (owner, mode) = objects::owner_and_mode(dirmeta);
+    Meta { uid: owner.uid, gid: owner.gid, mode: mode.into() }
 }
 
 fn object_path(checksum: &Digest, kind: &str) -> String {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use treelay_recipes::recipe::{Account, Text, UsersLayer};
 
-use super::{NO_SHELL, ROOT, group_of};
+use super::{ROOT, group_of, passwd_line};
 
 /// The files of a base that say who is who; none where the base has not the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,20 +66,9 @@ impl AccountFiles {
             if passwd.has(account)? {
                 continue;
             }
-            let or = |text: &Option<_>, default: &str| {
-                text.as_ref().map_or(default.to_owned(), ToString::to_string)
-            };
             // passwd(5): `x` sends readers to the shadow file.
             let password = if shadow.is_some() { "x" } else { "*" };
-            passwd.add(format!(
-                "{}:{password}:{}:{}:{}:{}:{}",
-                account.name,
-                account.uid,
-                group_of(account),
-                or(&account.comment, ""),
-                or(&account.home, "/"),
-                or(&account.shell, NO_SHELL),
-            ));
+            passwd.add(passwd_line(account, password));
             if let Some(shadow) = &mut shadow
                 && shadow.named(&account.name).is_none()
             {
