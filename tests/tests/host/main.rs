@@ -12,4 +12,5 @@ mod ostree_ext;
 mod over_image;
 mod policy;
 mod refusals;
+mod sysroot;
 mod toolbox;
