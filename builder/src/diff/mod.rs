@@ -6,9 +6,10 @@
 //! image carries, are left out. *Two commits* are compared by their objects first: what is the same
 //! object is not read.
 
+mod by_layer;
 mod image;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use treelay_layers::tree::{Aspect, Change, TreeError, diff};
@@ -16,8 +17,9 @@ use treelay_layers::{Entry, Node, Tree, TreePath};
 use treelay_recipes::{Arch, Digest};
 
 use crate::image_store::{Descriptor, ImageStore, Parts, StoreError};
-use crate::ostree_repo::{KnownEntries, OstreeError, PathObject, Repository};
+use crate::ostree_repo::{CommitLayer, KnownEntries, LayerOf, OstreeError, PathObject, Repository};
 
+pub use by_layer::LayerChange;
 pub use image::{ImageContents, KnownLayers, contents};
 
 /// The extended attribute that holds a label.
@@ -42,7 +44,11 @@ pub struct Part<'a> {
 
 enum Held<'a> {
     Image(&'a dyn ImageStore),
-    Commit { repository: &'a Repository, paths: BTreeMap<String, PathObject> },
+    Commit {
+        repository: &'a Repository,
+        paths: BTreeMap<String, PathObject>,
+        layers: Vec<CommitLayer>,
+    },
 }
 
 /// Why nothing could be compared.
@@ -119,8 +125,8 @@ impl<'a> Side<'a> {
             }
         }
         let part = |(arch, (_, digest)): (String, (&str, Digest))| {
-            let paths = repository.paths(&digest)?;
-            Ok(Part { arch, digest, held: Held::Commit { repository, paths } })
+            let (paths, layers) = (repository.paths(&digest)?, repository.layers_of(&digest)?);
+            Ok(Part { arch, digest, held: Held::Commit { repository, paths, layers } })
         };
         let parts = by_arch.into_iter().map(part).collect::<Result<_, OstreeError>>()?;
         Ok(Self { parts, commits: true })
@@ -149,6 +155,8 @@ pub struct Comparison {
     pub removed: Vec<PathInfo>,
     /// Paths that are something else.
     pub changed: Vec<PathChange>,
+    /// What of all that each layer has, by name; last what is in no layer, or in one that is not known.
+    pub layers: Vec<LayerChange>,
 }
 
 /// A path of one side.
@@ -208,13 +216,10 @@ pub async fn compare(
 ) -> Result<Comparison, DiffError> {
     let (from, to) = match (&first.held, &second.held) {
         (Held::Commit { paths: a, .. }, Held::Commit { paths: b, .. }) => {
-            let differs =
-                |path: &str, object: &PathObject, others: &BTreeMap<String, PathObject>| {
-                    others.get(path) != Some(object)
-                };
-            let from = first.commit_tree(known, |path, object| differs(path, object, b))?;
-            let to = second.commit_tree(known, |path, object| differs(path, object, a))?;
-            (from, to)
+            let differ = differing(a, b);
+            let wanted = |path: &str| differ.contains(path);
+            let from = first.commit_tree(known, false, wanted)?;
+            (from, second.commit_tree(known, false, wanted)?)
         }
         (a, b) => {
             let mixed = matches!(a, Held::Commit { .. }) != matches!(b, Held::Commit { .. });
@@ -232,6 +237,7 @@ pub async fn compare(
         added: Vec::new(),
         removed: Vec::new(),
         changed: Vec::new(),
+        layers: Vec::new(),
     };
     for change in diff(&from.tree, &to.tree) {
         match change {
@@ -244,13 +250,36 @@ pub async fn compare(
             }),
         }
     }
+    comparison.layers = by_layer::sums(&comparison);
     Ok(comparison)
 }
 
+/// The paths that are another object in the one than in the other, and the directories above them,
+/// without which they are no tree.
+fn differing<'p>(
+    a: &'p BTreeMap<String, PathObject>,
+    b: &'p BTreeMap<String, PathObject>,
+) -> BTreeSet<&'p str> {
+    let mut all = BTreeSet::new();
+    for (ours, others) in [(a, b), (b, a)] {
+        for (path, _) in ours.iter().filter(|(path, object)| others.get(*path) != Some(object)) {
+            let mut path = path.as_str();
+            while all.insert(path)
+                && let Some((above, _)) = path.rsplit_once('/')
+            {
+                path = above;
+            }
+        }
+    }
+    all
+}
+
 /// A tree, and the layers its entries are of.
+#[derive(Default)]
 struct Layered {
     tree: Tree,
-    layer_of: BTreeMap<TreePath, usize>,
+    /// By the index of the entry.
+    layer_of: Vec<Option<usize>>,
     layers: Vec<String>,
 }
 
@@ -260,18 +289,10 @@ impl Part<'_> {
         match &self.held {
             Held::Image(store) => {
                 let image = contents(*store, &self.digest, &mut known.layers).await?;
-                let each = image.tree.entries().iter().zip(&image.layer_of);
-                let layer_of =
-                    each.filter_map(|(entry, layer)| Some((entry.path.clone(), (*layer)?)));
-                Ok(Layered { layer_of: layer_of.collect(), tree: image.tree, layers: image.layers })
+                let ImageContents { tree, layer_of, layers, .. } = image;
+                Ok(Layered { tree, layer_of, layers })
             }
-            Held::Commit { .. } => {
-                let mut layered = self.commit_tree(known, |_, _| true)?;
-                if mixed {
-                    layered.tree = self.checked(as_in_images(&layered.tree))?;
-                }
-                Ok(layered)
-            }
+            Held::Commit { .. } => self.commit_tree(known, mixed, |_| true),
         }
     }
 
@@ -279,21 +300,32 @@ impl Part<'_> {
     fn commit_tree(
         &self,
         known: &mut Known,
-        wanted: impl Fn(&str, &PathObject) -> bool,
+        mixed: bool,
+        wanted: impl Fn(&str) -> bool,
     ) -> Result<Layered, DiffError> {
-        let Held::Commit { repository, paths } = &self.held else {
-            return Ok(Layered {
-                tree: Tree::default(),
-                layer_of: BTreeMap::new(),
-                layers: vec![],
-            });
+        let Held::Commit { repository, paths, layers } = &self.held else {
+            return Ok(Layered::default());
         };
-        let wanted = paths.iter().filter(|(path, object)| wanted(path, object));
+        let wanted = paths.iter().filter(|(path, _)| wanted(path));
         let entries = wanted
             .map(|(path, object)| repository.entry(path, object, &mut known.entries))
             .collect::<Result<_, _>>()?;
-        let tree = self.checked(Tree::from_entries(entries))?;
-        Ok(Layered { tree, layer_of: BTreeMap::new(), layers: Vec::new() })
+        let mut tree = self.checked(Tree::from_entries(entries))?;
+        if mixed {
+            tree = self.checked(as_in_images(&tree))?;
+        }
+        let of_path = LayerOf::new(layers);
+        let layer_of = tree.entries().iter().map(|entry| {
+            let path = entry.path.as_str();
+            match path.strip_prefix("etc").filter(|_| mixed) {
+                Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                    of_path.get(&format!("usr/etc{rest}"))
+                }
+                _ => of_path.get(path),
+            }
+        });
+        let layers = layers.iter().map(|layer| layer.name.clone()).collect();
+        Ok(Layered { layer_of: layer_of.collect(), tree, layers })
     }
 
     fn checked(&self, tree: Result<Tree, TreeError>) -> Result<Tree, DiffError> {
@@ -319,7 +351,9 @@ fn as_in_images(tree: &Tree) -> Result<Tree, TreeError> {
 
 impl Layered {
     fn info(&self, entry: &Entry) -> PathInfo {
-        let layer = self.layer_of.get(&entry.path).and_then(|layer| self.layers.get(*layer));
+        let at = self.tree.entries().binary_search_by(|other| other.path.cmp(&entry.path)).ok();
+        let layer = at.and_then(|at| self.layer_of.get(at).copied().flatten());
+        let layer = layer.and_then(|layer| self.layers.get(layer));
         let value = |(name, value): &(String, Vec<u8>)| {
             let text = match name.as_str() {
                 LABEL => String::from_utf8_lossy(value).trim_end_matches('\0').to_owned(),

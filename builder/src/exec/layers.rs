@@ -54,6 +54,8 @@ impl BuiltLayer {
 pub struct Layers<'a> {
     /// Lowest first.
     pub by_arch: BTreeMap<Arch, Vec<BuiltLayer>>,
+    /// The same before what arches share was split off.
+    whole: BTreeMap<Arch, Vec<BuiltLayer>>,
     merged: BTreeMap<Arch, Digest>,
     store: &'a Store,
     trees: Mutex<BTreeMap<Digest, Arc<Tree>>>,
@@ -61,8 +63,8 @@ pub struct Layers<'a> {
 
 impl<'a> Layers<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
-        let (by_arch, merged) = Default::default();
-        Self { by_arch, merged, store, trees: Mutex::default() }
+        let (by_arch, whole, merged) = Default::default();
+        Self { by_arch, whole, merged, store, trees: Mutex::default() }
     }
 
     /// A tree by its digest.
@@ -96,11 +98,17 @@ impl<'a> Layers<'a> {
         }
     }
 
+    /// The layers of an arch as the recipe has them, lowest first: the union of their trees is
+    /// [`Layers::merged_tree`].
+    pub fn whole(&self, arch: Arch) -> &[BuiltLayer] {
+        self.whole.get(&arch).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// The same trees, with the layers of no arch yet.
     pub(super) fn without_layers(&self) -> Self {
-        let empty = Self::new(self.store);
+        let (whole, merged) = (self.whole.clone(), self.merged.clone());
         let trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Self { trees: Mutex::new(trees), merged: self.merged.clone(), ..empty }
+        Self { trees: Mutex::new(trees), whole, merged, ..Self::new(self.store) }
     }
 
     pub(super) fn remember(&self, digest: Digest, tree: Tree) {
@@ -154,6 +162,7 @@ impl<'a> Workshop<'a> {
             let merged = self.merge(*arch, &layers)?;
             layers.merged.insert(*arch, merged);
         }
+        layers.whole.clone_from(&layers.by_arch);
         self.share(plan, &mut layers)?;
         Ok(layers)
     }

@@ -8,7 +8,8 @@ use treelay_recipes::{Arch, Digest};
 
 use super::base::BaseFacts;
 use super::error::{OstreeError, Result};
-use super::objects;
+use super::origins::CommitLayer;
+use super::{objects, origins};
 
 /// What a commit says besides its tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct CommitOutcome {
     pub time: u64,
     /// The version of the kernel that hosts boot, where they can.
     pub kernel: Option<String>,
+    /// The layers that it says it was made of.
+    pub layers: Vec<CommitLayer>,
     /// What was done; `None` if the ref's commit says the same already, so that none was made.
     pub written: Option<Written>,
 }
@@ -72,31 +75,29 @@ pub struct TreeFacts {
     pub base: Option<BaseFacts>,
     /// The version of the kernel, where hosts can boot the tree.
     pub kernel: Option<String>,
+    /// The layers that the tree was made of.
+    pub layers: Vec<CommitLayer>,
 }
 
 /// The base commit's checksum.
 pub(super) const BASE: &str = "treelay.base";
 /// The base commit's version.
-const BASE_VERSION: &str = "treelay.base.version";
+pub(super) const BASE_VERSION: &str = "treelay.base.version";
 
-/// Keys that a recipe may not set: libostree's and rpm-ostree's own, what names the base, and
+/// Keys that a recipe may not set: libostree's and rpm-ostree's own, what names base and layers, and
 /// `version`.
 fn is_reserved(key: &str) -> bool {
-    ["version", BASE, BASE_VERSION].contains(&key)
+    ["version", BASE, BASE_VERSION, origins::KEY].contains(&key)
         || key.starts_with("ostree.")
         || key.starts_with("rpmostree.")
 }
 
 impl CommitSpec {
     /// `a{sv}`, sorted by key.
-    pub(super) fn metadata(&self, facts: &TreeFacts) -> Result<Variant> {
+    pub(super) fn metadata(&self, facts: &TreeFacts) -> Variant {
         let mut entries: BTreeMap<&str, Variant> = BTreeMap::new();
-        for (key, value) in &self.metadata {
-            if is_reserved(key) {
-                return Err(OstreeError::ReservedKey(key.clone()));
-            }
-            entries.insert(key, value.to_variant());
-        }
+        let own = self.metadata.iter();
+        entries.extend(own.map(|(key, value)| (key.as_str(), value.to_variant())));
         if let Some(version) = &self.version {
             entries.insert("version", version.to_variant());
         }
@@ -116,7 +117,10 @@ impl CommitSpec {
             entries.insert("ostree.bootable", true.to_variant());
             entries.insert("ostree.linux", kernel.to_variant());
         }
-        Ok(objects::metadata(entries.into_iter()))
+        if !facts.layers.is_empty() {
+            entries.insert(origins::KEY, origins::variant(&facts.layers));
+        }
+        objects::metadata(entries.into_iter())
     }
 
     /// The earliest that the commit may be of: its own epoch, and when its base was made.
@@ -124,7 +128,7 @@ impl CommitSpec {
         facts.base.as_ref().map_or(self.epoch, |base| self.epoch.max(base.time))
     }
 
-    /// Whether ref and collection are what OSTree takes.
+    /// Whether ref and collection are what OSTree takes, and the metadata may be set.
     pub(super) fn check(&self) -> Result<()> {
         let not = |reason: &str| OstreeError::NotARef {
             refname: self.refname.clone(),
@@ -142,6 +146,9 @@ impl CommitSpec {
                 OstreeError::NotACollection(collection.clone(), error.message().to_owned())
             })?;
         }
-        Ok(())
+        match self.metadata.keys().find(|key| is_reserved(key)) {
+            Some(key) => Err(OstreeError::ReservedKey(key.clone())),
+            None => Ok(()),
+        }
     }
 }

@@ -32,9 +32,8 @@ pub fn etc_to_usr_etc(tree: &Tree) -> Result<Tree> {
     for entry in moved {
         let rest = below_etc(entry).unwrap_or_default();
         let twice = || OstreeError::EtcTwice { path: rest.to_owned() };
-        let path = format!("usr/etc/{rest}");
         // Only its length can make it none: then the original is at the kernel's limit already.
-        let path = TreePath::new(path.trim_end_matches('/')).map_err(|_| twice())?;
+        let path = TreePath::new(&in_usr(rest)).map_err(|_| twice())?;
         let entry = Entry { path: path.clone(), ..entry.clone() };
         match union.get(&path) {
             Some(there) if *there == entry || (is_plain(&entry) && is_dir(there)) => {}
@@ -48,10 +47,18 @@ pub fn etc_to_usr_etc(tree: &Tree) -> Result<Tree> {
 }
 
 /// The rest of its path, if it is `/etc` (then empty) or below.
-fn below_etc(entry: &Entry) -> Option<&str> {
+pub(super) fn below_etc(entry: &Entry) -> Option<&str> {
     match entry.path.as_str().strip_prefix("etc")? {
         "" => Some(""),
         rest => rest.strip_prefix('/'),
+    }
+}
+
+/// Where that moves to.
+pub(super) fn in_usr(rest: &str) -> String {
+    match rest {
+        "" => "usr/etc".to_owned(),
+        rest => format!("usr/etc/{rest}"),
     }
 }
 

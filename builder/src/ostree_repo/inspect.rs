@@ -7,7 +7,10 @@ use ostree::glib::Variant;
 use serde::Serialize;
 use treelay_recipes::Digest;
 
+use super::base::listing;
+use super::commit::{BASE, BASE_VERSION};
 use super::error::{Doing, Result};
+use super::origins::{self, CommitLayer, LayerOf};
 use super::sign::{GPG_KEY, dictionary, signatures};
 use super::{NONE, Repository, objects, parse, run};
 
@@ -34,7 +37,13 @@ pub struct CommitInfo {
     pub bound_to: Vec<String>,
     /// `ostree.collection-binding`.
     pub collection: Option<String>,
-    /// All metadata: strings as they are, anything else in GVariant's text form.
+    /// The commit that it lies on.
+    pub base: Option<Digest>,
+    /// The version of that.
+    pub base_version: Option<String>,
+    /// The layers over that, in the order in which they were merged; empty where it says none.
+    pub layers: Vec<LayerInfo>,
+    /// All other metadata: strings as they are, anything else in GVariant's text form.
     pub metadata: BTreeMap<String, String>,
     /// How many signatures of each scheme are beside it: `ostree.sign.ed25519`,
     /// `ostree.sign.spki`, `gpg`.
@@ -45,6 +54,18 @@ pub struct CommitInfo {
     pub dirs: u64,
     /// Bytes of all files, each path counted.
     pub bytes: u64,
+}
+
+/// A layer of a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LayerInfo {
+    /// What the commit says of it.
+    #[serde(flatten)]
+    pub said: CommitLayer,
+    /// How many files and links of the commit are its; `None` where the commit does not say which.
+    pub files: Option<u64>,
+    /// How many bytes these have.
+    pub bytes: Option<u64>,
 }
 
 impl Repository {
@@ -61,6 +82,14 @@ impl Repository {
         let metadata = dictionary(&commit.child_value(0));
         let text = |key: &str| metadata.get(key).and_then(|value| value.get::<String>());
         let bound = metadata.get("ostree.ref-binding").and_then(|value| value.get());
+        let layers = origins::read(&commit.child_value(0));
+        let layer_of = LayerOf::new(&layers);
+        let layers = layers.into_iter().map(|said| {
+            let none = said.paths.as_ref().map(|_| 0);
+            LayerInfo { said, files: none, bytes: none }
+        });
+        let layers: Vec<_> = layers.collect();
+        let others = metadata.iter().filter(|(key, _)| layers.is_empty() || *key != origins::KEY);
         let mut info = CommitInfo {
             checksum,
             content_checksum: run::content_checksum(&commit),
@@ -72,14 +101,17 @@ impl Repository {
             arch: text("ostree.architecture"),
             bound_to: bound.unwrap_or_default(),
             collection: text("ostree.collection-binding"),
-            metadata: metadata.iter().map(|(key, value)| (key.clone(), print(value))).collect(),
+            base: text(BASE).and_then(|base| Digest::from_hex(&base).ok()),
+            base_version: text(BASE_VERSION),
+            metadata: others.map(|(key, value)| (key.clone(), print(value))).collect(),
+            layers,
             signatures: self.count_signatures(&checksum)?,
             files: 0,
             dirs: 0,
             bytes: 0,
         };
         if let Some(root) = objects::digest_of_bytes(&commit.child_value(6)) {
-            self.count(root, &mut info)?;
+            self.count(root, &layer_of, &mut info)?;
         }
         Ok(info)
     }
@@ -98,27 +130,28 @@ impl Repository {
         Ok(counts)
     }
 
-    fn count(&self, root: Digest, info: &mut CommitInfo) -> Result<()> {
+    fn count(&self, root: Digest, layer_of: &LayerOf, info: &mut CommitInfo) -> Result<()> {
         // Many paths share an object.
         let mut sizes: HashMap<Digest, u64> = HashMap::new();
-        let mut todo = vec![root];
-        while let Some(dir) = todo.pop() {
-            let tree = self.load(ObjectType::DirTree, &dir)?;
-            let files = tree.child_value(0);
-            let objects =
-                files.iter().filter_map(|file| objects::digest_of_bytes(&file.child_value(1)));
-            for object in objects {
+        let mut todo = vec![(String::new(), root)];
+        while let Some((folder, tree)) = todo.pop() {
+            let found = listing(&self.load(ObjectType::DirTree, &tree)?).unwrap_or_default();
+            for (name, object) in found.files {
                 let size = match sizes.get(&object) {
                     Some(size) => *size,
                     None => *sizes.entry(object).or_insert(self.size_of(&object)?),
                 };
                 info.bytes += size;
                 info.files += 1;
+                let layer = layer_of.get(&format!("{folder}{name}"));
+                if let Some(layer) = layer.and_then(|layer| info.layers.get_mut(layer)) {
+                    layer.files = layer.files.map(|files| files + 1);
+                    layer.bytes = layer.bytes.map(|bytes| bytes + size);
+                }
             }
-            let dirs = tree.child_value(1);
-            for dir in dirs.iter().filter_map(|dir| objects::digest_of_bytes(&dir.child_value(1))) {
+            for (name, dir) in found.dirs {
                 info.dirs += 1;
-                todo.push(dir);
+                todo.push((format!("{folder}{name}/"), dir.tree));
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use super::commit::{CommitOutcome, CommitSpec, TreeFacts, Written};
 use super::content::{self, ObjectMemory, Target};
 use super::error::{Doing, OstreeError, Result};
 use super::files::Files;
+use super::origins::Origins;
 use super::overlay::{self, DirRef, Lower, Rules};
 use super::staging::Staging;
 use super::{NONE, Repository, import, objects, parse, steadily};
@@ -41,6 +42,8 @@ pub struct Over<'b> {
     pub rules: Rules,
     /// Whether hosts shall be able to boot the result.
     pub bootable: Bootable,
+    /// Which layers the tree was made of.
+    pub origins: Origins,
 }
 
 /// A transaction that is open.
@@ -106,7 +109,7 @@ impl Run<'_> {
         content: &Digest,
     ) -> Result<Option<CommitOutcome>> {
         spec.check()?;
-        let metadata = spec.metadata(facts)?;
+        let metadata = spec.metadata(facts);
         let parent = self.parent(&spec.refname)?.filter(|parent| parent.whole);
         Ok(parent
             .filter(|parent| {
@@ -143,11 +146,11 @@ impl Run<'_> {
         })?;
         let lower = over.base.map(|base| (base.root, base as &dyn Lower));
         let plan = overlay::lay(tree, lower, &over.rules)?;
-        let facts = TreeFacts {
+        let mut facts = TreeFacts {
             base: over.base.map(|base| base.facts().clone()),
             kernel: boot::kernel(&plan, over.base, over.bootable, contents, &spec.refname)?,
+            layers: Vec::new(),
         };
-        let metadata = spec.metadata(&facts)?;
         let parent = self.parent(&spec.refname)?;
         let mut files = Files::of(tree);
 
@@ -158,10 +161,12 @@ impl Run<'_> {
         });
         if let Some(known) = files.all_known()
             && let Some(parent) = parent.as_ref().filter(|parent| parent.whole)
-            && let Some(root) = plan.objects(known).last()
-            && parent.says(&metadata, spec, &root.named)
+            && let Some(root) = plan.objects(&known).last()
         {
-            return Ok(parent.unchanged(spec, &facts));
+            facts.layers = over.origins.said(&plan, &known);
+            if parent.says(&spec.metadata(&facts), spec, &root.named) {
+                return Ok(parent.unchanged(spec, &facts));
+            }
         }
 
         if let Some(base) = over.base {
@@ -170,7 +175,9 @@ impl Run<'_> {
         let mut written = self.make_objects(&mut files, contents, memory, progress)?;
         written.unused = plan.unused.clone();
         let Some(known) = files.all_known() else { unreachable!("every object was made") };
-        let dirs = plan.objects(known);
+        let dirs = plan.objects(&known);
+        facts.layers = over.origins.said(&plan, &known);
+        let metadata = spec.metadata(&facts);
         let Some(root) = dirs.last() else { unreachable!("there is always a root") };
         if let Some(parent) = parent.as_ref().filter(|parent| parent.whole)
             && parent.says(&metadata, spec, &root.named)
@@ -207,6 +214,7 @@ impl Run<'_> {
             parent: commit.parent,
             time: commit.time,
             kernel: facts.kernel,
+            layers: facts.layers,
             written: Some(written),
         })
     }
@@ -406,6 +414,7 @@ impl Parent {
             parent: parent.and_then(|parent| parse(&parent).ok()),
             time: ostree::commit_get_timestamp(&self.variant),
             kernel: facts.kernel.clone(),
+            layers: facts.layers.clone(),
             written: None,
         }
     }

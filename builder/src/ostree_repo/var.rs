@@ -71,7 +71,7 @@ impl WithoutVar {
     /// # Errors
     /// [`OstreeError::Tmpfiles`] where something is in the way.
     pub fn with_lines(self, name: &str, digest: Digest, size: u64) -> Result<Tree> {
-        let path = format!("usr/lib/tmpfiles.d/treelay-{name}.conf");
+        let path = tmpfiles(name);
         // A recipe's name is short and has no slash.
         let Ok(path) = TreePath::new(&path) else { return Ok(self.tree) };
         let mut entries = self.tree.entries().to_vec();
@@ -80,7 +80,12 @@ impl WithoutVar {
     }
 }
 
-fn is_in_var(entry: &Entry) -> bool {
+/// Where the lines of a recipe of that name are.
+pub(super) fn tmpfiles(name: &str) -> String {
+    format!("usr/lib/tmpfiles.d/treelay-{name}.conf")
+}
+
+pub(super) fn is_in_var(entry: &Entry) -> bool {
     let rest = entry.path.as_str().strip_prefix("var");
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -10,10 +10,10 @@ use treelay_layers::{ContentSink as _, Tree};
 use treelay_recipes::{Arch, Digest, recipe};
 
 use crate::dest::for_arch;
-use crate::exec::{ExecError, Layers, Workshop};
+use crate::exec::{BuiltLayer, ExecError, Layers, Workshop};
 use crate::ostree_repo::{
-    Base, Bootable, CommitOutcome, CommitSpec, OstreeError, Over, Repository, Rules, Run,
-    TreeFacts, etc_to_usr_etc, with_labels, without_var,
+    Base, Bootable, CommitLayer, CommitOutcome, CommitSpec, Origins, OstreeError, Over, Repository,
+    Rules, Run, TreeFacts, etc_to_usr_etc, with_labels, without_var,
 };
 use crate::plan::{Plan, PlannedCommit, PlannedContext, PlannedTree};
 use crate::sources::{Everything, Sources};
@@ -89,12 +89,14 @@ pub async fn write(
         };
         let place = elsewhere.as_ref().unwrap_or(repository);
         let base = planned.base.as_ref().map(|tree| place.base(&tree.commit)).transpose()?;
-        let key = layers.merged(arch).map(|tree| content_key(tree, planned, &plan.name));
+        let key = layers.merged(arch);
+        let key = key.map(|tree| content_key(tree, layers.whole(arch), planned, &plan.name));
         let known = key.and_then(|key| workshop.store.product::<Known>(CONTENT, &key));
         let unchanged = match &known {
-            Some(Known { content, kernel }) => {
+            Some(Known { content, kernel, layers }) => {
                 let base = base.as_ref().map(|base| base.facts().clone());
-                run.unchanged(&spec, &TreeFacts { base, kernel: kernel.clone() }, content)?
+                let (kernel, layers) = (kernel.clone(), layers.clone());
+                run.unchanged(&spec, &TreeFacts { base, kernel, layers }, content)?
             }
             None => None,
         };
@@ -103,6 +105,11 @@ pub async fn write(
             None => {
                 let tree = layers.merged_tree(arch)?;
                 let tree = prepare(&tree, base.as_ref(), planned, &plan.name, workshop)?;
+                let parts = layers
+                    .whole(arch)
+                    .iter()
+                    .map(|layer| Ok((layer.name.clone(), layer.tree, layers.tree(&layer.tree)?)));
+                let parts = parts.collect::<Result<Vec<_>, ExecError>>()?;
                 let over = Over {
                     base: base.as_ref(),
                     rules: Rules::new(
@@ -114,6 +121,7 @@ pub async fn write(
                         recipe::Bootable::True => Bootable::Yes,
                         recipe::Bootable::False => Bootable::No,
                     },
+                    origins: Origins::of(&tree, &parts, &plan.name),
                 };
                 commit(&mut run, &tree, &over, &contents, &memory, &spec, workshop)?
             }
@@ -122,7 +130,11 @@ pub async fn write(
             let note = format!("ostree.remove: {unused} is not in the base for {arch}");
             workshop.observer.note(&note);
         }
-        let found = Known { content: outcome.content_checksum, kernel: outcome.kernel.clone() };
+        let found = Known {
+            content: outcome.content_checksum,
+            kernel: outcome.kernel.clone(),
+            layers: outcome.layers.clone(),
+        };
         new.extend(key.filter(|_| known.as_ref() != Some(&found)).map(|key| (key, found)));
         // Before the refs move: a commit and its signatures become visible together.
         sign(&outcome.checksum)?;
@@ -220,16 +232,24 @@ struct Known {
     content: Digest,
     /// The version of its kernel, where hosts can boot it.
     kernel: Option<String>,
+    /// The layers that it is of.
+    layers: Vec<CommitLayer>,
 }
 
 /// What it is remembered under: the layers, what they are laid over and how, and the version of the
 /// mapping from that to a commit.
-fn content_key(tree: &Digest, planned: &PlannedCommit, name: &str) -> Digest {
+fn content_key(
+    tree: &Digest,
+    layers: &[BuiltLayer],
+    planned: &PlannedCommit,
+    name: &str,
+) -> Digest {
+    let layers: Vec<_> = layers.iter().map(|layer| (&layer.name, layer.tree)).collect();
     let base = planned.base.as_ref().map(|base| base.commit);
     let PlannedCommit { remove, replace, contexts, bootable, .. } = planned;
     let how = format!("{bootable:?}");
-    let over = json!([base, remove, replace, contexts, how, base.map(|_| name)]);
-    Digest::of(format!("ostree-content-3 {tree} {over}"))
+    let over = json!([base, remove, replace, contexts, how, name, layers]);
+    Digest::of(format!("ostree-content-4 {tree} {over}"))
 }
 
 /// Makes a commit, telling how far it is.

@@ -4,5 +4,6 @@
 
 mod commits;
 mod fixture;
+mod layers;
 mod merged;
 mod signatures;

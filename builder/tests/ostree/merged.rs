@@ -105,7 +105,7 @@ fn a_merged_commit_is_that_of_the_union() {
         let (layers, contents) = tree(LAYERS);
         let below = Repository::open(&below.path()).unwrap();
         let lower = below.base(&checksum).unwrap();
-        let over = Over { base: Some(&lower), rules: rules(), bootable: Bootable::Auto };
+        let over = Over { base: Some(&lower), rules: rules(), ..Over::default() };
         let outcome = fixture.commit_over(&over, &layers, &contents, &spec(REF)).unwrap();
         assert_eq!(outcome.content_checksum, expected, "{of_base} {mode}");
         assert_eq!(outcome.kernel.as_deref(), Some("6.1.0-44"));
@@ -182,7 +182,7 @@ fn a_base_in_the_same_repository_is_not_touched() {
     let (layers, contents) = tree(LAYERS);
     let repository = Repository::open(&fixture.path()).unwrap();
     let lower = repository.base(&checksum).unwrap();
-    let over = Over { base: Some(&lower), rules: rules(), bootable: Bootable::Auto };
+    let over = Over { base: Some(&lower), rules: rules(), ..Over::default() };
     let outcome = fixture.commit_over(&over, &layers, &contents, &spec(REF)).unwrap();
     fixture.ostree(&["fsck", "--quiet"]);
     let after = fixture.objects();
@@ -226,7 +226,7 @@ fn what_no_host_could_boot_is_refused() {
         let checksum = if std::ptr::eq(of, &below) { &bootable } else { &other };
         let lower = repository.base(checksum).unwrap();
         let rules = Rules::new(remove.iter().copied(), []);
-        let over = Over { base: Some(&lower), rules, bootable: wanted };
+        let over = Over { base: Some(&lower), rules, bootable: wanted, ..Over::default() };
         let (tree, contents) = tree(layers);
         let fixture = Fixture::new();
         let outcome = fixture.commit_over(&over, &tree, &contents, &spec(REF));

@@ -21,6 +21,7 @@ fn before_and_after() -> Env {
         .replace("{path: /etc/a, content: a, xattrs: {user.note: one}}", "{path: /etc/a, link: b}")
         .replace("{path: /etc/old, link: motd}", "{path: /etc/new, dir: true}");
     env.write("small.yaml", second);
+    env.write("data/two", "22\n");
     build(&env, &["-o", "oci:image:two", "-o", "ostree:two"]);
     env
 }
@@ -38,7 +39,10 @@ arm64: [SHORT] became [SHORT]
   + /etc/new/  (settings)
   - /etc/old -> motd  (settings)
   ~ /usr/bin/tool: mode 0755 -> 0700; owner 0:0 -> 7:0; xattr security.capability none -> 0100000200200000000000000000000000000000  (settings)
-  1 path added ([SIZE]), 1 removed ([SIZE]), 3 changed ([SIZE])
+  + /usr/share/data/two, [SIZE]  (data)
+  2 paths added ([SIZE]), 1 removed ([SIZE]), 3 changed ([SIZE])
+  layer data: 1 path added ([SIZE]), 0 removed ([SIZE]), 0 changed ([SIZE])
+  layer settings: 1 path added ([SIZE]), 1 removed ([SIZE]), 3 changed ([SIZE])
 "#,
     );
     let commits = env.treelay(["diff", "ostree:one", "ostree:two", "--json"]).ok().json();
@@ -62,8 +66,32 @@ arm64: [SHORT] became [SHORT]
         );
         assert_eq!(
             (paths(commit, "added"), paths(commit, "removed")),
-            (vec![json!("/usr/etc/new")], vec![json!("/usr/etc/old")])
+            (
+                vec![json!("/usr/etc/new"), json!("/usr/share/data/two")],
+                vec![json!("/usr/etc/old")]
+            )
         );
+        // Commits know their layers as images do.
+        let layers = |said: &Value, key: &str| -> Vec<Value> {
+            let mut layers: Vec<(String, Value)> = said[key]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|it| it.get("to").unwrap_or(it))
+                .map(|it| (it["path"].to_string().replace("/usr/etc", "/etc"), it["layer"].clone()))
+                .collect();
+            layers.sort_by(|a, b| a.0.cmp(&b.0));
+            layers.into_iter().map(|(_, layer)| layer).collect()
+        };
+        for key in ["added", "removed", "changed"] {
+            assert_eq!(layers(commit, key), layers(image, key));
+        }
+        assert_eq!(commit["layers"], image["layers"]);
+        let data = json!({
+            "layer": "data", "added": 1, "added_bytes": 3, "removed": 0, "removed_bytes": 0,
+            "changed": 0, "grown": 0,
+        });
+        assert_eq!((&commit["layers"][0], &commit["layers"][1]["grown"]), (&data, &json!(3)));
     }
     let motd = &images["arches"][0]["changed"][1];
     assert_eq!(motd["aspects"], json!(["content"]));

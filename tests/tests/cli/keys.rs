@@ -114,6 +114,8 @@ treelay/small/x86_64 [SHA256]
   ostree.architecture: x86_64
   ostree.ref-binding: ['treelay/small/x86_64']
   version: 1.0
+  layer settings: 2 files, [SIZE]; /usr/bin/ /usr/etc/
+  layer data: 3 files, [SIZE]; /usr/share/
   signed: 1 of ostree.sign.spki
 "#,
     );

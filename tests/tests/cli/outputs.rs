@@ -227,6 +227,8 @@ treelay/small/x86_64 [SHA256]
   ostree.architecture: x86_64
   ostree.ref-binding: ['treelay/small/x86_64']
   version: 1.0
+  layer settings: 2 files, [SIZE]; /usr/bin/ /usr/etc/
+  layer data: 3 files, [SIZE]; /usr/share/
   not signed
 "#,
     );
@@ -248,5 +250,13 @@ treelay/small/x86_64 [SHA256]
         let seen = &commits["commits"][commit["ref"].as_str().unwrap()];
         assert_eq!(seen["checksum"], format!("sha256:{}", commit["checksum"].as_str().unwrap()));
         assert_eq!(seen["version"], "1.0");
+        assert_eq!(seen["base"], json!(null));
+        let layers = seen["layers"].as_array().unwrap();
+        let of = |key: &str| layers.iter().map(|it| it[key].clone()).collect::<Vec<_>>();
+        assert_eq!(of("name"), ["settings", "data"]);
+        assert_eq!(of("files"), [2, 3]);
+        assert_eq!(of("paths"), [json!(["/usr/bin/", "/usr/etc/"]), json!(["/usr/share/"])]);
+        let bytes: u64 = layers.iter().map(|it| it["bytes"].as_u64().unwrap()).sum();
+        assert_eq!(seen["bytes"], bytes);
     }
 }

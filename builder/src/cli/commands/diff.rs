@@ -11,7 +11,7 @@ use crate::cli::failure::Doing as _;
 use crate::cli::places::{Images, images};
 use crate::cli::{Failure, Result, Session, count};
 use crate::dest::{Access, Dest};
-use crate::diff::{Comparison, Known, Part, PathChange, PathInfo, Side, compare};
+use crate::diff::{Comparison, Known, LayerChange, Part, PathChange, PathInfo, Side, compare};
 use crate::image_store::Descriptor;
 use crate::image_store::registry::RegistryClient;
 use crate::ostree_repo::Repository;
@@ -114,7 +114,7 @@ impl Place {
 }
 
 fn write(text: &mut String, comparison: &Comparison) {
-    let Comparison { arch, from, to, added, removed, changed } = comparison;
+    let Comparison { arch, from, to, added, removed, changed, layers } = comparison;
     // Writing to a String cannot fail.
     let mut line = |words: String| {
         let _ = writeln!(text, "{words}");
@@ -132,22 +132,38 @@ fn write(text: &mut String, comparison: &Comparison) {
     lines.extend(changed.iter().map(|change| (&*change.to.path, both(change))));
     lines.sort_by_key(|(path, _)| *path);
     lines.into_iter().for_each(|(_, words)| line(words));
-    let bytes = |infos: &[PathInfo]| infos.iter().map(|info| info.size).sum::<u64>();
-    let grown: i128 = changed
-        .iter()
-        .map(|change| i128::from(change.to.size) - i128::from(change.from.size))
-        .sum();
-    let sign = if grown < 0 { '-' } else { '+' };
-    let grown = u64::try_from(grown.unsigned_abs()).unwrap_or(u64::MAX);
-    line(format!(
-        "  {} added ({}), {} removed ({}), {} changed ({sign}{})",
-        count(added.len(), "path"),
-        HumanBytes(bytes(added)),
-        removed.len(),
-        HumanBytes(bytes(removed)),
-        changed.len(),
-        HumanBytes(grown),
-    ));
+    let all = LayerChange {
+        layer: None,
+        added: added.len(),
+        added_bytes: added.iter().map(|info| info.size).sum(),
+        removed: removed.len(),
+        removed_bytes: removed.iter().map(|info| info.size).sum(),
+        changed: changed.len(),
+        grown: layers.iter().fold(0, |sum, layer| layer.grown.saturating_add(sum)),
+    };
+    line(format!("  {}", sum(&all)));
+    // One has all of it.
+    if layers.len() > 1 {
+        for layer in layers {
+            let name = layer
+                .layer
+                .as_deref()
+                .map_or("in no layer".to_owned(), |name| format!("layer {name}"));
+            line(format!("  {name}: {}", sum(layer)));
+        }
+    }
+}
+
+fn sum(change: &LayerChange) -> String {
+    let LayerChange { added, removed, changed, grown, .. } = change;
+    let sign = if *grown < 0 { '-' } else { '+' };
+    format!(
+        "{} added ({}), {removed} removed ({}), {changed} changed ({sign}{})",
+        count(*added, "path"),
+        HumanBytes(change.added_bytes),
+        HumanBytes(change.removed_bytes),
+        HumanBytes(grown.unsigned_abs()),
+    )
 }
 
 fn alone(mark: char, info: &PathInfo) -> String {

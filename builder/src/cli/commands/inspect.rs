@@ -11,7 +11,7 @@ use treelay_recipes::Digest;
 use crate::cli::args::InspectArgs;
 use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
-use crate::cli::{Failure, Result, Session};
+use crate::cli::{Failure, Result, Session, count};
 use crate::dest::{Access, Dest};
 use crate::image_store::signatures::signature_tag;
 use crate::image_store::{Descriptor, ImageRef, ImageStore, Parts};
@@ -20,6 +20,9 @@ use treelay_recipes::rfc3339;
 
 /// Configs are small; a longer one is somebody's mistake or attack.
 const CONFIG_LIMIT: u64 = 4 << 20;
+
+/// How many paths of a layer of a commit are shown; JSON has them all.
+const PATHS: usize = 3;
 
 pub async fn run(session: &Session, args: InspectArgs) -> Result<()> {
     let inspecting = || format!("inspecting {}", args.dest);
@@ -224,6 +227,30 @@ fn commit_text(name: &str, info: &CommitInfo) -> String {
     for (key, value) in &info.metadata {
         line(format!("{key}: {value}"));
     }
+    for layer in &info.layers {
+        let paths = layer.said.paths.as_deref().unwrap_or_default();
+        let mut told = format!("layer {}", layer.said.name);
+        match layer.files.zip(layer.bytes) {
+            Some((files, bytes)) => told += &format!(": {}", sum(files, bytes)),
+            None => told += ", of too many paths to say which",
+        }
+        let shown: Vec<&str> = paths.iter().take(PATHS).map(String::as_str).collect();
+        if !shown.is_empty() {
+            told += &format!("; {}", shown.join(" "));
+        }
+        if paths.len() > PATHS {
+            told += &format!(" and {} more", paths.len() - PATHS);
+        }
+        line(told);
+    }
+    let files: Option<u64> = info.layers.iter().map(|layer| layer.files).sum();
+    let bytes: Option<u64> = info.layers.iter().map(|layer| layer.bytes).sum();
+    if let Some((files, bytes)) =
+        files.zip(bytes).filter(|_| info.base.is_some() && !info.layers.is_empty())
+    {
+        let (files, bytes) = (info.files.saturating_sub(files), info.bytes.saturating_sub(bytes));
+        line(format!("of the base: {}", sum(files, bytes)));
+    }
     for (scheme, count) in &info.signatures {
         line(format!("signed: {count} of {scheme}"));
     }
@@ -231,4 +258,9 @@ fn commit_text(name: &str, info: &CommitInfo) -> String {
         line("not signed".to_owned());
     }
     text
+}
+
+fn sum(files: u64, bytes: u64) -> String {
+    let files = count(usize::try_from(files).unwrap_or(usize::MAX), "file");
+    format!("{files}, {}", HumanBytes(bytes))
 }

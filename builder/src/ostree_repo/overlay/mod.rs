@@ -128,6 +128,8 @@ pub(in crate::ostree_repo) struct Plan<'t> {
     pub entries: &'t [Entry],
     /// Every directory after the one it is in; the first is the root.
     pub dirs: Vec<Dir>,
+    /// What the base has where a file or link of the tree is, by the index of its entry.
+    pub replaced: HashMap<usize, Digest>,
     /// Patterns of [`Rules`] that match nothing.
     pub unused: Vec<String>,
 }
@@ -143,7 +145,12 @@ pub(in crate::ostree_repo) fn lay<'t>(
 ) -> Result<Plan<'t>> {
     let own = Own::of(tree);
     let mut used = vec![false; rules.remove.len()];
-    let mut plan = Plan { entries: tree.entries(), dirs: Vec::new(), unused: Vec::new() };
+    let mut plan = Plan {
+        entries: tree.entries(),
+        dirs: Vec::new(),
+        replaced: HashMap::new(),
+        unused: Vec::new(),
+    };
     let (base, lower) = root.unzip();
     plan.dirs.push(Dir::new(base.map_or(Meta::Root, |base| Meta::Kept(base.meta)), base));
     let mut todo = vec![Work { at: 0, path: String::new(), own: Some(0) }];
@@ -244,7 +251,10 @@ impl Join<'_, '_> {
                 }
                 self.forget(name);
             }
-            self.plan.dirs[self.work.at].files.insert(name.to_owned(), File::Own(entry));
+            let dir = &mut self.plan.dirs[self.work.at];
+            if let Some(File::Base(base)) = dir.files.insert(name.to_owned(), File::Own(entry)) {
+                self.plan.replaced.insert(entry, base);
+            }
         }
         Ok(())
     }
