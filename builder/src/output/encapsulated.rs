@@ -74,6 +74,8 @@ pub enum EncapsulateError {
 /// A layer that was written.
 struct Layer {
     name: String,
+    /// For the history.
+    created_by: String,
     /// Where it is.
     path: PathBuf,
     digest: Digest,
@@ -235,7 +237,7 @@ impl Image {
         let created = rfc3339(what.time);
         let history: Vec<Value> = layers
             .iter()
-            .map(|layer| json!({ "created": created, "created_by": layer.name }))
+            .map(|layer| json!({ "created": created, "created_by": layer.created_by }))
             .collect();
         let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
         let mut config = json!({
@@ -300,6 +302,11 @@ fn layer(
         None if what.subject.is_empty() => format!("ostree commit {}", what.commit.hex()),
         None => what.subject.clone(),
     };
+    let created_by = match chunk {
+        // As images of a recipe say it.
+        Some(chunk) if chunk.is_layer => format!("treelay layer {name}"),
+        _ => name.clone(),
+    };
     let path = dir.join(format!("{}-{at}", what.commit.hex()));
     let failed =
         |source| EncapsulateError::Layer { layer: name.clone(), commit: what.commit.hex(), source };
@@ -316,7 +323,7 @@ fn layer(
     let mut file = tar.inner.finish().map_err(failed)?;
     file.inner.flush().map_err(failed)?;
     let size = file.hasher.bytes();
-    Ok(Layer { digest: file.hasher.finish(), name, path, size, diff_id })
+    Ok(Layer { digest: file.hasher.finish(), name, created_by, path, size, diff_id })
 }
 
 /// Hashes what is written.

@@ -117,6 +117,26 @@ fn again(spoil: impl FnOnce(&Path)) -> [(Value, Vec<Value>, String); 2] {
     [first, built(&env, "", |run| run)]
 }
 
+/// An image of a commit depends on the commit alone.
+#[test]
+fn as_an_encapsulated_image() {
+    let env = Env::new();
+    write(&env, "", 0);
+    built(&env, "", |run| run);
+    type Change = fn(Run) -> Run;
+    let ways: [(&str, Change); 4] = [
+        ("a", |run| run.args(["--jobs", "1"])),
+        ("b", |run| run.args(["--jobs", "7"]).env("TZ", "Pacific/Auckland")),
+        ("c", |run| run.after_shell("umask 077").env("LC_ALL", "tr_TR.UTF-8")),
+        ("d", |run| run.after_shell("umask 000").env("SOURCE_DATE_EPOCH", "1")),
+    ];
+    let digests = ways.map(|(folder, change)| {
+        let copy = ["copy", "ostree:repo", &format!("oci:{folder}:1"), "--json"];
+        change(env.treelay(copy)).ok().json()["digest"].clone()
+    });
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+}
+
 fn without(store: &Path, rooms: &[&str]) {
     for room in rooms {
         assert!(store.join(room).is_dir(), "{room}");

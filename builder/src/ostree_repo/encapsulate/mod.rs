@@ -7,7 +7,8 @@
 //! `bare-split-xattrs` in `sysroot/ostree/repo`, and the tree's paths are hard links into it. The
 //! order matters to the importer: the commit first and what is detached from it right after it; the
 //! attributes of a file before the file. Nothing depends on anything but the commit and its
-//! signatures, so the same commit makes the same bytes.
+//! signatures, so the same commit makes the same bytes (but see [`Repository::encapsulation`] where a
+//! commit is of very many scattered paths).
 
 mod split;
 mod tar;
@@ -21,7 +22,9 @@ use ostree::{ObjectType, gio};
 use treelay_recipes::Digest;
 
 use super::base::listing;
+use super::commit::BASE;
 use super::error::{Doing, Result};
+use super::origins::{self, LayerOf};
 use super::overlay::DirRef;
 use super::sign::dictionary;
 use super::{NONE, PathObject, Repository, objects};
@@ -52,8 +55,9 @@ pub struct Encapsulation {
 }
 
 impl Repository {
-    /// Divides a commit into layers; what is not its base's, where the base is in the repository, is
-    /// in chunks of its own.
+    /// Divides a commit into layers: a chunk for each layer that it says it was made of
+    /// ([`CommitLayer`](super::CommitLayer)), and the base's. Where it names layers and not what is
+    /// theirs, and the base is in the repository, what is not the base's is one chunk.
     ///
     /// # Errors
     /// [`OstreeError::Library`](super::OstreeError::Library) for an object that cannot be read.
@@ -66,15 +70,27 @@ impl Repository {
             let text = value.get::<String>().or_else(|| Some(value.get::<bool>()?.to_string()));
             metadata.extend(text.map(|text| (key, text)));
         }
-        let base = metadata.get(super::commit::BASE).and_then(|base| Digest::from_hex(base).ok());
-        let base = match base.filter(|base| self.has_whole(base)) {
-            Some(base) => self.files_of(&base)?,
-            None => BTreeMap::new(),
+        let files = self.files_of(commit)?;
+        let layers = origins::read(&variant.child_value(0));
+        let mut names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
+        let chunks = if layers.iter().all(|layer| layer.paths.is_some()) {
+            let layer_of = LayerOf::new(&layers);
+            split::split(&files, &names, |path, _| layer_of.get(path))
+        } else {
+            names = vec![names.join(" ")];
+            let base = metadata.get(BASE).and_then(|base| Digest::from_hex(base).ok());
+            match base.filter(|base| self.has_whole(base)) {
+                Some(base) => {
+                    let base = self.files_of(&base)?;
+                    let over = |path: &str, object: &Digest| base.get(path) != Some(object);
+                    split::split(&files, &names, |path, object| over(path, object).then_some(0))
+                }
+                None => split::split(&files, &names, |_, _| None),
+            }
         };
-        let own = |path: &str, object: &Digest| !base.is_empty() && base.get(path) != Some(object);
         Ok(Encapsulation {
             commit: *commit,
-            chunks: split::split(&self.files_of(commit)?, own),
+            chunks,
             metadata,
             time: ostree::commit_get_timestamp(&variant),
             subject: variant.child_value(3).get().unwrap_or_default(),
