@@ -137,10 +137,10 @@ pub enum OstreeError {
         reason: String,
     },
     /// A policy that nothing can be labelled by.
-    #[error("labelling by the SELinux policy of the base commit {commit}: {reason}")]
+    #[error("labelling by the SELinux policy of {of}: {reason}")]
     Policy {
-        /// The base.
-        commit: String,
+        /// The commit or image that has it.
+        of: String,
         /// What is wrong with it, with file and line.
         reason: String,
     },

@@ -44,6 +44,8 @@ pub struct Over<'b> {
     pub bootable: Bootable,
     /// Which layers the tree was made of.
     pub origins: Origins,
+    /// The SELinux label of the root, where there is no base to have one; with the NUL at its end.
+    pub root_label: Option<Vec<u8>>,
 }
 
 /// A transaction that is open.
@@ -145,7 +147,10 @@ impl Run<'_> {
             OstreeError::Mode { path, mode, reason }
         })?;
         let lower = over.base.map(|base| (base.root, base as &dyn Lower));
-        let plan = overlay::lay(tree, lower, &over.rules)?;
+        let mut plan = overlay::lay(tree, lower, &over.rules)?;
+        if let Some(label) = &over.root_label {
+            plan.label_root(label);
+        }
         let mut facts = TreeFacts {
             base: over.base.map(|base| base.facts().clone()),
             kernel: boot::kernel(&plan, over.base, over.bootable, contents, &spec.refname)?,

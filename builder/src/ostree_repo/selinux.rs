@@ -1,10 +1,13 @@
-//! The SELinux policy of a base: where it is, and labels by it.
+//! The SELinux policy of a tree: where it is, and labels by it.
 //!
 //! From ostree's `ostree-sepolicy.c`: `/etc/selinux/config` says whether there is one and which, and
 //! `/proc` is labelled as `/mnt`, since hosts mount something there.
 
+use std::io::Read as _;
+
+use treelay_layers::Contents;
 use treelay_layers::selinux::{Config, FileContexts, FileType, Own, Texts};
-use treelay_layers::tree::Node;
+use treelay_layers::tree::{Entry, Node, Tree};
 use treelay_recipes::Digest;
 
 use super::base::{Base, FileContent};
@@ -20,10 +23,11 @@ const DEFAULT: &str = "targeted";
 /// What a file may take; those of distributions have half a megabyte.
 const MOST_TEXT: u64 = 16 << 20;
 
-/// A base's policy.
+/// A policy that is in use.
 #[derive(Debug)]
 pub struct Policy {
-    commit: Digest,
+    /// The commit or image that has it.
+    of: String,
     contexts: FileContexts,
 }
 
@@ -34,21 +38,44 @@ impl Base<'_> {
     /// # Errors
     /// [`OstreeError::Policy`] where it cannot be used.
     pub fn policy(&self, own: &[Own]) -> Result<Option<Policy>> {
-        let Some(config) = self.text(&format!("{SELINUX}/config"))? else { return Ok(None) };
+        Policy::read(self, &format!("the base commit {}", self.checksum.hex()), own)
+    }
+}
+
+impl Policy {
+    /// That of a whole tree with `/usr/etc`; `of` is what messages call the tree.
+    ///
+    /// # Errors
+    /// As [`Base::policy`].
+    pub fn of_tree(tree: &Tree, contents: &dyn Contents, of: &str) -> Result<Option<Self>> {
+        Self::read(&Whole { tree, contents }, of, &[])
+    }
+
+    fn read(files: &impl Files, of: &str, own: &[Own]) -> Result<Option<Self>> {
+        let bad = |reason: String| OstreeError::Policy { of: of.to_owned(), reason };
+        let text = |path: &str| -> Result<Option<Vec<u8>>> {
+            let Some(file) = find(files, path)? else { return Ok(None) };
+            let bytes = files.read(&file, MOST_TEXT + 1)?;
+            if bytes.len() as u64 > MOST_TEXT {
+                return Err(bad(format!("/{path} is too long")));
+            }
+            Ok(Some(bytes))
+        };
+        let Some(config) = text(&format!("{SELINUX}/config"))? else { return Ok(None) };
         let config = Config::parse(&String::from_utf8_lossy(&config));
         if !config.enabled {
             return Ok(None);
         }
         let name = config.policy.as_deref().unwrap_or(DEFAULT);
         let file = format!("{SELINUX}/{name}/contexts/files/file_contexts");
-        let Some(contexts) = self.text(&file)? else {
-            return match self.find(&format!("{file}.bin"))? {
+        let Some(contexts) = text(&file)? else {
+            return match find(files, &format!("{file}.bin"))? {
                 None => Ok(None),
-                Some(_) => Err(self.bad_policy(format!("/{file} is there in compiled form only"))),
+                Some(_) => Err(bad(format!("/{file} is there in compiled form only"))),
             };
         };
         let part = |suffix: &str| -> Result<Vec<u8>> {
-            Ok(self.text(&format!("{file}.{suffix}"))?.unwrap_or_default())
+            Ok(text(&format!("{file}.{suffix}"))?.unwrap_or_default())
         };
         let texts = Texts {
             contexts: &contexts,
@@ -57,74 +84,114 @@ impl Base<'_> {
             subs: &part("subs")?,
             subs_dist: &part("subs_dist")?,
         };
-        let contexts = FileContexts::parse(&texts, own);
-        let contexts = contexts.map_err(|error| self.bad_policy(error.to_string()))?;
-        Ok(Some(Policy { commit: self.checksum, contexts }))
-    }
-
-    fn bad_policy(&self, reason: String) -> OstreeError {
-        OstreeError::Policy { commit: self.checksum.hex(), reason }
-    }
-
-    /// What is in the file that a path leads to; `None` if there is none.
-    fn text(&self, path: &str) -> Result<Option<Vec<u8>>> {
-        let Some(object) = self.find(path)? else { return Ok(None) };
-        match self.repository.file(&object, MOST_TEXT + 1)? {
-            FileContent::Bytes(bytes) if bytes.len() as u64 <= MOST_TEXT => Ok(Some(bytes)),
-            FileContent::Bytes(_) => Err(self.bad_policy(format!("/{path} is too long"))),
-            // `find` followed it.
-            FileContent::Link(_) => Ok(None),
-        }
-    }
-
-    /// The object of the file that a path leads to.
-    fn find(&self, path: &str) -> Result<Option<Digest>> {
-        let mut path = path.to_owned();
-        for _ in 0..MOST_LINKS {
-            match self.step(&path)? {
-                Step::File(object) => return Ok(Some(object)),
-                Step::Nothing => return Ok(None),
-                Step::Elsewhere(target) => path = target,
-            }
-        }
-        Ok(None)
-    }
-
-    fn step(&self, path: &str) -> Result<Step> {
-        let mut tree = self.root.tree;
-        let mut end = 0;
-        for name in path.split('/') {
-            end += name.len();
-            let listing = self.listing(&tree)?;
-            if let Some(dir) = listing.dirs.get(name) {
-                tree = dir.tree;
-            } else if let Some(object) = listing.files.get(name) {
-                let rest = &path[end..];
-                return Ok(match self.repository.file(object, 0)? {
-                    FileContent::Link(target) => {
-                        let target = follow(&path[..end], &target) + rest;
-                        // What hosts have in `/etc` is in `/usr/etc` yet.
-                        let etc = target.strip_prefix("etc/").map(|rest| format!("usr/etc/{rest}"));
-                        Step::Elsewhere(etc.unwrap_or(target))
-                    }
-                    FileContent::Bytes(_) if rest.is_empty() => Step::File(*object),
-                    FileContent::Bytes(_) => Step::Nothing,
-                });
-            } else {
-                break;
-            }
-            end += 1;
-        }
-        Ok(Step::Nothing)
+        let contexts = FileContexts::parse(&texts, own).map_err(|error| bad(error.to_string()))?;
+        Ok(Some(Self { of: of.to_owned(), contexts }))
     }
 }
 
-/// How far a path leads without links.
-enum Step {
-    File(Digest),
+/// The files of a tree, which has no `/` at the beginning of paths.
+trait Files {
+    type File;
+
+    /// How far a path leads without links.
+    fn step(&self, path: &str) -> Result<Step<Self::File>>;
+
+    /// The first bytes of a file, at most `limit`.
+    fn read(&self, file: &Self::File, limit: u64) -> Result<Vec<u8>>;
+}
+
+enum Step<F> {
+    File(F),
     Nothing,
-    /// To a link, and by it to another path.
-    Elsewhere(String),
+    /// To a link with this target, which is at this many bytes of the path.
+    Link(usize, String),
+}
+
+/// The file that a path leads to.
+fn find<F: Files>(files: &F, path: &str) -> Result<Option<F::File>> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match files.step(&path)? {
+            Step::File(file) => return Ok(Some(file)),
+            Step::Nothing => return Ok(None),
+            Step::Link(end, target) => {
+                let target = follow(&path[..end], &target) + &path[end..];
+                // What hosts have in `/etc` is in `/usr/etc` yet.
+                let etc = target.strip_prefix("etc/").map(|rest| format!("usr/etc/{rest}"));
+                path = etc.unwrap_or(target);
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The end of each name of a path.
+fn ends(path: &str) -> impl Iterator<Item = usize> {
+    path.match_indices('/').map(|(at, _)| at).chain([path.len()])
+}
+
+impl Files for Base<'_> {
+    type File = Digest;
+
+    fn step(&self, path: &str) -> Result<Step<Digest>> {
+        let mut tree = self.root.tree;
+        for end in ends(path) {
+            let name = path[..end].rsplit('/').next().unwrap_or_default();
+            let listing = self.listing(&tree)?;
+            if let Some(dir) = listing.dirs.get(name) {
+                tree = dir.tree;
+                continue;
+            }
+            let Some(object) = listing.files.get(name) else { break };
+            return Ok(match self.repository.file(object, 0)? {
+                FileContent::Link(target) => Step::Link(end, target),
+                FileContent::Bytes(_) if end == path.len() => Step::File(*object),
+                FileContent::Bytes(_) => Step::Nothing,
+            });
+        }
+        Ok(Step::Nothing)
+    }
+
+    fn read(&self, file: &Digest, limit: u64) -> Result<Vec<u8>> {
+        match self.repository.file(file, limit)? {
+            FileContent::Bytes(bytes) => Ok(bytes),
+            // It was a file before.
+            FileContent::Link(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+/// A tree that is laid over nothing.
+struct Whole<'t> {
+    tree: &'t Tree,
+    contents: &'t dyn Contents,
+}
+
+impl<'t> Files for Whole<'t> {
+    type File = &'t Entry;
+
+    fn step(&self, path: &str) -> Result<Step<&'t Entry>> {
+        for end in ends(path) {
+            let Some(entry) = self.tree.get(&path[..end]) else { break };
+            match &entry.node {
+                Node::Dir => {}
+                Node::Symlink { target } => return Ok(Step::Link(end, target.to_string())),
+                Node::File { .. } if end == path.len() => return Ok(Step::File(entry)),
+                Node::File { .. } => break,
+            }
+        }
+        Ok(Step::Nothing)
+    }
+
+    fn read(&self, file: &&'t Entry, limit: u64) -> Result<Vec<u8>> {
+        let Some((digest, size)) = file.file() else { return Ok(Vec::new()) };
+        let mut bytes = Vec::new();
+        let content = self.contents.open(digest, size);
+        let read = content.and_then(|content| content.take(limit).read_to_end(&mut bytes));
+        let path = file.path.to_string();
+        read.map_err(|source| OstreeError::Content { digest: *digest, path, source })?;
+        Ok(bytes)
+    }
 }
 
 impl Labels for Policy {
@@ -136,7 +203,7 @@ impl Labels for Policy {
         };
         let path = if path == "/proc" { "/mnt" } else { path };
         let label = self.contexts.label(path.as_bytes(), kind);
-        let bad = |reason: String| OstreeError::Policy { commit: self.commit.hex(), reason };
+        let bad = |reason: String| OstreeError::Policy { of: self.of.clone(), reason };
         let label = label.map_err(|error| bad(error.to_string()))?;
         Ok(label.map(|label| [label.as_bytes(), b"\0"].concat()))
     }

@@ -122,6 +122,7 @@ pub async fn write(
                         recipe::Bootable::False => Bootable::No,
                     },
                     origins: Origins::of(&tree, &parts, &plan.name),
+                    root_label: None,
                 };
                 commit(&mut run, &tree, &over, &contents, &memory, &spec, workshop)?
             }

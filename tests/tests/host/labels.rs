@@ -31,6 +31,10 @@ const CONTEXTS: &str = r"
 /usr/lib/none(/.*)?             <<none>>
 /usr/lib/none/but               a:a:literal:s0
 /usr/lib/deep/deeper/deepest/.* a:a:deep:s0
+/th/r/ee/.*                     <<none>>
+/th/r/.*                        a:a:three:s0
+/fo/u/r/names/.*                <<none>>
+/fo/u/r/.*                      a:a:four:s0
 /usr/lib/deep/.*                a:a:later:s0
 /twice                          a:a:first:s0
 /twice                          a:a:second:s0
@@ -74,7 +78,7 @@ const SUBS_DIST: &str = "/lib64 /usr/lib\n/usr/lib/again /twice\n/sub2 /typed\n/
 
 const PATHS: &str = "/ // /a /a/ //a//b/// /usr/bin /usr/x/y/bin/z /usr/lib/x.so.1.2 /usr/lib/x.so/ \
     /usr/lib/none /usr/lib/none/but /usr/lib/none/or /usr/lib/deep/deeper/deepest/x \
-    /usr/lib/deep/deeper/x /usr/lib/deep/x /twice /twice/ /typed /never /alt/one /alt/two \
+    /th/r/ee/x /th/r/x /fo/u/r/names/x /alt/x/other/x/one/b /usr/lib/deep/deeper/x /usr/lib/deep/x /twice /twice/ /typed /never /alt/one /alt/two \
     /alt/two/x /x/alt/two /alt/x/one/a /alt/x/one/a/b /other/x/one/b /z/other/x/one/b /alt/three \
     /alu/ /alu/four/x /q/bccddefffgh{ /q/acddeeffffggh{ /q/acdeffh{ /q/lazyxz /q/lazyaaxxyz /c/] \
     /c/b /c/^ /c/- /c/d /c/zy /c/xy /c/]y /c/aa /c/_& /c/a1 /c/é /c/7.a!? /c/]_x./ /e/.+*?()[]{}|^$-_, \

@@ -2,6 +2,7 @@
 //! it takes the first member alone; an image with a layer of two is not imported.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
 
 use treelay_ci::tools::workspace;
 use treelay_tests::Env;
@@ -37,6 +38,8 @@ fn base(env: &Env) {
     env.write("system/usr/lib/modules/6.1.0/vmlinuz", "a kernel\n");
     env.write("system/usr/lib/os-release", "ID=test\nPRETTY_NAME=Test\n");
     env.write("system/usr/etc/host.conf", "of the host\n");
+    std::fs::create_dir_all(env.path("system/sysroot")).unwrap();
+    symlink("sysroot/ostree", env.path("system/ostree")).unwrap();
     env.ostree(["init", "--repo=base.repo", "--mode=bare-user"]).ok();
     let commit = ["commit", "--repo=base.repo", "--branch", BASE, "--bootable", "--no-xattrs"];
     let arch = "--add-metadata-string=ostree.architecture=x86_64";

@@ -126,6 +126,41 @@ fn as_ostree_labels_the_same_tree() {
     assert_eq!(ours, base);
 }
 
+#[test]
+fn the_root_of_an_ordinary_image_is_labelled_whole() {
+    let env = env("", "SELINUX=enforcing\nSELINUXTYPE=default\n");
+    for (path, text) in FILES.iter().filter(|(_, text)| !text.starts_with("-> ")) {
+        env.write(&format!("root/{path}"), text);
+    }
+    symlink("usr/bin", env.path("root/bin")).unwrap();
+    // The policy is where a host that runs has it; its folder is a link here.
+    fs::rename(env.path("root/usr/etc/selinux"), env.path("root/etc/selinux")).unwrap();
+    fs::remove_dir(env.path("root/usr/etc")).unwrap();
+    fs::rename(env.path("root/etc/selinux/default"), env.path("root/usr/share/policy")).unwrap();
+    symlink("../../usr/share/policy", env.path("root/etc/selinux/default")).unwrap();
+    commit(&env, "same", &["--selinux-policy=root", "root"]);
+    env.write(
+        "system.yaml",
+        "name: system\nversion: '1'\narch: [amd64]\nepoch: 1735689600\n\
+         layers: [{name: root, directory: {source: root, prefix: /}}]\n",
+    );
+    env.treelay(["build", "system.yaml", "-o", "oci:system"]).ok();
+    let recipe = env.read("tools.yaml").replace("{repo: os, ref: base}", "{image: 'oci:system:1'}");
+    env.write(
+        "tools.yaml",
+        recipe.split("layers:").next().unwrap().to_owned()
+            + "layers: [{name: x, files: [{path: /usr/bin/x, content: x}]}]\n",
+    );
+    build(&env);
+    let mut ours = attributes(&env, "--repo=out", "ours");
+    assert!(ours.remove("/usr/bin/x").is_some_and(|label| label.contains(":bin_t:")));
+    for (path, label) in attributes(&env, "--repo=os", "same") {
+        let in_commit = path.strip_prefix("/etc").map(|rest| format!("/usr/etc{rest}"));
+        assert_eq!(ours.remove(&in_commit.unwrap_or(path.clone())), Some(label), "{path}");
+    }
+    assert!(ours.is_empty(), "{ours:?}");
+}
+
 const CONTEXTS: &str = "  contexts:
     - {path: /usr/sbin/sshd, context: bin_t}
     - {path: '/usr/lib/tool(/.*)?', type: f, context: 'u:r:t:s0:c1'}

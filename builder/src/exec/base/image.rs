@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use treelay_layers::Entry;
+use treelay_layers::{Entry, Node};
 use treelay_recipes::lock::{LockedBase, LockedTree};
 use treelay_recipes::recipe::OstreeBase;
 use treelay_recipes::{Arch, Digest};
@@ -12,11 +12,14 @@ use super::super::{ExecError, Workshop};
 use super::commit::{CommitBaseError, checked};
 use super::time::seconds;
 use super::{BaseImage, nonsense};
-use crate::ostree_repo::{CommitSpec, Over, Repository, etc_to_usr_etc};
+use crate::ostree_repo::{
+    CommitSpec, Labels as _, Over, Policy, Repository, etc_to_usr_etc, with_labels,
+};
 use crate::store::ObjectIndex;
 
-/// The ref of the commit of an ordinary image, in a repository of its own.
-const REF: &str = "image";
+/// The ref of the commit of an ordinary image, in a repository of its own. Another name for every way
+/// of making it.
+const REF: &str = "image-2";
 /// ostree-ext's labels of an image with a commit in it: the commit, and the last layer of it.
 const COMMIT: &str = "ostree.commit";
 const LAST_LAYER: &str = "ostree.final-diffid";
@@ -109,11 +112,19 @@ impl Workshop<'_> {
         let tree = self.base_tree(image)?;
         let contents = tree.entries().iter().filter_map(Entry::file);
         self.base_contents(image, &tree, &contents.map(|(digest, _)| *digest).collect())?;
-        let tree = etc_to_usr_etc(&tree).map_err(CommitBaseError::from)?;
+        let mut tree = etc_to_usr_etc(&tree).map_err(CommitBaseError::from)?;
+        let mut over = Over::default();
+        // Layers of images carry no labels, and what is not labelled is of no use to hosts.
+        let of = format!("the image {}", locked.image);
+        let policy = Policy::of_tree(&tree, self.store, &of).map_err(CommitBaseError::from)?;
+        if let Some(policy) = policy {
+            over.root_label = policy.label("/", &Node::Dir).map_err(CommitBaseError::from)?;
+            tree = with_labels(tree, &policy).map_err(CommitBaseError::from)?;
+        }
         let memory = ObjectIndex::new(self.store);
         let mut run = repository.begin(self.jobs);
         let made = run
-            .write_commit(&tree, &Over::default(), self.store, &memory, &spec, &|_| {})
+            .write_commit(&tree, &over, self.store, &memory, &spec, &|_| {})
             .map_err(CommitBaseError::from)?;
         run.finish().map_err(CommitBaseError::from)?;
         Ok(made.checksum)

@@ -109,7 +109,7 @@ pub(in crate::ostree_repo) enum Meta {
     /// The entry's of the tree, by its index, with this label if it has none.
     Own { entry: usize, label: Option<Vec<u8>> },
     /// 0755 and root's: what no one says of the root.
-    Root,
+    Root { label: Option<Vec<u8>> },
 }
 
 /// A directory that may differ from the base's.
@@ -134,6 +134,15 @@ pub(in crate::ostree_repo) struct Plan<'t> {
     pub unused: Vec<String>,
 }
 
+impl Plan<'_> {
+    /// Gives the root a label, unless it is the base's.
+    pub(in crate::ostree_repo) fn label_root(&mut self, new: &[u8]) {
+        if let Some(Dir { meta: Meta::Root { label }, .. }) = self.dirs.first_mut() {
+            *label = Some(new.to_vec());
+        }
+    }
+}
+
 /// Lays `tree` over the directory `root` of a base.
 ///
 /// # Errors
@@ -152,7 +161,10 @@ pub(in crate::ostree_repo) fn lay<'t>(
         unused: Vec::new(),
     };
     let (base, lower) = root.unzip();
-    plan.dirs.push(Dir::new(base.map_or(Meta::Root, |base| Meta::Kept(base.meta)), base));
+    plan.dirs.push(Dir::new(
+        base.map_or(Meta::Root { label: None }, |base| Meta::Kept(base.meta)),
+        base,
+    ));
     let mut todo = vec![Work { at: 0, path: String::new(), own: Some(0) }];
     while let Some(work) = todo.pop() {
         let listing = match (plan.dirs[work.at].was, lower) {

@@ -67,7 +67,11 @@ impl Plan<'_> {
     fn meta(&self, meta: &Meta) -> (Option<Variant>, Digest) {
         let made = match meta {
             Meta::Kept(meta) => return (None, *meta),
-            Meta::Root => objects::dirmeta(0o755, Owner::default(), &[]),
+            Meta::Root { label } => {
+                let xattrs: Vec<_> =
+                    label.iter().map(|label| (SELINUX.to_owned(), label.clone())).collect();
+                objects::dirmeta(0o755, Owner::default(), &xattrs)
+            }
             Meta::Own { entry, label } => {
                 let entry = &self.entries[*entry];
                 match label {

@@ -93,7 +93,7 @@ fn text(plan: &Plan<'_>, base: &Base) -> String {
                         Meta::Kept(meta) => name(meta),
                         Meta::Own { label: None, .. } => "own".to_owned(),
                         Meta::Own { .. } => "own, labelled".to_owned(),
-                        Meta::Root => "root".to_owned(),
+                        Meta::Root { .. } => "root".to_owned(),
                     };
                     lines.push(format!("{path} {meta}"));
                     todo.push((*at, path));
