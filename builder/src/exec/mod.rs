@@ -9,6 +9,7 @@ mod base;
 pub mod credential_helper;
 mod encode;
 mod git;
+mod host_image;
 mod inputs;
 mod layers;
 mod loading;
@@ -31,12 +32,14 @@ use treelay_recipes::{Arch, Digest, Misfit};
 
 use crate::fetch::git::GitError;
 use crate::fetch::{FetchError, Fetcher, Outcome, Watch};
+use crate::ostree_repo::OstreeError;
 use crate::store::Store;
 
 pub use action::{ActionError, Executor, LocalExecutor, LocalOptions, NoSandbox, Sandbox};
 use again::Difference;
 pub use base::{BaseError, BaseImage, Bases, CommitBaseError};
 pub use encode::Blobs;
+pub use host_image::LABELS as HOST_LABELS;
 pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{BASE, Locked, TREE, relock};
 pub use modules::{ModuleError, Turns};
@@ -291,6 +294,27 @@ pub enum ExecError {
         arch: Arch,
         /// Which files, and why.
         problems: Vec<String>,
+    },
+    /// An image says that hosts can boot it, and they cannot.
+    #[error(
+        "hosts cannot boot the image for {arch}, though its label {label} says so:\n{}\nWhere they need not, take the label away",
+        .problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
+    )]
+    NotBootable {
+        /// The arch.
+        arch: Arch,
+        /// The label.
+        label: &'static str,
+        /// What is wrong.
+        problems: Vec<String>,
+    },
+    /// It could not be found out whether hosts can boot an image.
+    #[error("finding out whether hosts can boot the image for {arch}")]
+    Boots {
+        /// The arch.
+        arch: Arch,
+        /// Why not.
+        source: Box<OstreeError>,
     },
     /// A file could not be read.
     #[error("reading {path}")]

@@ -60,6 +60,20 @@ pub(super) fn kernel(
     }
 }
 
+/// The version of the kernel of a whole tree that hosts can boot, or why they cannot; `/etc` may be
+/// where it is on hosts.
+///
+/// # Errors
+/// What cannot be read.
+pub fn what_it_boots(
+    tree: &tree::Tree,
+    contents: &dyn Contents,
+) -> Result<std::result::Result<String, String>> {
+    let plan = lay(tree, None, &Rules::default())?;
+    let read = |file: &File| read(file, &plan, None, contents);
+    Tree { plan: &plan, lower: None, read: &read }.check()
+}
+
 /// Whether hosts can boot the base itself.
 fn boots(base: &Base<'_>) -> Result<bool> {
     let nothing = tree::Tree::default();
@@ -145,7 +159,7 @@ impl Tree<'_> {
             return Ok(Err(reason));
         }
         Ok(match self.os_release()? {
-            None => Err("there is no os-release in /usr/lib or /usr/etc".to_owned()),
+            None => Err("there is no os-release in /usr/lib or /etc".to_owned()),
             Some(text) => {
                 let has = |key| value(&text, key).is_some_and(|value| !value.is_empty());
                 match ["ID", "PRETTY_NAME"].into_iter().find(|key| !has(key)) {
@@ -272,7 +286,7 @@ mod tests {
                 with("usr/lib/modules/6.2/vmlinuz=k"),
                 Err("there are several kernels in /usr/lib/modules: 6.1 and 6.2"),
             ),
-            (kernel.to_owned(), Err("there is no os-release in /usr/lib or /usr/etc")),
+            (kernel.to_owned(), Err("there is no os-release in /usr/lib or /etc")),
             (
                 format!("{kernel}usr/lib/os-release=PRETTY_NAME=x;#ID=y"),
                 Err("its os-release has no ID"),

@@ -116,6 +116,16 @@ impl Repository {
         Ok(info)
     }
 
+    /// The version that a commit says it is of.
+    ///
+    /// # Errors
+    /// [`OstreeError::Library`](super::OstreeError::Library) for one that cannot be read.
+    pub fn version(&self, commit: &Digest) -> Result<Option<String>> {
+        let commit = self.load(ObjectType::Commit, commit)?;
+        let metadata = dictionary(&commit.child_value(0));
+        Ok(metadata.get("version").and_then(|version| version.get()))
+    }
+
     fn count_signatures(&self, checksum: &Digest) -> Result<BTreeMap<String, usize>> {
         let mut counts = BTreeMap::new();
         for (key, value) in self.detached(checksum)? {

@@ -60,7 +60,7 @@ use ostree::{Repo, RepoMode, gio, glib};
 use treelay_recipes::{Arch, Digest};
 
 pub use base::{Base, BaseFacts};
-pub use boot::Bootable;
+pub use boot::{Bootable, what_it_boots};
 pub use commit::{CommitOutcome, CommitSpec, TreeFacts, Written};
 pub use content::ObjectMemory;
 pub use encapsulate::{Chunk, Encapsulation};

@@ -115,8 +115,9 @@ fn find<F: Files>(files: &F, path: &str) -> Result<Option<F::File>> {
             Step::File(file) => return Ok(Some(file)),
             Step::Nothing => return Ok(None),
             Step::Link(end, target) => {
-                let target = follow(&path[..end], &target) + &path[end..];
-                // What hosts have in `/etc` is in `/usr/etc` yet.
+                // What hosts have in `/etc` is in `/usr/etc` yet, and links mean what they mean there.
+                let at = path[..end].strip_prefix("usr/").filter(|at| at.starts_with("etc/"));
+                let target = follow(at.unwrap_or(&path[..end]), &target) + &path[end..];
                 let etc = target.strip_prefix("etc/").map(|rest| format!("usr/etc/{rest}"));
                 path = etc.unwrap_or(target);
             }

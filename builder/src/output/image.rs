@@ -5,7 +5,7 @@
 
 mod on_base;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use oci_spec::OciSpecError;
 use oci_spec::image::{
@@ -13,13 +13,17 @@ use oci_spec::image::{
     ImageManifestBuilder, MediaType, PlatformBuilder, RootFsBuilder, Sha256Digest,
 };
 use serde::Serialize;
+use serde_json::{Map, Value};
 use treelay_recipes::{Arch, Digest};
 
-use crate::exec::{BaseImage, Bases, Part};
+use crate::exec::{BaseImage, Bases, HOST_LABELS, Part};
 use crate::image_store::{Manifest, media};
 use crate::plan::{Plan, PlannedImage};
 use crate::store::LayerBlob;
 use treelay_recipes::rfc3339;
+
+/// image-spec, annotations.md; as a label, what rpm-ostree and bootc show.
+const VERSION: &str = "org.opencontainers.image.version";
 
 /// A layer as the image names it.
 #[derive(Debug, Clone)]
@@ -162,11 +166,7 @@ fn base_annotations(name: &str, digest: &Digest) -> [(String, String); 2] {
     [(key("name"), name.to_owned()), (key("digest"), digest.to_string())]
 }
 
-fn configuration(
-    plan: &Plan,
-    image: &PlannedImage,
-    parts: ImageParts<'_>,
-) -> Result<serde_json::Value> {
+fn configuration(plan: &Plan, image: &PlannedImage, parts: ImageParts<'_>) -> Result<Value> {
     let ImageParts { base, layers } = parts;
     let mut config = ConfigBuilder::default();
     if let Some(user) = &image.user {
@@ -239,7 +239,25 @@ fn configuration(
     if let Some(base) = base {
         on_base::join(&mut configuration, base);
     }
+    if let Some(labels) = configuration["config"]["Labels"].as_object_mut() {
+        let said = image.labels.keys().map(String::as_str).collect();
+        name_version(labels, &said, &plan.version);
+    }
     Ok(configuration)
+}
+
+/// An image for hosts to boot says in labels which version they show; its base's is another's.
+fn name_version(labels: &mut Map<String, Value>, said: &BTreeSet<&str>, version: &str) {
+    if !HOST_LABELS.iter().any(|label| labels.contains_key(*label)) {
+        return;
+    }
+    if !said.contains(VERSION) {
+        labels.insert(VERSION.to_owned(), version.into());
+    }
+    // The older name, by which some images say it too.
+    if let Some(there) = labels.get_mut("version").filter(|_| !said.contains("version")) {
+        *there = version.into();
+    }
 }
 
 fn annotations(plan: &Plan) -> HashMap<String, String> {
@@ -265,6 +283,33 @@ pub fn canonical<T: Serialize>(value: &T) -> std::result::Result<Vec<u8>, serde_
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_for_hosts_names_its_own_version() {
+        for (labels, said, expected) in [
+            (r#"{"a":"1"}"#, vec![], r#"{"a":"1"}"#),
+            (r#"{"version":"1"}"#, vec![], r#"{"version":"1"}"#),
+            (
+                r#"{"containers.bootc":"1"}"#,
+                vec![],
+                r#"{"containers.bootc":"1","org.opencontainers.image.version":"7"}"#,
+            ),
+            (
+                r#"{"ostree.bootable":"true","org.opencontainers.image.version":"1","version":"1"}"#,
+                vec![],
+                r#"{"org.opencontainers.image.version":"7","ostree.bootable":"true","version":"7"}"#,
+            ),
+            (
+                r#"{"ostree.bootable":"true","org.opencontainers.image.version":"1"}"#,
+                vec![VERSION],
+                r#"{"org.opencontainers.image.version":"1","ostree.bootable":"true"}"#,
+            ),
+        ] {
+            let mut labels = serde_json::from_str(labels).unwrap();
+            name_version(&mut labels, &said.into_iter().collect(), "7");
+            assert_eq!(String::from_utf8(canonical(&labels).unwrap()).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn canonical_json_is_json_whatever_a_text_holds() {

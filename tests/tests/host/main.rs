@@ -6,6 +6,7 @@ mod commits;
 mod fixture;
 mod go;
 mod harness;
+mod host_images;
 mod labels;
 mod metadata;
 mod ostree_ext;

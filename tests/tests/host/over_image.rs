@@ -65,13 +65,41 @@ fn an_encapsulated_commit_comes_out_as_it_is() {
     let mut gone = paths(base.difference(&ours).collect());
     gone.sort();
     assert_eq!(gone, ["/", "/usr", "/usr/bin"]);
+}
 
-    // An image made from it is another one.
+/// An image made from one with a commit in it is that commit with the layers over it.
+#[test]
+fn layers_above_an_encapsulated_commit_are_laid_over_it() {
+    let env = env();
     let from = format!("oci:{}", env.path("base").display());
     let image = format!("{}:derived", env.path("derived").display());
     env.skopeo(["copy", "--quiet", &from, &format!("oci:{image}")]).ok();
     env.write("more", "more\n");
-    env.umoci(["insert", "--image", &image]).arg(env.path("more")).arg("/usr/more").ok();
+    env.write("hosts", "of the layer\n");
+    for (file, path) in [("more", "/usr/more"), ("hosts", "/etc/host.conf")] {
+        env.umoci(["insert", "--image", &image]).arg(env.path(file)).arg(path).ok();
+    }
+    env.umoci(["insert", "--image", &image, "--whiteout", "/usr/bin/none"]).ok();
+    env.write("dir/in", "was a file\n");
+    env.umoci(["insert", "--image", &image]).arg(env.path("dir")).arg("/usr/bin/ping6").ok();
     env.write("tools.yaml", RECIPE.replace("oci:base", "oci:derived:derived"));
-    env.treelay(["lock", "tools.yaml"]).fails(1).says("there are layers above its commit");
+    env.treelay(["build", "tools.yaml", "-o", "ostree:out"]).ok();
+    env.ostree(["fsck", "--quiet", "--repo=out"]).ok();
+    let files = |repo: &str, name: &str| -> BTreeSet<String> {
+        let listed = env.ostree(["ls", "-R", "-X", "-C", repo, name]).ok().out();
+        listed.lines().filter(|line| !line.starts_with('d')).map(str::to_owned).collect()
+    };
+    let (base, ours) = (files("--repo=base.repo", BASE), files("--repo=out", "ours"));
+    let paths = |lines: Vec<&String>| -> BTreeSet<String> {
+        lines.iter().map(|line| line.rsplit(" } ").next().unwrap().to_owned()).collect()
+    };
+    let (gone, new) =
+        (paths(base.difference(&ours).collect()), paths(ours.difference(&base).collect()));
+    assert_eq!(
+        gone,
+        ["/usr/bin/none", "/usr/bin/ping6 -> ping", "/usr/etc/host.conf"].map(str::to_owned).into()
+    );
+    let expected = ["/usr/bin/ping6/in", "/usr/bin/tool", "/usr/etc/host.conf", "/usr/more"];
+    assert_eq!(new, expected.map(str::to_owned).into());
+    env.ostree(["cat", "--repo=out", "ours", "/usr/etc/host.conf"]).ok().says("of the layer");
 }

@@ -14,9 +14,8 @@ use crate::cli::places::{Images, images};
 use crate::cli::{Failure, Result, Session, count, passwords};
 use crate::dest::{Access, Dest};
 use crate::image_store::signatures::signatures_of;
-use crate::image_store::{CopyOptions, ImageRef, copy};
-use crate::image_store::{ImageStore, StoreError};
-use crate::ostree_repo::Repository;
+use crate::image_store::{CopyOptions, ImageRef, ImageStore, StoreError, copy, is_tag};
+use crate::ostree_repo::{OstreeError, Repository};
 use crate::output::encapsulated::Encapsulated;
 use crate::progress::Progress;
 use crate::sign;
@@ -101,12 +100,16 @@ async fn encapsulate(
     let to = images(session, &registries, &args.dest, Access::Write)?;
     let tag = match &to.image {
         ImageRef::Tag(tag) => tag.clone(),
-        _ => {
-            return Err(Failure::usage_message(format!(
-                "{} does not say which tag is meant, and a commit has none",
-                args.dest
-            )));
+        ImageRef::Digest(_) => {
+            let message = format!("{} names an image that is not made yet: give a tag", args.dest);
+            return Err(Failure::usage_message(message));
         }
+        ImageRef::Default => version_of(&repository, &commits).doing(copying)?.ok_or_else(|| {
+            Failure::usage_message(format!(
+                "{} does not say which tag is meant, and the commits have no version that could be one",
+                args.dest
+            ))
+        })?,
     };
     let name = name_to_sign(args, &to, Some(&tag), keys)?;
     let store = session.store()?;
@@ -143,6 +146,20 @@ async fn encapsulate(
         signed.len(),
         children.len() + 1
     ))
+}
+
+/// The version that all of them have, if it can be a tag.
+fn version_of(
+    repository: &Repository,
+    commits: &[(String, Digest)],
+) -> std::result::Result<Option<String>, OstreeError> {
+    let versions = commits.iter().map(|(_, commit)| repository.version(commit));
+    let mut versions = versions.collect::<std::result::Result<Vec<_>, _>>()?;
+    versions.dedup();
+    Ok(match versions.as_slice() {
+        [Some(version)] if is_tag(version) => Some(version.clone()),
+        _ => None,
+    })
 }
 
 /// The tag in the destination: the one given, else the source's own.

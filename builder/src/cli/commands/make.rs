@@ -98,6 +98,7 @@ impl<'a> Maker<'a> {
         let bases = workshop.bases(&plan.arches, lock).await?;
         let placed = workshop.on_bases(&layers, &bases, &workspace.expanded)?;
         workshop.check_loading(&placed, &bases, &workspace.expanded, sources)?;
+        workshop.check_host_images(plan, &placed, &bases, sources)?;
         let blobs = workshop.encode_layers(&placed, plan.codec(), sources)?;
         phases.end("encode");
         Ok((layers, Some((placed, blobs, bases))))

@@ -1,9 +1,11 @@
 //! Base commits out of container images: one that is encapsulated in an image comes out of it as it is;
 //! the root of an ordinary image becomes a commit.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use treelay_layers::{Entry, Node};
+use treelay_layers::archive::Lower;
+use treelay_layers::{Entry, Node, Tree};
 use treelay_recipes::lock::{LockedBase, LockedTree};
 use treelay_recipes::recipe::OstreeBase;
 use treelay_recipes::{Arch, Digest};
@@ -13,7 +15,7 @@ use super::commit::{CommitBaseError, checked};
 use super::time::seconds;
 use super::{BaseImage, nonsense};
 use crate::ostree_repo::{
-    CommitSpec, Labels as _, Over, Policy, Repository, etc_to_usr_etc, with_labels,
+    CommitSpec, Labels as _, Over, Policy, Repository, Rules, etc_to_usr_etc, with_labels,
 };
 use crate::store::ObjectIndex;
 
@@ -56,14 +58,33 @@ impl Workshop<'_> {
         let repository = Repository::open_or_create(&path).map_err(CommitBaseError::from)?;
         let task = format!("taking the commit out of {}", locked.image);
         self.observer.begin(&task);
-        let commit = match encapsulated(&locked.image, &image) {
-            Ok(Some(commit)) => self.take_out(&image, &repository, &commit).map(|()| commit),
-            Ok(None) => self.commit_of(&image, locked, &repository),
-            Err(error) => Err(error),
-        };
+        let commit = self.commit_in(&image, locked, &repository);
         self.observer.end(&task);
         let commit = commit?;
         Ok((repository, commit))
+    }
+
+    fn commit_in(
+        &self,
+        image: &BaseImage,
+        locked: &LockedBase,
+        repository: &Repository,
+    ) -> Result<Digest, ExecError> {
+        let encapsulated = encapsulated(&locked.image, image)?;
+        if let Some(Encapsulated { commit, layers }) = encapsulated
+            && layers == image.layers.len()
+        {
+            return self.take_out(image, repository, &commit).map(|()| commit);
+        }
+        if let Ok(commit) = repository.resolve(REF)
+            && repository.has_whole(&commit)
+        {
+            return Ok(commit);
+        }
+        match encapsulated {
+            None => self.commit_of(image, locked, repository),
+            Some(below) => self.commit_above(image, &below, locked, repository),
+        }
     }
 
     /// Where the commit of an image is, or will be.
@@ -93,6 +114,86 @@ impl Workshop<'_> {
         locked: &LockedBase,
         repository: &Repository,
     ) -> Result<Digest, ExecError> {
+        let all = self.base_tree(image)?;
+        let tree = all.filter(|entry| !on_hosts_own(entry.path.as_str()));
+        let contents = tree.entries().iter().filter_map(Entry::file);
+        self.base_contents(image, &all, &contents.map(|(digest, _)| *digest).collect())?;
+        let mut tree = etc_to_usr_etc(&tree).map_err(CommitBaseError::from)?;
+        let mut over = Over::default();
+        // Layers of images carry no labels, and what is not labelled is of no use to hosts.
+        let of = format!("the image {}", locked.image);
+        let policy = Policy::of_tree(&tree, self.store, &of).map_err(CommitBaseError::from)?;
+        if let Some(policy) = policy {
+            over.root_label = policy.label("/", &Node::Dir).map_err(CommitBaseError::from)?;
+            tree = with_labels(tree, &policy).map_err(CommitBaseError::from)?;
+        }
+        self.write(&tree, &over, image, locked, repository)
+    }
+
+    /// Lays the layers above a commit that is encapsulated in an image over that commit, as rpm-ostree
+    /// and bootc do.
+    fn commit_above(
+        &self,
+        image: &BaseImage,
+        below: &Encapsulated,
+        locked: &LockedBase,
+        repository: &Repository,
+    ) -> Result<Digest, ExecError> {
+        let layers = image.layers[..below.layers].to_vec();
+        self.take_out(&BaseImage { layers, ..image.clone() }, repository, &below.commit)?;
+        let (mut all, mut lower, mut count) = (Lower::new(), Lower::new(), 0);
+        self.each_layer(image, |layer| {
+            all.add(layer)?;
+            count += 1;
+            if count == below.layers {
+                lower = all.clone();
+            }
+            Ok(())
+        })?;
+        let lower = lower.into_tree();
+        let (all, number) = all.into_tree_by_layer();
+        let is_above = |number: &Option<usize>| number.is_some_and(|number| number >= below.layers);
+        let above = all.entries().iter().zip(&number).filter(|(_, number)| is_above(number));
+        let above: Vec<Entry> = above
+            .map(|(entry, _)| entry.clone())
+            .filter(|entry| !on_hosts_own(entry.path.as_str()))
+            .collect();
+        let tree = Tree::from_entries(above)
+            .map_err(|error| nonsense(&locked.image, &error.to_string()))?;
+        let contents = tree.entries().iter().filter_map(Entry::file);
+        self.base_contents(image, &all, &contents.map(|(digest, _)| *digest).collect())?;
+
+        let of_base = lower.entries().iter().filter(|entry| !on_hosts_own(entry.path.as_str()));
+        let (mut gone, mut replaced) = (BTreeSet::new(), BTreeSet::new());
+        for entry in of_base {
+            let path = entry.path.as_str();
+            match all.get(path) {
+                None => drop(gone.insert(in_commit(path))),
+                Some(now) if is_dir(now) != is_dir(entry) => {
+                    replaced.insert(in_commit(path));
+                }
+                Some(_) => {}
+            }
+        }
+        let base = repository.base(&below.commit).map_err(CommitBaseError::from)?;
+        let mut tree = etc_to_usr_etc(&tree).map_err(CommitBaseError::from)?;
+        if let Some(policy) = base.policy(&[]).map_err(CommitBaseError::from)? {
+            tree = with_labels(tree, &policy).map_err(CommitBaseError::from)?;
+        }
+        let rules = Rules::exact(gone, replaced);
+        let over = Over { base: Some(&base), rules, ..Over::default() };
+        self.write(&tree, &over, image, locked, repository)
+    }
+
+    /// Writes the commit of an image under [`REF`].
+    fn write(
+        &self,
+        tree: &Tree,
+        over: &Over<'_>,
+        image: &BaseImage,
+        locked: &LockedBase,
+        repository: &Repository,
+    ) -> Result<Digest, ExecError> {
         let labels = &image.config["config"]["Labels"];
         let spec = CommitSpec {
             refname: REF.to_owned(),
@@ -104,31 +205,31 @@ impl Workshop<'_> {
             metadata: Default::default(),
             collection: None,
         };
-        if let Ok(commit) = repository.resolve(REF)
-            && repository.has_whole(&commit)
-        {
-            return Ok(commit);
-        }
-        let tree = self.base_tree(image)?;
-        let contents = tree.entries().iter().filter_map(Entry::file);
-        self.base_contents(image, &tree, &contents.map(|(digest, _)| *digest).collect())?;
-        let mut tree = etc_to_usr_etc(&tree).map_err(CommitBaseError::from)?;
-        let mut over = Over::default();
-        // Layers of images carry no labels, and what is not labelled is of no use to hosts.
-        let of = format!("the image {}", locked.image);
-        let policy = Policy::of_tree(&tree, self.store, &of).map_err(CommitBaseError::from)?;
-        if let Some(policy) = policy {
-            over.root_label = policy.label("/", &Node::Dir).map_err(CommitBaseError::from)?;
-            tree = with_labels(tree, &policy).map_err(CommitBaseError::from)?;
-        }
         let memory = ObjectIndex::new(self.store);
         let mut run = repository.begin(self.jobs);
         let made = run
-            .write_commit(&tree, &over, self.store, &memory, &spec, &|_| {})
+            .write_commit(tree, over, self.store, &memory, &spec, &|_| {})
             .map_err(CommitBaseError::from)?;
         run.finish().map_err(CommitBaseError::from)?;
         Ok(made.checksum)
     }
+}
+
+/// Whether hosts have something else there. In an image with a commit in it, its objects are.
+fn on_hosts_own(path: &str) -> bool {
+    path.starts_with("sysroot/")
+}
+
+/// A path of an image as commits have it.
+fn in_commit(path: &str) -> String {
+    match path.strip_prefix("etc") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("usr/etc{rest}"),
+        _ => path.to_owned(),
+    }
+}
+
+fn is_dir(entry: &Entry) -> bool {
+    matches!(entry.node, Node::Dir)
 }
 
 /// What the lock says of the image, if it is that one.
@@ -138,16 +239,20 @@ pub(super) fn image_of(locked: &LockedTree, text: &str) -> Option<LockedBase> {
     Some(LockedBase { arch, image, digest, manifest, released })
 }
 
-/// The commit that is encapsulated in an image.
-fn encapsulated(text: &str, image: &BaseImage) -> Result<Option<Digest>, ExecError> {
+/// A commit in an image.
+struct Encapsulated {
+    commit: Digest,
+    /// How many of the lowest layers are its.
+    layers: usize,
+}
+
+/// The commit that is encapsulated in an image, or in the image that it was made from.
+fn encapsulated(text: &str, image: &BaseImage) -> Result<Option<Encapsulated>, ExecError> {
     let labels = &image.config["config"]["Labels"];
     let Some(last) = labels[LAST_LAYER].as_str() else { return Ok(None) };
     let commit = labels[COMMIT].as_str().and_then(|commit| Digest::from_hex(commit).ok());
     let commit = commit.ok_or_else(|| nonsense(text, "it does not say which commit is in it"))?;
-    if image.diff_ids.last().map(Digest::to_string).as_deref() != Some(last) {
-        let reason = "there are layers above its commit, made from it by others; name the image that \
-                      they were made from";
-        return Err(nonsense(text, reason));
-    }
-    Ok(Some(commit))
+    let last = image.diff_ids.iter().position(|id| id.to_string() == last);
+    let last = last.ok_or_else(|| nonsense(text, "the last layer of its commit is missing"))?;
+    Ok(Some(Encapsulated { commit, layers: last + 1 }))
 }

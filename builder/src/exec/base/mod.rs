@@ -363,7 +363,7 @@ impl Workshop<'_> {
     }
 }
 
-fn nonsense(text: &str, reason: &str) -> ExecError {
+pub(super) fn nonsense(text: &str, reason: &str) -> ExecError {
     BaseError::Nonsense { image: text.to_owned(), reason: reason.to_owned() }.into()
 }
 

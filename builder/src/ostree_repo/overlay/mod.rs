@@ -49,6 +49,8 @@ pub(in crate::ostree_repo) trait Lower {
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     remove: Vec<(String, Globs)>,
+    /// Paths of the base to leave out, with all below them.
+    gone: BTreeSet<String>,
     replace: BTreeSet<String>,
 }
 
@@ -69,11 +71,20 @@ impl Rules {
         let replace = replace.into_iter().map(|path| {
             usr_etc(path).unwrap_or_else(|| path.to_owned()).trim_matches('/').to_owned()
         });
-        Self { remove: remove.collect(), replace: replace.collect() }
+        Self { remove: remove.collect(), gone: BTreeSet::new(), replace: replace.collect() }
+    }
+
+    /// Paths of commits, without the first `/`: those to leave out, and those where a directory may
+    /// become a file, or the reverse.
+    pub fn exact(gone: BTreeSet<String>, replace: BTreeSet<String>) -> Self {
+        Self { remove: Vec::new(), gone, replace }
     }
 
     fn may_remove_below(&self, dir: &str) -> bool {
-        self.remove.iter().any(|(_, globs)| globs.reach_below(dir))
+        let below = format!("{dir}/");
+        let gone = self.gone.range(below.clone()..).next();
+        gone.is_some_and(|path| path.starts_with(&below))
+            || self.remove.iter().any(|(_, globs)| globs.reach_below(dir))
     }
 }
 
@@ -221,7 +232,7 @@ impl Join<'_, '_> {
     fn base(&mut self, listing: Listing, used: &mut [bool]) {
         let mut is_removed = |path: &str| {
             let hits = self.rules.remove.iter().zip(&mut *used);
-            hits.fold(false, |any, ((_, globs), used)| {
+            hits.fold(self.rules.gone.contains(path), |any, ((_, globs), used)| {
                 let hit = globs.matches(path);
                 *used |= hit;
                 any || hit
