@@ -100,7 +100,7 @@ impl Origins {
             let all = all.reduce(|a, b| if a == b { a } else { Whose::Several });
             of_dirs[at] = all.unwrap_or_else(|| match &dir.meta {
                 Meta::Own { entry, .. } => of_entry(*entry),
-                Meta::Kept(_) | Meta::Root => Whose::None,
+                Meta::Kept(_) | Meta::Root { .. } => Whose::None,
             });
         }
         let mut paths: Vec<Vec<String>> = vec![Vec::new(); self.layers.len()];

@@ -38,7 +38,10 @@ fn base(env: &Env) {
     env.write("system/usr/lib/modules/6.1.0/vmlinuz", "a kernel\n");
     env.write("system/usr/lib/os-release", "ID=test\nPRETTY_NAME=Test\n");
     env.write("system/usr/etc/host.conf", "of the host\n");
-    std::fs::create_dir_all(env.path("system/sysroot")).unwrap();
+    // ostree-ext leaves out the dirtree of /sysroot unless another directory has the same.
+    for empty in ["sysroot", "boot"] {
+        std::fs::create_dir_all(env.path("system").join(empty)).unwrap();
+    }
     symlink("sysroot/ostree", env.path("system/ostree")).unwrap();
     env.ostree(["init", "--repo=base.repo", "--mode=bare-user"]).ok();
     let commit = ["commit", "--repo=base.repo", "--branch", BASE, "--bootable", "--no-xattrs"];
@@ -168,7 +171,14 @@ fn encapsulated_commits_come_back_as_they_were() {
     let names: Vec<_> = layers.iter().map(|it| it["created_by"].as_str().unwrap()).collect();
     assert_eq!(
         names,
-        ["over 2", "usr/etc", "usr/lib 2 of 4", "usr/lib/modules", "treelay layer tools"]
+        [
+            "over 2",
+            "the rest",
+            "usr/etc",
+            "usr/lib 2 of 4",
+            "usr/lib/modules",
+            "treelay layer tools"
+        ]
     );
 
     let place = format!("ostree-unverified-image:oci:{}:2", env.path("one").display());
