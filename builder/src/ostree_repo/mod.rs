@@ -24,6 +24,7 @@
 
 mod base;
 mod boot;
+mod check;
 mod commit;
 mod content;
 mod deflate;
@@ -61,6 +62,7 @@ use treelay_recipes::{Arch, Digest};
 
 pub use base::{Base, BaseFacts};
 pub use boot::{Bootable, what_it_boots};
+pub use check::Checked;
 pub use commit::{CommitOutcome, CommitSpec, TreeFacts, Written};
 pub use content::ObjectMemory;
 pub use encapsulate::{Chunk, Encapsulation};

@@ -42,13 +42,18 @@ impl Repository {
         let variant = self.load(ObjectType::Commit, commit)?;
         let mut report = CommitReport::of(*commit, None);
         integrity::check(self, &variant, threads, &mut report)?;
-        if !report.damage.is_empty() {
+        self.forget(commit, &report.damage)?;
+        Ok(report.damage)
+    }
+
+    /// Removes what is wrong of a commit, which counts as partial then.
+    pub(super) fn forget(&self, commit: &Digest, damage: &[Damage]) -> Result<()> {
+        if !damage.is_empty() {
             self.repo
                 .mark_commit_partial(&commit.hex(), true)
                 .doing(|| format!("marking commit {} as partial", commit.hex()))?;
         }
-        report.damage.iter().try_for_each(|damage| self.remove(damage))?;
-        Ok(report.damage)
+        damage.iter().try_for_each(|damage| self.remove(damage))
     }
 
     /// Judges a commit object of which the tree need not be there: its bytes, the ref that it was

@@ -1,7 +1,8 @@
 //! Directories: trees as files, for processes to read, and what tools keep between runs.
 //!
 //! `checkouts/ab/cdef…` is the tree of that digest, `caches/ab/cdef…` what a tool keeps under that
-//! key, `bases/ab/cdef…` the OSTree repository of what was pulled from an address. Each is used and removed as a whole; its own modification time is when it was last used.
+//! key, `bases/ab/cdef…` the OSTree repository of what was pulled from an address or taken out of an
+//! image. Each is used and removed as a whole; its own modification time is when it was last used.
 
 use std::fs;
 use std::io;
@@ -81,6 +82,15 @@ impl Store {
             fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
         }
         Ok(path)
+    }
+
+    /// Every one that there is, relative to the store's root.
+    ///
+    /// # Errors
+    /// What kept it from looking.
+    pub fn base_repositories(&self) -> io::Result<Vec<PathBuf>> {
+        let relative = |path: PathBuf| path.strip_prefix(&self.root).map(Path::to_owned).ok();
+        Ok(self.dirs("bases")?.into_iter().filter_map(relative).collect())
     }
 
     /// The directories of a room of directories.

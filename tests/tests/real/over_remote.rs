@@ -187,3 +187,25 @@ fn what_is_damaged_on_the_way_is_not_kept() {
     let build = ["build", "elsewhere/tools.yaml", "-o", "ostree:out2", "--store=fresh"];
     env.treelay(build).fails(1);
 }
+
+#[test]
+fn a_base_that_is_damaged_in_the_store_is_found_and_pulled_again() {
+    let remote = Remote::new();
+    let env = &remote.env;
+    remote.recipe("gpg-key: gpg.pub");
+    env.treelay(BUILD).ok();
+    let verify = |args: &[&str]| env.treelay(["store", "verify"]).args(args);
+    verify(&[]).ok().says("objects of bases checked, 0 wrong");
+    let files = tamper::files(&env.dir().join("store/bases"));
+    let mut objects = files.iter().filter(|file| file.extension().is_some_and(|it| it == "filez"));
+    let object = objects.next().unwrap();
+    tamper::flip(object, 7);
+    verify(&[]).fails(1).says(".file: its ").says("an object of a base");
+    verify(&["--repair"]).ok().says("1 wrong, and removed");
+    assert!(!object.exists());
+    verify(&[]).ok().says("0 wrong");
+    fs::remove_dir_all(env.path("out")).unwrap();
+    env.treelay(BUILD).ok();
+    assert!(object.exists());
+    env.ostree(["fsck", "--quiet", "--repo=out"]).ok();
+}

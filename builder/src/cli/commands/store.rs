@@ -7,18 +7,43 @@ use serde_json::json;
 
 use crate::cli::args::StoreCommand;
 use crate::cli::failure::Doing as _;
-use crate::cli::{Failure, Result, Session};
+use crate::cli::{Failure, Result, Session, count};
+use crate::ostree_repo::Repository;
+use crate::store::Problem;
+
+/// What it means when an object of a base is lost.
+const BASE: &str = "an object of a base; it is pulled or unpacked again when the base is used";
 
 pub fn run(session: &Session, command: &StoreCommand) -> Result<()> {
     let StoreCommand::Verify { repair, json } = *command;
     let store = session.idle_store()?;
     let root = store.root().display();
-    let report =
-        store.check(session.jobs, repair).doing(|| format!("checking the store {root}"))?;
+    let checking = || format!("checking the store {root}");
+    let mut report = store.check(session.jobs, repair).doing(checking)?;
+    let mut objects = 0;
+    for base in store.base_repositories().doing(checking)? {
+        let path = store.root().join(&base);
+        let problem =
+            |object: String, reason| Problem { path: base.join(object), reason, meaning: BASE };
+        let checked = match Repository::open(&path) {
+            Ok(repository) => repository.check_all(session.jobs, repair).doing(checking)?,
+            Err(error) => {
+                report.problems.push(problem(String::new(), error.to_string()));
+                if repair {
+                    std::fs::remove_dir_all(&path).doing(checking)?;
+                }
+                continue;
+            }
+        };
+        objects += checked.objects;
+        let damage = checked.damage.into_iter();
+        report.problems.extend(damage.map(|damage| problem(damage.object, damage.reason)));
+    }
     let wrong = report.problems.len();
     if json {
         let mut object = serde_json::to_value(&report)?;
         object["store"] = json!(store.root());
+        object["base_objects"] = json!(objects);
         session.print_json(&object)?;
     } else {
         let mut text = String::new();
@@ -28,7 +53,10 @@ pub fn run(session: &Session, command: &StoreCommand) -> Result<()> {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{path}: {reason}\n  {meaning}");
         }
-        let read = format!("{} files ({})", report.files, HumanBytes(report.bytes));
+        let mut read = format!("{} files ({})", report.files, HumanBytes(report.bytes));
+        if objects > 0 {
+            read += &format!(" and {} of bases", count(objects as usize, "object"));
+        }
         let _ = writeln!(
             text,
             "{read} checked, {wrong} wrong{}",
@@ -43,7 +71,11 @@ pub fn run(session: &Session, command: &StoreCommand) -> Result<()> {
     if wrong == 0 || repair {
         return Ok(());
     }
-    let files = if wrong == 1 { "a file" } else { "files" };
-    Err(Failure::message(format!("the store {root} has {files} that are not what they should be"))
-        .hinted("`treelay store verify --repair` removes them, and the next build makes them anew"))
+    let what = match wrong {
+        1 => "something in it is not what it should be".to_owned(),
+        _ => format!("{wrong} things in it are not what they should be"),
+    };
+    Err(Failure::message(format!("the store {root} is damaged: {what}")).hinted(
+        "`treelay store verify --repair` removes what is wrong, and the next build makes it anew",
+    ))
 }
