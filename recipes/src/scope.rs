@@ -387,9 +387,11 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
     }
     if let Some(OstreeBase { repo, remote, image, refname, commit }) = base {
         let texts = repo.iter_mut().chain(image).chain(refname);
-        if let Some(OstreeRemote { url, gpg_key, ed25519_key, spki_key, unverified: _ }) = remote {
+        if let Some(remote) = remote {
+            let OstreeRemote { url, gpg_key, ed25519_key, spki_key, revoked_keys, unverified: _ } =
+                remote;
             visit(About::Input, url);
-            let keys = [gpg_key, ed25519_key, spki_key].into_iter().flatten();
+            let keys = [gpg_key, ed25519_key, spki_key, revoked_keys].into_iter().flatten();
             keys.for_each(|text| visit(About::Input, text));
         }
         let commits = commit.iter_mut().flat_map(|map| map.values_mut());

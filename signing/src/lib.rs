@@ -28,6 +28,6 @@ pub mod schemes;
 mod signature;
 mod verdict;
 
-pub use keys::{KeyError, KeyKind, PublicKey, SecretKey};
+pub use keys::{KeyError, KeyKind, KeyList, KeyListError, PublicKey, SecretKey};
 pub use signature::{SignError, Signature, Subject};
 pub use verdict::{Reason, Verdict};

@@ -16,6 +16,7 @@ pub mod http;
 pub mod image;
 pub mod modules;
 pub mod registry;
+pub mod rfc8032;
 pub mod run;
 pub mod selinux;
 pub mod snapshot;

@@ -218,6 +218,18 @@ pub struct VerifyArgs {
     /// Accept GPG signatures of commits by the keys of this keyring.
     #[arg(long, value_name = "FILE")]
     pub gpg_keyring: Option<PathBuf>,
+    /// Accept commits that this remote of the repository's configuration would accept: by its keys,
+    /// bound to its collection.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "gpg_keyring"])]
+    pub remote: Option<String>,
+    /// With --remote: the root of the system whose etc/ostree (remotes.d, and keys for all remotes) and
+    /// usr/share/ostree count [default: /, and remotes.d for the repository of this system alone].
+    #[arg(long, value_name = "DIR", requires = "remote", conflicts_with_all = ["key", "gpg_keyring"])]
+    pub sysroot: Option<PathBuf>,
+    /// Do not count signatures of commits by the keys of this file: as in ostree's revoked.ed25519
+    /// (lines of base64) or revoked.spki (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub revoked: Vec<PathBuf>,
     /// The repository, or repository:tag, that image signatures must name [default: the
     /// registry's own name; none for a layout].
     #[arg(long, value_name = "REPO[:TAG]")]

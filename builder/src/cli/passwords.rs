@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use treelay_signing::{KeyError, PublicKey, SecretKey};
+use treelay_signing::{KeyError, KeyList, PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
 use super::failure::Doing as _;
@@ -37,6 +37,19 @@ pub fn public_keys(session: &Session, files: &[PathBuf]) -> Result<Vec<PublicKey
             .doing(|| format!("using the public key {}", file.display()))
     };
     files.iter().map(key).collect()
+}
+
+/// Reads every list of public keys.
+///
+/// # Errors
+/// A file that cannot be read, or holds what is no public key.
+pub fn key_lists(session: &Session, files: &[PathBuf]) -> Result<Vec<PublicKey>> {
+    let mut keys = Vec::new();
+    for file in files {
+        let list = KeyList::Any.parse(&read(session, file)?);
+        keys.extend(list.doing(|| format!("using the keys in {}", file.display()))?);
+    }
+    Ok(keys)
 }
 
 fn read(session: &Session, file: &Path) -> Result<Vec<u8>> {

@@ -64,6 +64,24 @@ pub enum OstreeError {
         /// What there is instead, as the rest of the sentence.
         has: String,
     },
+    /// A name that no remote of the configuration has.
+    #[error("{path} has no remote {name:?}{has}")]
+    NoSuchRemote {
+        /// What was asked for.
+        name: String,
+        /// The repository.
+        path: PathBuf,
+        /// What there is instead, as the rest of the sentence.
+        has: String,
+    },
+    /// The configuration of a remote, or a file that it names, cannot be used.
+    #[error("the configuration of the remote {name} cannot be used: {reason}")]
+    Remote {
+        /// The remote.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Somebody else moved the ref between the moment it was read and the end.
     #[error("the ref {0} was moved by somebody else meanwhile; nothing was changed, build again")]
     Moved(String),

@@ -5,17 +5,16 @@
 //! remote of a repository made for that alone, and libostree looks nowhere else for a remote that
 //! has its own (`ostree-repo.c`, `_ostree_repo_gpg_prepare_verifier`).
 
-use std::path::Path;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ostree::glib::{Bytes, Variant};
-use ostree::{Repo, RepoMode, gio};
+use ostree::glib::{self, Bytes, Variant};
+use ostree::{GpgVerifyResult, Repo, RepoMode, gio};
 use tempfile::TempDir;
 
 use super::NONE;
-use super::error::{Doing, OstreeError, Result};
-use super::verify::{CommitSignature, SignatureVerdict};
+use super::error::{Doing, Result};
+use super::judge::{CommitSignature, SignatureVerdict};
+use super::trust::Keyring;
 
 /// What reports call these signatures.
 pub(super) const SCHEME: &str = "gpg";
@@ -44,37 +43,27 @@ struct Given {
 }
 
 impl Verifier {
-    pub(super) fn new(keyring: Option<&Path>) -> Result<Self> {
+    pub(super) fn new(keyring: Option<&Keyring>) -> Result<Self> {
         let Some(keyring) = keyring else { return Ok(Self { given: None }) };
-        let reading = || format!("reading the GPG keyring {}", keyring.display());
-        let keys = keys(&std::fs::read(keyring).doing(reading)?).map_err(|reason| {
-            OstreeError::NotAKeyring { path: keyring.to_owned(), reason: reason.to_owned() }
-        })?;
-        let dir = tempfile::tempdir().doing(reading)?;
+        let preparing = || "preparing a GPG keyring".to_owned();
+        let dir = tempfile::tempdir().doing(preparing)?;
         let path = dir.path().join("repo");
         let repo = Repo::new_for_path(&path);
-        repo.create(RepoMode::Archive, NONE).doing(reading)?;
-        std::fs::write(path.join(format!("{REMOTE}.trustedkeys.gpg")), keys).doing(reading)?;
-        repo.remote_add(REMOTE, None, None, NONE).doing(reading)?;
+        repo.create(RepoMode::Archive, NONE).doing(preparing)?;
+        let file = path.join(format!("{REMOTE}.trustedkeys.gpg"));
+        std::fs::write(file, keyring.packets()).doing(preparing)?;
+        repo.remote_add(REMOTE, None, None, NONE).doing(preparing)?;
         Ok(Self { given: Some(Given { repo, _dir: dir }) })
     }
 
     /// One element of `ostree.gpgsigs`, which holds one signature.
-    pub(super) fn judge(
-        &mut self,
-        commit: &[u8],
-        signature: &[u8],
-    ) -> Result<Vec<CommitSignature>> {
+    pub(super) fn judge(&self, signed: &[u8], signature: &[u8]) -> Result<Vec<CommitSignature>> {
         let one = |verdict| vec![CommitSignature { scheme: SCHEME.to_owned(), key: None, verdict }];
         let Some(given) = &self.given else {
             let reason = "no GPG keyring was given".to_owned();
             return Ok(one(SignatureVerdict::Unknown(reason)));
         };
-        let nowhere = None::<&gio::File>;
-        let (data, signature) = (Bytes::from(commit), Bytes::from(signature));
-        let result =
-            given.repo.gpg_verify_data(Some(REMOTE), &data, &signature, nowhere, nowhere, NONE);
-        Ok(match result {
+        Ok(match given.verify(signed, signature) {
             Err(error) => one(SignatureVerdict::Bad(error.message().to_owned())),
             Ok(result) if result.count_all() == 0 => {
                 one(SignatureVerdict::Bad("there is no signature in it".to_owned()))
@@ -82,14 +71,37 @@ impl Verifier {
             Ok(result) => (0..result.count_all()).map(|at| read(&result.all(at))).collect(),
         })
     }
+
+    /// Why libostree does not take these signatures, which follow one another.
+    pub(super) fn refuses(&self, signed: &[u8], signatures: &[u8]) -> Option<String> {
+        let result = self.given.as_ref()?.verify(signed, signatures);
+        let valid = result.and_then(|result| result.require_valid_signature());
+        valid.err().map(|error| error.message().to_owned())
+    }
+}
+
+impl Given {
+    fn verify(
+        &self,
+        signed: &[u8],
+        signatures: &[u8],
+    ) -> std::result::Result<GpgVerifyResult, glib::Error> {
+        let nowhere = None::<&gio::File>;
+        let (signed, signatures) = (Bytes::from(signed), Bytes::from(signatures));
+        self.repo.gpg_verify_data(Some(REMOTE), &signed, &signatures, nowhere, nowhere, NONE)
+    }
+}
+
+/// Whether it begins as OpenPGP packets do: with a byte whose highest bit is set.
+pub(super) fn is_binary(keyring: &[u8]) -> bool {
+    keyring.first().is_some_and(|first| first & 0x80 != 0)
 }
 
 /// The OpenPGP packets of a keyring, whether it is binary or armoured (RFC 9580, 6.2).
-fn keys(keyring: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
+pub(super) fn keys(keyring: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
     const NO_KEYS: &str = "there are no OpenPGP keys in it";
     const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
-    // Every packet begins with a byte whose highest bit is set.
-    if keyring.first().is_some_and(|first| first & 0x80 != 0) {
+    if is_binary(keyring) {
         return Ok(keyring.to_vec());
     }
     if keyring.get(8..12) == Some(b"KBXf") {

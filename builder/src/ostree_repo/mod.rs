@@ -37,16 +37,20 @@ mod gpg;
 mod import;
 mod inspect;
 mod integrity;
+mod judge;
 mod labels;
+mod named;
 mod objects;
 mod origins;
 mod overlay;
 mod paths;
 mod pull;
+mod remote;
 mod run;
 mod selinux;
 mod sign;
 mod staging;
+mod trust;
 mod unpack;
 mod var;
 mod verify;
@@ -69,15 +73,18 @@ pub use encapsulate::{Chunk, Encapsulation};
 pub use error::OstreeError;
 pub use etc::etc_to_usr_etc;
 pub use inspect::{CommitInfo, LayerInfo};
+pub use judge::{CommitSignature, SignatureVerdict};
 pub use labels::{Labels, with_labels};
+pub use named::Named;
 pub use origins::{CommitLayer, LayerOf, Origins};
 pub use overlay::Rules;
 pub use paths::{KnownEntries, PathObject};
 pub use run::{Finished, Over, Progress, Run};
 pub use selinux::Policy;
+pub use trust::{Keyring, RemoteRules, Trust, TrustedKey};
 pub use unpack::Unpack;
 pub use var::{WithoutVar, without_var};
-pub use verify::{CommitReport, CommitSignature, Damage, SignatureVerdict, Trust};
+pub use verify::{CommitReport, Damage};
 
 use error::{Doing, Result};
 
@@ -111,13 +118,17 @@ impl Repository {
     /// # Errors
     /// [`OstreeError::NotARepository`] with the reason, also where nothing is.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_as(path, |file| Repo::new(&file))
+    }
+
+    fn open_as(path: &Path, make: impl FnOnce(gio::File) -> Repo) -> Result<Self> {
         let not = |reason: String| OstreeError::NotARepository { path: path.to_owned(), reason };
         match look(path)? {
             Found::Repository => {}
             Found::Nothing => return Err(not("there is nothing in it".to_owned())),
             Found::Other(reason) => return Err(not(reason)),
         }
-        let repo = Repo::new_for_path(path);
+        let repo = make(gio::File::for_path(path));
         repo.open(NONE).map_err(|error| not(error.message().to_owned()))?;
         let dir = open_dir(path)?;
         Ok(Self { repo, dir, path: path.to_owned() })

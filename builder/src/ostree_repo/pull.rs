@@ -9,7 +9,8 @@ use ostree::{ObjectType, RepoPullFlags, RepoRemoteChange, gio};
 use treelay_recipes::Digest;
 
 use super::error::{Doing, Result};
-use super::verify::{CommitReport, Damage, Trust};
+use super::trust::Trust;
+use super::verify::{CommitReport, Damage};
 use super::{NONE, Repository, integrity, objects};
 
 /// The remote of a repository that takes everything from one address.
@@ -65,7 +66,7 @@ impl Repository {
         &self,
         commit: &Digest,
         refname: Option<&str>,
-        trust: Trust<'_>,
+        trust: &Trust,
     ) -> Result<CommitReport> {
         let mut report = CommitReport::of(*commit, refname.map(str::to_owned));
         let variant = self.load(ObjectType::Commit, commit)?;

@@ -5,10 +5,13 @@
 //! two; they are made and read here by the signing crate. GPG is libostree's.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use ostree::ObjectType;
 use ostree::glib::{self, Bytes, Variant, VariantDict};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
 use treelay_recipes::Digest;
 use treelay_signing::{SecretKey, Signature, Subject, schemes};
 
@@ -23,6 +26,9 @@ impl Repository {
     /// Signs a commit with `keys`, in every form that goes with each, and keeps the signatures that
     /// are there. One that a key made already is not made again. The signatures that were added.
     ///
+    /// The tree need not be there: whoever signs elsewhere has the commit object alone. What is
+    /// written replaces what was there at once, so that no instant is without the old signatures.
+    ///
     /// Between [`Run::write_commit`](super::Run::write_commit) and
     /// [`Run::finish`](super::Run::finish) the commit and its signatures become visible together.
     ///
@@ -32,7 +38,8 @@ impl Repository {
         let signing = |reason: String| OstreeError::Signing { commit: commit.hex(), reason };
         let object = self.commit_bytes(commit)?;
         let subject = Subject::Commit(&object);
-        let mut detached = self.detached(commit)?;
+        let _lock = self.lock_signatures()?;
+        let mut detached = self.kept(commit)?;
         let mut added = Vec::new();
         for key in keys {
             let made =
@@ -83,9 +90,10 @@ impl Repository {
             .repo
             .gpg_sign_data(&object, None, &[key], homedir.as_deref(), NONE)
             .map_err(signing)?;
+        let _lock = self.lock_signatures()?;
         let made = Variant::from_bytes::<VariantDict>(&made);
         let made = dictionary(&made).get(GPG_KEY).and_then(signatures).unwrap_or_default();
-        let there = self.detached(commit)?.get(GPG_KEY).and_then(signatures).unwrap_or_default();
+        let there = self.kept(commit)?.get(GPG_KEY).and_then(signatures).unwrap_or_default();
         // `ostree_repo_sign_commit` looks for the key in its own keyrings only, and would add the
         // signature of one that is in `homedir` again and again.
         let signer = |signature: &Vec<u8>| gpg::signer(&self.repo, &object, signature);
@@ -111,7 +119,23 @@ impl Repository {
             let reason = "its bytes do not have that checksum".to_owned();
             return Err(OstreeError::Signing { commit: commit.hex(), reason });
         }
+        ostree::validate_structureof_commit(&variant).map_err(|error| {
+            let reason = format!("it is no commit: {}", error.message());
+            OstreeError::Signing { commit: commit.hex(), reason }
+        })?;
         Ok(variant.data_as_bytes().to_vec())
+    }
+
+    /// Keeps others of treelay from adding signatures at the same time: one of both would be lost.
+    fn lock_signatures(&self) -> Result<OwnedFd> {
+        let locking = || format!("locking {}", self.path.display());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat(&self.dir, ".", flags, Mode::empty()).doing(locking)?;
+        match flock(&folder, FlockOperation::LockExclusive) {
+            // A file system without locks.
+            Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL) => Ok(folder),
+            Err(errno) => Err(errno).doing(locking),
+        }
     }
 
     /// The detached metadata, by key; empty where there are none.
@@ -120,6 +144,21 @@ impl Repository {
             .detached_variant(commit)
             .doing(|| format!("reading the signatures of commit {}", commit.hex()))?;
         Ok(metadata.map(|metadata| dictionary(&metadata)).unwrap_or_default())
+    }
+
+    /// The same, to be added to.
+    fn kept(&self, commit: &Digest) -> Result<BTreeMap<String, Variant>> {
+        let metadata = self
+            .detached_variant(commit)
+            .doing(|| format!("reading the signatures of commit {}", commit.hex()))?;
+        let Some(metadata) = metadata else { return Ok(BTreeMap::new()) };
+        let entries = dictionary(&metadata);
+        // What cannot be read would not be kept.
+        if metadata.is_normal_form() && entries.len() == metadata.n_children() {
+            return Ok(entries);
+        }
+        let reason = "the signatures beside it are damaged".to_owned();
+        Err(OstreeError::Signing { commit: commit.hex(), reason })
     }
 
     /// The detached metadata as they are stored, which no checksum covers. libostree takes what is
@@ -135,12 +174,17 @@ impl Repository {
     }
 }
 
-/// The entries of an `a{sv}`.
+/// The entries of an `a{sv}`; of several with one key the first, which is what libostree takes.
 pub(super) fn dictionary(metadata: &Variant) -> BTreeMap<String, Variant> {
-    let entries = metadata.iter().filter_map(|entry| {
-        Some((entry.try_child_value(0)?.get::<String>()?, entry.try_child_value(1)?.as_variant()?))
-    });
-    entries.collect()
+    let mut entries = BTreeMap::new();
+    for entry in metadata.iter() {
+        let key = entry.try_child_value(0).and_then(|key| key.get::<String>());
+        let value = entry.try_child_value(1).and_then(|value| value.as_variant());
+        if let (Some(key), Some(value)) = (key, value) {
+            entries.entry(key).or_insert(value);
+        }
+    }
+    entries
 }
 
 /// The elements of an `aay`; `None` if it is none.

@@ -2,26 +2,17 @@
 //! its signatures judged. Any doubt and any error is a reason to refuse.
 
 use std::fmt;
-use std::path::Path;
 
 use ostree::glib::Variant;
 use ostree::{ObjectType, RepoCommitState};
 use serde::Serialize;
 use treelay_recipes::Digest;
-use treelay_signing::{PublicKey, Signature, Subject, Verdict, schemes};
 
 use super::error::{Doing, Result};
-use super::sign::{GPG_KEY, dictionary, signatures};
-use super::{Repository, gpg, integrity, objects, run};
-
-/// Whose signatures are trusted.
-#[derive(Clone, Copy, Default)]
-pub struct Trust<'a> {
-    /// If there are any, one of them must have signed.
-    pub keys: &'a [PublicKey],
-    /// A file of GPG keys, binary or armoured. If it is given, one of them must have signed.
-    pub gpg_keyring: Option<&'a Path>,
-}
+use super::judge::{self, CommitSignature};
+use super::sign::dictionary;
+use super::trust::{RemoteRules, Trust};
+use super::{Named, Repository, integrity, objects, run};
 
 /// What was found out about a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,29 +53,6 @@ impl CommitReport {
     }
 }
 
-/// One signature.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CommitSignature {
-    /// `ostree.sign.ed25519`, `ostree.sign.spki` or `gpg`.
-    pub scheme: String,
-    /// Fingerprint of the key that made it, where that is known.
-    pub key: Option<String>,
-    /// What it is worth.
-    pub verdict: SignatureVerdict,
-}
-
-/// What a signature is worth, to who trusts the given keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SignatureVerdict {
-    /// One of the keys made it, over this commit.
-    Good,
-    /// By none of the keys, as far as can be told.
-    Unknown(String),
-    /// Cannot be right, or its key must not be trusted any more.
-    Bad(String),
-}
-
 /// An object that is not what its name says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {
@@ -96,21 +64,6 @@ pub struct Damage {
     pub reason: String,
 }
 
-impl fmt::Display for CommitSignature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (verdict, why) = match &self.verdict {
-            SignatureVerdict::Good => ("good", None),
-            SignatureVerdict::Unknown(why) => ("unknown", Some(why)),
-            SignatureVerdict::Bad(why) => ("bad", Some(why)),
-        };
-        write!(f, "{verdict}: {}", self.scheme)?;
-        if let Some(key) = &self.key {
-            write!(f, " by {key}")?;
-        }
-        why.map_or(Ok(()), |why| write!(f, ": {why}"))
-    }
-}
-
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "object {} (/{}): {}", self.object, self.path, self.reason)
@@ -118,22 +71,19 @@ impl fmt::Display for Damage {
 }
 
 impl Repository {
-    /// Verifies the commit that a local ref or a checksum names, on `threads` threads.
-    ///
-    /// The commits before it are not looked at.
+    /// Verifies a commit, on `threads` threads. The commits before it are not looked at.
     ///
     /// # Errors
-    /// Only where nothing can be said: there is no such commit, the keyring cannot be read. A commit
-    /// that is not good is no error: [`CommitReport::reasons`] says why.
+    /// Only where nothing can be said: GPG cannot be asked. A commit that is not good is no error:
+    /// [`CommitReport::reasons`] says why.
     pub fn verify_commit(
         &self,
-        name: &str,
-        trust: Trust<'_>,
+        named: &Named,
+        trust: &Trust,
         threads: usize,
     ) -> Result<CommitReport> {
-        let checksum = self.resolve(name)?;
-        let refname = (name != checksum.hex()).then(|| name.to_owned());
-        let mut report = CommitReport::of(checksum, refname);
+        let checksum = named.checksum;
+        let mut report = CommitReport::of(checksum, named.refname.clone());
         match self.repo.load_commit(&checksum.hex()) {
             Ok((commit, state)) => {
                 self.verify_object(&commit, state, trust, threads, &mut report)?
@@ -149,7 +99,7 @@ impl Repository {
         &self,
         commit: &Variant,
         state: RepoCommitState,
-        trust: Trust<'_>,
+        trust: &Trust,
         threads: usize,
         report: &mut CommitReport,
     ) -> Result<()> {
@@ -164,7 +114,7 @@ impl Repository {
         } else {
             report.content_checksum = Some(run::content_checksum(commit));
             integrity::check(self, commit, threads, report)?;
-            check_binding(commit, report);
+            check_bindings(commit, trust, report);
         }
         if state.contains(RepoCommitState::PARTIAL) {
             report.reasons.push("the repository holds only a part of the commit".to_owned());
@@ -176,7 +126,7 @@ impl Repository {
     pub(super) fn judge_object(
         &self,
         commit: &Variant,
-        trust: Trust<'_>,
+        trust: &Trust,
         report: &mut CommitReport,
     ) -> Result<()> {
         let found = objects::checksum(commit);
@@ -185,7 +135,7 @@ impl Repository {
         } else if let Err(error) = ostree::validate_structureof_commit(commit) {
             report.reasons.push(error.message().to_owned());
         } else {
-            check_binding(commit, report);
+            check_bindings(commit, trust, report);
         }
         self.verify_signatures(&commit.data_as_bytes(), trust, report)?;
         report.reasons.extend(report.damage.iter().map(Damage::to_string));
@@ -195,7 +145,7 @@ impl Repository {
     fn verify_signatures(
         &self,
         commit: &[u8],
-        trust: Trust<'_>,
+        trust: &Trust,
         report: &mut CommitReport,
     ) -> Result<()> {
         let checksum = report.checksum;
@@ -212,112 +162,67 @@ impl Repository {
                 Default::default()
             }
         };
-        let mut gpg = gpg::Verifier::new(trust.gpg_keyring)?;
-        for (key, value) in &detached {
-            let scheme = schemes::by_name(key);
-            if scheme.is_none() && key != GPG_KEY {
-                continue;
-            }
-            let Some(list) = signatures(value) else {
-                let reason = format!("its {key} is not a list of signatures");
-                report.damage.push(damage(&checksum, "commitmeta", "", &reason));
-                continue;
-            };
-            for bytes in list {
-                match scheme {
-                    Some(scheme) => {
-                        report.signatures.push(judge(scheme, commit, bytes, trust.keys));
-                    }
-                    None => report.signatures.extend(gpg.judge(commit, &bytes)?),
-                }
-            }
-        }
-        let good = |gpg: bool| {
-            report.signatures.iter().any(|signature| {
-                (signature.scheme == gpg::SCHEME) == gpg
-                    && signature.verdict == SignatureVerdict::Good
-            })
-        };
-        let wanted = [
-            (!trust.keys.is_empty(), false, "by one of the given keys"),
-            (trust.gpg_keyring.is_some(), true, "by a GPG key of the given keyring"),
-        ];
-        let missing: Vec<&str> = wanted
-            .into_iter()
-            .filter_map(|(wanted, gpg, whose)| (wanted && !good(gpg)).then_some(whose))
-            .collect();
-        if trust.keys.is_empty() && trust.gpg_keyring.is_none() {
+        let judged = judge::judge(commit, &detached, trust)?;
+        let damaged = judged.damage.iter().map(|why| damage(&checksum, "commitmeta", "", why));
+        report.damage.extend(damaged);
+        report.signatures = judged.signatures;
+        let refusals = trust.remote.iter().flat_map(|remote| &remote.refusals);
+        report.reasons.extend(refusals.cloned().chain(judged.reasons));
+        if !trust.asks() && trust.remote.is_none() {
             report.reasons.push("no key was given to verify its signatures with".to_owned());
-        }
-        for whose in missing {
-            report.reasons.push(no_signature(whose, &report.signatures));
         }
         Ok(())
     }
 }
 
-/// Names what there is instead.
-fn no_signature(whose: &str, signatures: &[CommitSignature]) -> String {
-    if signatures.is_empty() {
-        return format!("it has no signature {whose}: it has none at all");
-    }
-    let others: Vec<String> = signatures
-        .iter()
-        .map(|signature| match &signature.verdict {
-            SignatureVerdict::Good => format!("{}: good", signature.scheme),
-            SignatureVerdict::Unknown(reason) | SignatureVerdict::Bad(reason) => {
-                format!("{}: {reason}", signature.scheme)
-            }
-        })
-        .collect();
-    format!("it has no good signature {whose} ({})", others.join("; "))
-}
-
-/// Tries every key: good for one is good; bad only if it is so for all.
-fn judge(
-    scheme: &dyn schemes::Scheme,
-    commit: &[u8],
-    bytes: Vec<u8>,
-    keys: &[PublicKey],
-) -> CommitSignature {
-    let name = scheme.name();
-    let subject = Subject::Commit(commit);
-    let signature =
-        Signature { scheme: name, subject: subject.name(), bytes, payload: None, key: None };
-    let mut verdict = None;
-    for key in keys {
-        match scheme.verify(&subject, &signature, key) {
-            Verdict::Good => {
-                let (scheme, key) = (name.to_owned(), Some(key.fingerprint()));
-                return CommitSignature { scheme, key, verdict: SignatureVerdict::Good };
-            }
-            Verdict::Unknown(reason) => {
-                verdict = Some(SignatureVerdict::Unknown(reason.to_string()));
-            }
-            Verdict::Bad(reason) => {
-                verdict.get_or_insert(SignatureVerdict::Bad(reason.to_string()));
-            }
-        }
-    }
-    let none = || SignatureVerdict::Unknown("no key was given for it".to_owned());
-    CommitSignature { scheme: name.to_owned(), key: None, verdict: verdict.unwrap_or_else(none) }
-}
-
 /// A commit that says which refs may name it must not be named by another: somebody could serve an
-/// old or foreign commit under a trusted name.
-fn check_binding(commit: &Variant, report: &mut CommitReport) {
-    let Some(refname) = &report.refname else { return };
+/// old or foreign commit under a trusted name. The same goes for its collection, where a remote has one.
+fn check_bindings(commit: &Variant, trust: &Trust, report: &mut CommitReport) {
     let metadata = dictionary(&commit.child_value(0));
     let bound = metadata.get("ostree.ref-binding").and_then(|bound| bound.get::<Vec<String>>());
-    match bound {
-        Some(bound) if bound.contains(refname) => {}
-        Some(bound) => report.reasons.push(format!(
+    let reasons = &mut report.reasons;
+    match (&report.refname, &bound) {
+        (Some(refname), Some(bound)) if !bound.contains(refname) => reasons.push(format!(
             "the ref {refname} names a commit that was made for {}",
             bound.join(", ")
         )),
-        None => report.reasons.push(format!(
+        (Some(refname), None) => reasons.push(format!(
             "it does not say that it was made for the ref {refname} (no ref-binding)"
         )),
+        _ => {}
+    }
+    let Some(RemoteRules { name, collection, summary, .. }) = &trust.remote else { return };
+    if let Some(collection) = collection {
+        let of = metadata.get("ostree.collection-binding").and_then(|of| of.get::<String>());
+        match of {
+            Some(of) if of == *collection => {}
+            Some(of) => reasons.push(format!(
+                "it was made for the collection {of}, and that of the remote {name} is {collection}"
+            )),
+            None => reasons.push(format!(
+                "it does not say that it was made for the collection {collection} of the remote \
+                 {name} (no collection-binding)"
+            )),
+        }
+        if bound.is_none() && report.refname.is_none() {
+            reasons.push(
+                "it does not say for which ref it was made (no ref-binding), which a remote with a \
+                 collection asks for"
+                    .to_owned(),
+            );
+        }
+    }
+    if let (Some(summary), Some(refname)) = (summary, &report.refname) {
+        match summary.get(refname) {
+            Some(checksum) if *checksum == report.checksum => {}
+            Some(checksum) => reasons.push(format!(
+                "the signed summary of the remote {name} has another commit for the ref {refname}: {}",
+                checksum.hex()
+            )),
+            None => reasons.push(format!(
+                "the signed summary of the remote {name} does not have the ref {refname}"
+            )),
+        }
     }
 }
 

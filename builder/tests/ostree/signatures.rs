@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
-use treelay::ostree_repo::{CommitReport, Over, Repository, SignatureVerdict, Trust};
+use treelay::ostree_repo::{CommitReport, Keyring, Over, Repository, SignatureVerdict, Trust};
 use treelay_recipes::Digest;
 use treelay_signing::{KeyKind, PublicKey, SecretKey};
 
@@ -21,7 +21,12 @@ fn committed() -> (Fixture, Repository, Digest) {
 }
 
 fn verify(repository: &Repository, keys: &[PublicKey]) -> CommitReport {
-    repository.verify_commit(REF, Trust { keys, gpg_keyring: None }, 2).unwrap()
+    verify_named(repository, REF, &Trust::of(keys.to_vec()))
+}
+
+fn verify_named(repository: &Repository, name: &str, trust: &Trust) -> CommitReport {
+    let named = repository.named_of(None, Some(name)).unwrap();
+    repository.verify_commit(&named[0], trust, 2).unwrap()
 }
 
 #[test]
@@ -169,14 +174,14 @@ fn a_commit_under_a_foreign_ref_is_refused() {
     let keys = [key.public().clone()];
     repository.sign_commit(&commit, &[key]).unwrap();
     fixture.ostree(&["refs", "--create=elsewhere", &commit.hex()]);
-    let trust = Trust { keys: &keys, gpg_keyring: None };
-    let report = repository.verify_commit("elsewhere", trust, 1).unwrap();
+    let trust = Trust::of(keys.to_vec());
+    let report = verify_named(&repository, "elsewhere", &trust);
     assert_eq!(
         report.reasons,
         ["the ref elsewhere names a commit that was made for treelay/go-sdk/aarch64"]
     );
-    assert!(repository.verify_commit(&commit.hex(), trust, 1).unwrap().is_good());
-    let error = repository.verify_commit("nowhere", trust, 1).unwrap_err().to_string();
+    assert!(verify_named(&repository, &commit.hex(), &trust).is_good());
+    let error = repository.named_of(None, Some("nowhere")).unwrap_err().to_string();
     assert!(error.contains("it has elsewhere, treelay/go-sdk/aarch64"), "{error}");
 }
 
@@ -246,17 +251,17 @@ fn gpg_signatures_count_only_by_the_given_keyring() {
     let public = [key.public().clone()];
     repository.sign_commit(&commit, &[key]).unwrap();
 
+    let trusting = |keyring: PathBuf| {
+        let gpg = Some(Keyring::read(&keyring).unwrap());
+        Trust { gpg, ..Trust::of(public.to_vec()) }
+    };
     for armoured in [false, true] {
-        let keyring = ours.export(armoured);
-        let trust = Trust { keys: &public, gpg_keyring: Some(&keyring) };
-        let report = repository.verify_commit(REF, trust, 1).unwrap();
+        let report = verify_named(&repository, REF, &trusting(ours.export(armoured)));
         assert!(report.is_good(), "{:?}", report.reasons);
         let gpg = report.signatures.iter().find(|it| it.scheme == "gpg").unwrap();
         assert_eq!(gpg.key, Some(ours.fingerprint()));
     }
-    let keyring = other.export(false);
-    let trust = Trust { keys: &public, gpg_keyring: Some(&keyring) };
-    let report = repository.verify_commit(REF, trust, 1).unwrap();
+    let report = verify_named(&repository, REF, &trusting(other.export(false)));
     assert_eq!(report.reasons.len(), 1, "a good key does not make up for it");
     assert!(report.reasons[0].contains("which is not in the keyring"), "{:?}", report.reasons);
 
@@ -270,13 +275,10 @@ fn gpg_signatures_count_only_by_the_given_keyring() {
         fixture.path().join(format!("objects/{}/{}.commitmeta", &hex[..2], &hex[2..]))
     };
     std::fs::copy(meta(&commit), meta(&second)).unwrap();
-    let keyring = ours.export(false);
-    let trust = Trust { keys: &public, gpg_keyring: Some(&keyring) };
-    let report = repository.verify_commit(REF, trust, 1).unwrap();
+    let report = verify_named(&repository, REF, &trusting(ours.export(false)));
     assert_eq!(report.reasons.len(), 2, "{:?}", report.reasons);
     assert!(report.reasons[1].contains("does not fit"), "{:?}", report.reasons);
 
     let nothing = fixture.dir.path().join("nothing");
-    let trust = Trust { keys: &[], gpg_keyring: Some(&nothing) };
-    assert!(repository.verify_commit(REF, trust, 1).is_err());
+    assert!(Keyring::read(&nothing).is_err());
 }

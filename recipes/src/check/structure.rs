@@ -163,6 +163,13 @@ fn ostree_base(recipe: &Recipe, base: &OstreeBase, ostree: &Node, problems: &mut
             }
             _ => {}
         }
+        if let (Some(_), None, None) = (&remote.revoked_keys, &remote.ed25519_key, &remote.spki_key)
+        {
+            let place = entry.node.entry("revoked-keys").map_or(entry.place, |entry| entry.place);
+            problems
+                .add(place.at, place.width, "`revoked-keys` revokes nothing of ostree.base.remote")
+                .expected("expected `ed25519-key` or `spki-key` beside it");
+        }
     }
     if let Some(commits) = &base.commit {
         let missing: Vec<&str> = recipe

@@ -436,6 +436,7 @@ impl Check<'_, '_> {
                 self.rule("the address", &remote.url, grammar::url);
                 self.each("the key file", &remote.gpg_key, grammar::local_path);
                 self.each("the key file", &remote.spki_key, grammar::local_path);
+                self.each("the file of keys", &remote.revoked_keys, grammar::local_path);
                 self.each("the key", &remote.ed25519_key, grammar::ed25519_key);
             }
             if let Some(image) = &base.image

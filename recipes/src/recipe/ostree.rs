@@ -128,6 +128,11 @@ pub struct OstreeRemote {
     /// A file with a public key, PEM, relative to the recipe's file.
     #[serde(default)]
     pub spki_key: Option<Text>,
+    /// A file of ed25519 and spki keys whose signatures do not count any more, relative to the
+    /// recipe's file: lines of base64 as in ostree's `revoked.ed25519`, or PEM as in its `revoked.spki`.
+    /// (GPG keys are revoked in `gpg-key` itself.)
+    #[serde(default)]
+    pub revoked_keys: Option<Text>,
     /// Takes commits that nobody vouches for: whoever has the server, or the way to it, has the hosts.
     #[serde(default)]
     pub unverified: bool,

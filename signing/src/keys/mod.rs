@@ -8,6 +8,7 @@
 //! | ostree's ed25519 secret key: base64 of seed and public key, one line | yes | |
 //! | `PUBLIC KEY`: SubjectPublicKeyInfo | yes | [`PublicKey::to_pem`] |
 //! | ostree's ed25519 public key: base64 of 32 bytes, one line | yes | [`PublicKey::to_ostree_line`] |
+//! | several public keys in one file, as ostree has them | [`KeyList::parse`] | |
 //!
 //! A key has one way to sign, which is the default of its kind in OpenSSL and in Go's sigstore
 //! library, and the one every verifier of images and commits computes: ECDSA over SHA-256 in
@@ -16,6 +17,7 @@
 
 mod error;
 mod kind;
+mod list;
 mod public;
 mod sealed;
 mod secret;
@@ -24,6 +26,7 @@ mod tests;
 
 pub use error::KeyError;
 pub use kind::{KeyKind, UnknownKeyKind};
+pub use list::{KeyList, KeyListError};
 pub(crate) use public::Fit;
 pub use public::PublicKey;
 pub use sealed::SealedKey;

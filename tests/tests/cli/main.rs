@@ -19,4 +19,5 @@ mod recipes;
 mod same;
 mod sources;
 mod tampering;
+mod trust;
 mod usage;

@@ -7,8 +7,11 @@ mod crash;
 mod ed25519;
 mod fixture;
 mod harness;
+#[path = "../real/judged.rs"]
+mod judged;
 #[path = "../store/recipe.rs"]
 mod recipe;
+mod remotes;
 mod spki;
 
 #[test]

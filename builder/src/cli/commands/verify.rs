@@ -1,6 +1,7 @@
 //! `treelay verify`.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::json;
 use treelay_signing::PublicKey;
@@ -10,19 +11,18 @@ use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
-use crate::ostree_repo::{CommitSignature, Repository, SignatureVerdict, Trust};
+use crate::ostree_repo::{CommitSignature, Keyring, Repository, SignatureVerdict, Trust};
 use crate::sign::{ImageReport, Judgement, Refusal, SubjectReport, VerifyOptions, verify_image};
 
 pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
-    if args.key.is_empty() && args.gpg_keyring.is_none() {
+    if args.key.is_empty() && args.gpg_keyring.is_none() && args.remote.is_none() {
         return Err(Failure::usage_message("nothing to verify with")
-            .hinted("give --key PUB, or --gpg-keyring FILE for commits"));
+            .hinted("give --key PUB; or, for commits, --gpg-keyring FILE or --remote NAME"));
     }
     let keys = passwords::public_keys(session, &args.key)?;
     match args.dest.under(&session.around.current_dir) {
         Dest::Ostree { repo, reference } => {
-            let repository = Repository::open(&repo).doing(|| format!("opening {}", args.dest))?;
-            commits(session, &args, &repository, reference.as_deref(), &keys)
+            commits(session, &args, &repo, reference.as_deref(), keys)
         }
         Dest::Tree { .. } => {
             Err(Failure::usage_message("a tree carries no signatures: verify the image or commit"))
@@ -34,24 +34,35 @@ pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
 fn commits(
     session: &Session,
     args: &VerifyArgs,
-    repository: &Repository,
+    repo: &Path,
     reference: Option<&str>,
-    keys: &[PublicKey],
+    keys: Vec<PublicKey>,
 ) -> Result<()> {
     let verifying = || format!("verifying {}", args.dest);
-    let keyring = args.gpg_keyring.as_ref().map(|file| session.around.current_dir.join(file));
+    let here = &session.around.current_dir;
+    let sysroot = args.sysroot.as_ref().map(|root| here.join(root));
+    let opened = match &sysroot {
+        Some(root) => Repository::open_in(repo, root),
+        None => Repository::open(repo),
+    };
+    let repository = opened.doing(|| format!("opening {}", args.dest))?;
+    let mut trust = match &args.remote {
+        Some(name) => repository.trust_of_remote(name, sysroot.as_deref()).doing(verifying)?,
+        None => Trust::of(keys),
+    };
+    trust.revoked.extend(passwords::key_lists(session, &args.revoked)?);
+    if let Some(file) = &args.gpg_keyring {
+        trust.gpg = Some(Keyring::read(&here.join(file)).doing(verifying)?);
+    }
     let mut reports = Vec::new();
-    for (name, _) in repository.named(reference).doing(verifying)? {
-        let trust = Trust { keys, gpg_keyring: keyring.as_deref() };
-        reports.push((
-            name.clone(),
-            repository.verify_commit(&name, trust, session.jobs).doing(verifying)?,
-        ));
+    for named in repository.named_of(args.remote.as_deref(), reference).doing(verifying)? {
+        let report = repository.verify_commit(&named, &trust, session.jobs).doing(verifying)?;
+        reports.push((named.name, report));
     }
     let good = reports.iter().all(|(_, report)| report.is_good());
     if args.json {
         let list: Vec<_> = reports.iter().map(|(_, report)| report).collect();
-        session.print_json(&json!({ "good": good, "commits": list }))?;
+        session.print_json(&json!({ "good": good, "remote": args.remote, "commits": list }))?;
     } else {
         let mut text = String::new();
         for (name, report) in &reports {
@@ -78,8 +89,14 @@ fn commits(
 }
 
 async fn image(session: &Session, args: &VerifyArgs, keys: &[PublicKey]) -> Result<()> {
-    if args.gpg_keyring.is_some() {
-        return Err(Failure::usage_message("--gpg-keyring is for commits, not images"));
+    for (option, given) in [
+        ("--gpg-keyring", args.gpg_keyring.is_some()),
+        ("--remote", args.remote.is_some()),
+        ("--revoked", !args.revoked.is_empty()),
+    ] {
+        if given {
+            return Err(Failure::usage_message(format!("{option} is for commits, not images")));
+        }
     }
     let registries = session.around.registries(args.registry.plain_http);
     let place = images(session, &registries, &args.dest, Access::Read)?;

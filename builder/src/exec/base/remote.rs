@@ -1,16 +1,14 @@
 //! Base commits of web servers: pulled into a repository of the store, and verified.
 
-use std::path::PathBuf;
-
 use treelay_recipes::lock::LockedTree;
 use treelay_recipes::recipe::{OstreeBase, OstreeRemote};
 use treelay_recipes::{Arch, Digest, Hasher};
-use treelay_signing::PublicKey;
+use treelay_signing::{KeyList, PublicKey};
 
 use super::super::{ExecError, Workshop};
 use super::commit::{CommitBaseError, checked, pinned};
 use crate::fetch::FetchError;
-use crate::ostree_repo::{Repository, Trust};
+use crate::ostree_repo::{Keyring, Repository, Trust};
 
 /// The kinds of product that remember what was verified.
 const SIGNED: &str = "ostree-signed";
@@ -20,10 +18,7 @@ const MOST_PULLS: usize = 2;
 
 /// The keys of a remote.
 struct Keys {
-    /// One of these must have signed.
-    keys: Vec<PublicKey>,
-    /// And one of these.
-    gpg: Option<PathBuf>,
+    trust: Trust,
     /// What they are.
     digest: Digest,
 }
@@ -127,8 +122,7 @@ impl Workshop<'_> {
             repository.pull_commit(url, commit).map_err(CommitBaseError::from)?;
         }
         if !remote.unverified {
-            let trust = Trust { keys: &keys.keys, gpg_keyring: keys.gpg.as_deref() };
-            let report = repository.judge_commit(commit, refname, trust);
+            let report = repository.judge_commit(commit, refname, &keys.trust);
             let report = report.map_err(CommitBaseError::from)?;
             if !report.is_good() {
                 repository.remove_commit(commit).map_err(CommitBaseError::from)?;
@@ -166,13 +160,23 @@ impl Workshop<'_> {
         for key in &keys {
             all.update(key.spki_der());
         }
-        let gpg = remote.gpg_key.as_ref().map(|file| file.value.as_str());
-        if let Some(file) = gpg {
+        let mut revoked = Vec::new();
+        if let Some(file) = &remote.revoked_keys {
+            let name = file.value.clone();
+            revoked = KeyList::Any
+                .parse(&read(file)?)
+                .map_err(|source| CommitBaseError::Key { name, source: Box::new(source) })?;
+            all.update(b"revoked\0");
+            revoked.iter().for_each(|key| all.update(key.spki_der()));
+        }
+        let mut trust = Trust { revoked, ..Trust::of(keys) };
+        if let Some(file) = &remote.gpg_key {
             all.update(b"gpg\0");
             all.update(&read(file)?);
+            trust.gpg =
+                Some(Keyring::read(&self.folder.join(&file.value)).map_err(CommitBaseError::from)?);
         }
-        let gpg = gpg.map(|file| self.folder.join(file));
-        Ok(Keys { keys, gpg, digest: all.finish() })
+        Ok(Keys { trust, digest: all.finish() })
     }
 
     fn online(&self, what: &str) -> Result<(), ExecError> {

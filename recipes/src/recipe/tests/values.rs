@@ -297,6 +297,12 @@ fn values_are_checked() {
                | expected one or the other"],
         ),
         (
+            "ostree: {base: {ref: a, remote: {url: https://r.example/a, gpg-key: k, revoked-keys: \
+             /r}}}\n",
+            &["5:72 [revoked-keys] `revoked-keys` revokes nothing of ostree.base.remote \
+                 | expected `ed25519-key` or `spki-key` beside it"],
+        ),
+        (
             "ostree: {base: {image: docker://r.example/os:1, ref: a}}\n",
             &[
                 "5:24 [docker://r.example/os:1] the image `docker://r.example/os:1` is not pinned: a \
