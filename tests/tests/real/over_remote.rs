@@ -147,6 +147,14 @@ fn what_it_did_not_sign_is_refused_before_it_is_pulled() {
         fs::remove_file(env.path("tools.lock")).unwrap();
     }
 
+    // A key that is revoked, and another that is not.
+    env.write("revoked", env.read("ed25519.pub"));
+    refuse(&format!("{ed25519}, revoked-keys: revoked"), "which is revoked");
+    remote.recipe("spki-key: ecdsa-p256.pub, revoked-keys: revoked");
+    env.treelay(["build", "tools.yaml", "-o", "ostree:out", "--store=fresh"]).ok();
+    fs::remove_dir_all(env.path("fresh")).unwrap();
+    fs::remove_file(env.path("tools.lock")).unwrap();
+
     // Another ref's commit under this name, well signed as it is.
     let foreign = remote.commit("os/other", 1_700_000_002, true);
     fs::write(env.path(format!("os/refs/heads/{REF}")), format!("{foreign}\n")).unwrap();
