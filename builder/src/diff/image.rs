@@ -10,6 +10,7 @@ use treelay_layers::Tree;
 use treelay_layers::archive::{Delta, Lower};
 use treelay_recipes::Digest;
 
+use crate::exec::LAST_LAYER;
 use crate::image_store::{Descriptor, ImageStore, Parts, Result, StoreError};
 
 /// Configs are small; a longer one is somebody's mistake or attack.
@@ -28,6 +29,8 @@ pub struct ImageContents {
     /// What each layer is called: as the recipe that it was made from calls it, else the beginning of
     /// its digest.
     pub layers: Vec<String>,
+    /// Whether a commit is encapsulated in it, or in the image that it was made from.
+    pub encapsulated: bool,
 }
 
 /// Layers that were read, by digest: images of several arches share some.
@@ -38,6 +41,14 @@ struct Config {
     architecture: String,
     #[serde(default)]
     history: Vec<Step>,
+    #[serde(default)]
+    config: Option<Execution>,
+}
+
+#[derive(Default, Deserialize)]
+struct Execution {
+    #[serde(default, rename = "Labels")]
+    labels: Option<HashMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +113,14 @@ pub async fn contents(
         let own = said.strip_prefix("treelay layer ").and_then(|rest| rest.split(" (").next());
         own.map_or_else(|| layer.digest.short(), str::to_owned)
     });
-    Ok(ImageContents { architecture: config.architecture, tree, layer_of, layers: names.collect() })
+    let labels = config.config.unwrap_or_default().labels.unwrap_or_default();
+    Ok(ImageContents {
+        architecture: config.architecture,
+        tree,
+        layer_of,
+        layers: names.collect(),
+        encapsulated: labels.contains_key(LAST_LAYER),
+    })
 }
 
 /// Reads a layer. The inner error is the layer's own; what is wrong with its blob is the outer one.

@@ -3,7 +3,8 @@
 //!
 //! *An image and a commit* of one recipe differ by the mapping between the two forms (ARCHITECTURE.md,
 //! "OCI and OSTree from one tree"): a commit's `/usr/etc` is compared as `/etc`, and labels, which no
-//! image carries, are left out. *Two commits* are compared by their objects first: what is the same
+//! image carries, are left out. *An image with a commit encapsulated in it* has every file twice, as an
+//! object too, and its files carry no attributes: beside anything else neither counts. *Two commits* are compared by their objects first: what is the same
 //! object is not read.
 
 mod by_layer;
@@ -24,6 +25,13 @@ pub use image::{ImageContents, KnownLayers, contents};
 
 /// The extended attribute that holds a label.
 const LABEL: &str = "security.selinux";
+
+/// What is left out beside an encapsulated commit.
+const ATTRIBUTES: &str = "extended attributes, which files of encapsulated commits do not carry";
+/// Where the objects of an encapsulated commit are.
+const REPOSITORY: &str = "sysroot/ostree";
+/// What is made for containers where the commit does not have it.
+const STANDARD: [&str; 3] = ["sysroot", "var", "var/tmp"];
 
 /// One of two things to compare: what a place has for each arch.
 pub struct Side<'a> {
@@ -157,6 +165,8 @@ pub struct Comparison {
     pub changed: Vec<PathChange>,
     /// What of all that each layer has, by name; last what is in no layer, or in one that is not known.
     pub layers: Vec<LayerChange>,
+    /// What was not compared.
+    pub left_out: Vec<&'static str>,
 }
 
 /// A path of one side.
@@ -214,6 +224,7 @@ pub async fn compare(
     second: &Part<'_>,
     known: &mut Known,
 ) -> Result<Comparison, DiffError> {
+    let mut left_out = Vec::new();
     let (from, to) = match (&first.held, &second.held) {
         (Held::Commit { paths: a, .. }, Held::Commit { paths: b, .. }) => {
             let differ = differing(a, b);
@@ -223,7 +234,16 @@ pub async fn compare(
         }
         (a, b) => {
             let mixed = matches!(a, Held::Commit { .. }) != matches!(b, Held::Commit { .. });
-            (first.whole(known, mixed).await?, second.whole(known, mixed).await?)
+            let mut from = first.whole(known, mixed).await?;
+            let mut to = second.whole(known, mixed).await?;
+            if from.encapsulated != to.encapsulated {
+                match from.encapsulated {
+                    true => from.as_beside(&mut to),
+                    false => to.as_beside(&mut from),
+                }
+                left_out.push(ATTRIBUTES);
+            }
+            (from, to)
         }
     };
     let mut comparison = Comparison {
@@ -238,6 +258,7 @@ pub async fn compare(
         removed: Vec::new(),
         changed: Vec::new(),
         layers: Vec::new(),
+        left_out,
     };
     for change in diff(&from.tree, &to.tree) {
         match change {
@@ -281,6 +302,8 @@ struct Layered {
     /// By the index of the entry.
     layer_of: Vec<Option<usize>>,
     layers: Vec<String>,
+    /// Whether it is of an image with a commit in it.
+    encapsulated: bool,
 }
 
 impl Part<'_> {
@@ -289,8 +312,12 @@ impl Part<'_> {
         match &self.held {
             Held::Image(store) => {
                 let image = contents(*store, &self.digest, &mut known.layers).await?;
-                let ImageContents { tree, layer_of, layers, .. } = image;
-                Ok(Layered { tree, layer_of, layers })
+                let ImageContents { tree, layer_of, layers, encapsulated, .. } = image;
+                let mut all = Layered { tree, layer_of, layers, encapsulated };
+                if encapsulated {
+                    all.keep(|entry| !is_in(entry.path.as_str(), REPOSITORY));
+                }
+                Ok(all)
             }
             Held::Commit { .. } => self.commit_tree(known, mixed, |_| true),
         }
@@ -325,12 +352,18 @@ impl Part<'_> {
             }
         });
         let layers = layers.iter().map(|layer| layer.name.clone()).collect();
-        Ok(Layered { layer_of: layer_of.collect(), tree, layers })
+        Ok(Layered { layer_of: layer_of.collect(), tree, layers, encapsulated: false })
     }
 
     fn checked(&self, tree: Result<Tree, TreeError>) -> Result<Tree, DiffError> {
         tree.map_err(|source| DiffError::NoTree { commit: self.digest.hex(), source })
     }
+}
+
+fn without_attributes(tree: &Tree) -> Tree {
+    let entries = tree.entries().iter().map(|entry| Entry { xattrs: None, ..entry.clone() });
+    // Cannot fail: the paths are those of a tree.
+    Tree::from_entries(entries.collect()).unwrap_or_default()
 }
 
 /// The tree of a commit as an image of the same recipe has it.
@@ -349,7 +382,27 @@ fn as_in_images(tree: &Tree) -> Result<Tree, TreeError> {
     Tree::from_entries(entries.collect())
 }
 
+fn is_in(path: &str, dir: &str) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl Layered {
+    fn keep(&mut self, keep: impl Fn(&Entry) -> bool) {
+        let entries = self.tree.entries().iter().zip(&self.layer_of);
+        self.layer_of = entries.filter(|(entry, _)| keep(entry)).map(|(_, layer)| *layer).collect();
+        self.tree = self.tree.filter(keep);
+    }
+
+    /// The tree of an encapsulated commit beside another one, so that they can be compared.
+    fn as_beside(&mut self, other: &mut Self) {
+        self.keep(|entry| {
+            let path = entry.path.as_str();
+            !STANDARD.contains(&path) || other.tree.get(path).is_some()
+        });
+        self.tree = without_attributes(&self.tree);
+        other.tree = without_attributes(&other.tree);
+    }
+
     fn info(&self, entry: &Entry) -> PathInfo {
         let at = self.tree.entries().binary_search_by(|other| other.path.cmp(&entry.path)).ok();
         let layer = at.and_then(|at| self.layer_of.get(at).copied().flatten());

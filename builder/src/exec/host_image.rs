@@ -11,15 +11,13 @@ use serde_json::Value;
 use treelay_layers::tree::{Entry, Node, Tree, TreePath};
 use treelay_recipes::{Arch, Digest};
 
-use super::{BaseImage, Bases, ExecError, Layers, Workshop};
+use super::{BaseImage, Bases, ExecError, LAST_LAYER, Layers, Workshop};
 use crate::ostree_repo::what_it_boots;
 use crate::plan::{Plan, PlannedImage};
 use crate::sources::{Everything, Sources};
 
 /// Labels of images for hosts to boot; whatever their values are.
 pub const LABELS: [&str; 2] = ["containers.bootc", "ostree.bootable"];
-/// In an image that a commit is encapsulated in: the last layer that is the commit's.
-const LAST_LAYER: &str = "ostree.final-diffid";
 /// The kind of product that remembers what is wrong with an image.
 const HOST_IMAGE: &str = "host-image";
 /// What a file may be called that os-release(5) is in, or leads to.

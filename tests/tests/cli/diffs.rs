@@ -133,6 +133,30 @@ amd64: [SHORT] and [SHORT]: no path differs
     );
 }
 
+/// Of a commit in an image, its objects are no paths, and its files carry no attributes.
+#[test]
+fn a_commit_and_the_image_that_it_is_encapsulated_in_are_the_same() {
+    let env = before_and_after();
+    env.treelay(["copy", "ostree:one", "oci:in:one"]).ok();
+    env.treelay(["copy", "ostree:two", "oci:in:two"]).ok();
+    let differ = |from: &str, to: &str| {
+        let said = env.treelay(["diff", from, to, "--json"]).ok().json();
+        let sum = |arch: &Value| {
+            ["added", "removed", "changed"].map(|key| arch[key].as_array().unwrap().len())
+        };
+        said["arches"].as_array().unwrap().iter().map(sum).collect::<Vec<_>>()
+    };
+    for (from, to) in [("ostree:one", "oci:in:one"), ("oci:in:one", "ostree:one")] {
+        assert_eq!(differ(from, to), [[0, 0, 0]; 2], "{from} {to}");
+    }
+    assert_eq!(differ("oci:image:one", "oci:in:one"), [[0, 0, 0]; 2]);
+    // As between the ordinary images.
+    assert_eq!(differ("oci:in:one", "oci:in:two"), [[2, 1, 3]; 2]);
+    env.treelay(["diff", "ostree:one", "oci:in:one"])
+        .ok()
+        .says("not compared: extended attributes");
+}
+
 #[test]
 fn what_cannot_be_compared_is_refused() {
     let env = before_and_after();

@@ -66,6 +66,9 @@ pub async fn run(session: &Session, args: DiffArgs) -> Result<()> {
         let comparing = || format!("comparing {} with {}", args.from, args.to);
         comparisons.push(compare(one, other, &mut known).await.doing(comparing)?);
     }
+    let left_out = comparisons.iter().flat_map(|comparison| &comparison.left_out);
+    let left_out: BTreeSet<&str> = left_out.copied().collect();
+    notes.extend(left_out.iter().map(|what| format!("not compared: {what}")));
     if args.json {
         return session.print_json(&json!({ "notes": notes, "arches": comparisons }));
     }
@@ -114,7 +117,7 @@ impl Place {
 }
 
 fn write(text: &mut String, comparison: &Comparison) {
-    let Comparison { arch, from, to, added, removed, changed, layers } = comparison;
+    let Comparison { arch, from, to, added, removed, changed, layers, .. } = comparison;
     // Writing to a String cannot fail.
     let mut line = |words: String| {
         let _ = writeln!(text, "{words}");

@@ -22,9 +22,10 @@ use crate::store::ObjectIndex;
 /// The ref of the commit of an ordinary image, in a repository of its own. Another name for every way
 /// of making it.
 const REF: &str = "image-2";
-/// ostree-ext's labels of an image with a commit in it: the commit, and the last layer of it.
+/// ostree-ext's label of an image with a commit in it: the commit.
 const COMMIT: &str = "ostree.commit";
-const LAST_LAYER: &str = "ostree.final-diffid";
+/// ostree-ext's label of an image with a commit in it: the diffID of the last layer that is the commit's.
+pub const LAST_LAYER: &str = "ostree.final-diffid";
 
 impl Workshop<'_> {
     /// Finds out what commit an image is.
