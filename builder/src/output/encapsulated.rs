@@ -12,8 +12,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flate2::write::GzEncoder;
 use serde_json::{Value, json};
+use treelay_layers::encode::{Codec, Stream};
 use treelay_recipes::{Arch, Digest, Hasher, rfc3339};
 
 use super::image::canonical;
@@ -24,8 +24,8 @@ use crate::ostree_repo::{Encapsulation, OstreeError, Repository};
 use crate::parallel::in_parallel;
 use crate::progress::{Outcome, Progress};
 
-/// The media type of a layer.
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// How layers are compressed: the importers' readers of the time when they were new know gzip alone.
+const CODEC: Codec = Codec::GZIP;
 
 /// Why a commit did not become an image.
 #[derive(Debug, thiserror::Error)]
@@ -254,7 +254,7 @@ impl Image {
         let config = canonical(&config)?;
         let described = layers.iter().enumerate().map(|(at, layer)| {
             let mut described =
-                json!({ "mediaType": LAYER, "digest": layer.digest, "size": layer.size });
+                json!({ "mediaType": CODEC.media_type(), "digest": layer.digest, "size": layer.size });
             if at > 0 {
                 described["annotations"] = json!({ "ostree.components": layer.name });
             }
@@ -312,7 +312,7 @@ fn layer(
         |source| EncapsulateError::Layer { layer: name.clone(), commit: what.commit.hex(), source };
     let file =
         Hashing::new(BufWriter::with_capacity(1 << 20, File::create(&path).map_err(failed)?));
-    let gzip = GzEncoder::new(file, flate2::Compression::default());
+    let gzip = Stream::new(CODEC, file).map_err(failed)?;
     let tar = BufWriter::with_capacity(1 << 18, Hashing::new(gzip));
     let tar = match chunk {
         Some(chunk) => repository.write_chunk(chunk, tar)?,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::row::Row;
-use super::{Bench, commits, images, programs, scale};
+use super::{Bench, commits, hosts, images, programs, scale};
 
 /// A piece of work and what is compared on it.
 pub struct Case {
@@ -35,6 +35,8 @@ pub const CASES: &[Case] = &[
     case("bare-user", "OSTree bare-user of three arches, empty store", commits::bare_user),
     case("ostree-unchanged", "OSTree, nothing changed", commits::unchanged),
     case("both", "OCI and OSTree in one run, against one after the other", commits::both),
+    case("over-base", "OSTree archive, Go over a base, empty store", hosts::over_base),
+    case("encapsulate", "a commit as a container image", hosts::encapsulate),
     case("programs", "Go programs for three arches, empty store and cache", programs::cold),
     case("programs-unchanged", "Go programs, nothing changed", programs::unchanged),
     case("programs-changed", "one source file of a server changed", programs::changed),

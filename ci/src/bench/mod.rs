@@ -8,6 +8,7 @@
 mod cases;
 mod commits;
 mod document;
+mod hosts;
 mod images;
 mod input;
 mod machine;

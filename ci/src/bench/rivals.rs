@@ -159,7 +159,8 @@ pub fn ostree_init(bench: &Bench, repo: &Path, mode: &str) -> Command {
     init
 }
 
-fn ostree_command(bench: &Bench, verb: &str, repo: &Path) -> Command {
+/// `ostree VERB` of a repository.
+pub fn ostree_command(bench: &Bench, verb: &str, repo: &Path) -> Command {
     let mut command = Command::new(&bench.rivals.ostree);
     command.arg(verb).arg(format!("--repo={}", repo.display()));
     command

@@ -41,9 +41,15 @@ impl<'a> Treelay<'a> {
 
     /// `treelay build`, to which `args` add the destinations and whatever else.
     pub fn build(&self, args: &[&str]) -> Command {
+        let mut command = self.command("build");
+        command.arg("recipe.yaml").args(args);
+        command
+    }
+
+    /// Another of its commands, in its folder.
+    pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(&self.bench.program);
-        command.current_dir(&self.folder).args(["build", "recipe.yaml", "--store", "store"]);
-        command.args(["--json", "--quiet"]).args(args);
+        command.current_dir(&self.folder).args([name, "--store", "store", "--json", "--quiet"]);
         command
     }
 

@@ -136,7 +136,7 @@ pub fn alternate<const N: usize>(rounds: usize, sides: [Side<'_>; N]) -> Result<
         eprint!("    {}/{rounds}:", round + 1);
         for (runs, (name, side)) in runs.iter_mut().zip(&mut sides) {
             let usage = side(round).inspect_err(|_| eprintln!())?;
-            eprint!("  {name} {:.3} s", usage.wall);
+            eprint!("  {name} {:.3} s ({:.3} of CPU)", usage.wall, usage.user + usage.system);
             runs.push(usage);
         }
         eprintln!();

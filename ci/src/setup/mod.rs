@@ -14,7 +14,7 @@ mod trixie;
 mod unpacked;
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -43,6 +43,16 @@ pub fn run(tier: Tier) -> Result<()> {
 pub fn packages(tier: Tier) -> Result<()> {
     let _lock = lock()?;
     packages::install(tier).map(drop)
+}
+
+/// Makes one of the consumers that are kept in folders of their own; where its program is.
+pub fn one(wanted: Kept) -> Result<PathBuf> {
+    let _lock = lock()?;
+    packages::install(wanted.tier())?;
+    for (kept, recipe, make) in kept().into_iter().filter(|(kept, ..)| *kept == wanted) {
+        keep(kept, &recipe, make)?;
+    }
+    Ok(wanted.root().join(wanted.program()))
 }
 
 /// Makes a consumer in the given folder.

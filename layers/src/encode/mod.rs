@@ -24,6 +24,7 @@ mod deflate;
 mod frames;
 mod pipeline;
 mod reader;
+mod stream;
 mod tar;
 
 use std::io;
@@ -33,6 +34,7 @@ use treelay_recipes::Digest;
 pub use checkpoints::checkpoint_keys;
 pub use codec::{Codec, Packed};
 pub use pipeline::encode;
+pub use stream::Stream;
 
 use crate::TreePath;
 
