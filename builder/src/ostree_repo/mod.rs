@@ -291,7 +291,9 @@ fn look(path: &Path) -> Result<Found> {
         let reason = "it looks like the root of a system: its repository is in ostree/repo";
         return Ok(Found::Other(reason.to_owned()));
     }
-    if names.iter().all(|name| BEFORE_OBJECTS.contains(&name.as_str())) {
+    // The configuration has such a name for an instant, before it has its own.
+    let unnamed = |name: &str| name.starts_with("tmp.");
+    if names.iter().all(|name| BEFORE_OBJECTS.contains(&name.as_str()) || unnamed(name)) {
         return Ok(Found::Nothing);
     }
     let missing = if has("objects") { "config" } else { "objects" };

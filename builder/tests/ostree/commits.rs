@@ -257,6 +257,7 @@ fn what_cannot_be_written_is_refused_with_the_reason() {
     assert!(other.path().join("src").exists() && !other.path().join("objects").exists());
     let interrupted = Fixture::new();
     std::fs::create_dir_all(interrupted.path().join("tmp")).unwrap();
+    std::fs::write(interrupted.path().join("tmp.a1B2c3"), "[core]\n").unwrap();
     assert!(refused(&interrupted, "a:b").contains("colon"));
     assert!(refused(&interrupted, "../b").contains("cannot be a ref"));
     assert!(refused(&interrupted, &"0".repeat(64)).contains("checksum"));
