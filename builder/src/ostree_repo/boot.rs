@@ -18,6 +18,9 @@ const MODULES: &str = "usr/lib/modules";
 /// Links that are followed until it is taken for a circle.
 pub(super) const MOST_LINKS: usize = 16;
 
+/// Where something is mounted or linked to while a host boots; nothing can be made there then.
+const NEEDED: [&str; 9] = ["boot", "dev", "ostree", "proc", "run", "sys", "sysroot", "tmp", "var"];
+
 /// What an os-release may take; those of distributions have some hundred bytes.
 const MOST_TEXT: u64 = 64 << 10;
 
@@ -49,7 +52,12 @@ pub(super) fn kernel(
     }
     let lower = base.map(|base| base as &dyn Lower);
     let read = |file: &File| read(file, plan, base, contents);
-    let reason = match (Tree { plan, lower, read: &read }).check()? {
+    let tree = Tree { plan, lower, read: &read };
+    let checked = match (tree.check()?, base) {
+        (Ok(kernel), Some(base)) => tree.lost(base, &kernel)?.map_or(Ok(kernel), Err),
+        (checked, _) => checked,
+    };
+    let reason = match checked {
         Ok(kernel) => return Ok(Some(kernel)),
         Err(reason) => reason,
     };
@@ -170,16 +178,40 @@ impl Tree<'_> {
         })
     }
 
+    /// What of its base hosts need to boot, and the tree has no more.
+    fn lost(&self, base: &Base<'_>, kernel: &str) -> Result<Option<String>> {
+        let nothing = tree::Tree::default();
+        let was = lay(&nothing, Some((base.root, base)), &Rules::default())?;
+        let initramfs = format!("{MODULES}/{kernel}/initramfs.img");
+        for path in NEEDED.into_iter().chain([initramfs.as_str()]) {
+            if was.look(path, Some(base))?.is_some() && self.look(path)?.is_none() {
+                return Ok(Some(format!("/{path} of its base is gone")));
+            }
+        }
+        Ok(None)
+    }
+
     fn kernels(&self) -> Result<Vec<String>> {
         let Some(Look::Dir { dirs, .. }) = self.look(MODULES)? else { return Ok(Vec::new()) };
         let mut kernels = Vec::new();
         for version in dirs {
-            let image = self.look(&format!("{MODULES}/{version}/vmlinuz"))?;
-            if matches!(image, Some(Look::File(_))) {
+            if self.is_there(format!("{MODULES}/{version}/vmlinuz"))? {
                 kernels.push(version);
             }
         }
         Ok(kernels)
+    }
+
+    /// Whether a path leads to a file.
+    fn is_there(&self, mut path: String) -> Result<bool> {
+        for _ in 0..MOST_LINKS {
+            let Some(Look::File(file)) = self.look(&path)? else { return Ok(false) };
+            match (self.read)(&file)? {
+                Content::Text(_) => return Ok(true),
+                Content::Link(target) => path = follow(&path, &target),
+            }
+        }
+        Ok(false)
     }
 
     fn wrong_etc(&self) -> Result<Option<String>> {
@@ -282,6 +314,11 @@ mod tests {
             (with(""), Ok("6.1")),
             (release.to_owned(), Err("there is no kernel /usr/lib/modules/*/vmlinuz")),
             (with("usr/lib/modules/6.2/x=y"), Ok("6.1")),
+            (with("usr/lib/modules/6.2/vmlinuz=-> ../6.1/vmlinux"), Ok("6.1")),
+            (
+                with("usr/lib/modules/6.2/vmlinuz=-> ../6.1/vmlinuz"),
+                Err("there are several kernels in /usr/lib/modules: 6.1 and 6.2"),
+            ),
             (
                 with("usr/lib/modules/6.2/vmlinuz=k"),
                 Err("there are several kernels in /usr/lib/modules: 6.1 and 6.2"),

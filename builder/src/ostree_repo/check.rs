@@ -1,11 +1,11 @@
 //! Reading all that a repository has.
 
-use ostree::RepoCommitState;
+use ostree::{ObjectType, RepoCommitState};
 use treelay_recipes::Digest;
 
 use super::error::{Doing, Result};
-use super::verify::{CommitReport, Damage, damage};
-use super::{NONE, Repository, integrity, objects};
+use super::verify::{Damage, damage};
+use super::{Repository, integrity, objects};
 
 /// What there is in a repository.
 #[derive(Debug, Default)]
@@ -17,56 +17,88 @@ pub struct Checked {
 }
 
 impl Repository {
-    /// Reads every commit that is there with all it reaches, on `threads` threads. With `remove`, what
-    /// is wrong is removed, and its commit counts as partial then: who needs it pulls the rest again.
+    /// Reads every object that is there, on `threads` threads, and looks whether commits have all of
+    /// theirs. With `remove`, what is wrong is removed, and commits that lack something count as
+    /// partial then: who needs one pulls or makes the rest again.
     ///
     /// # Errors
     /// What kept it from looking or removing.
     pub fn check_all(&self, threads: usize, remove: bool) -> Result<Checked> {
         let mut checked = Checked::default();
-        for commit in self.commits()? {
-            let mut report = CommitReport::of(commit, None);
-            let loaded = self.repo.load_commit(&commit.hex());
-            let whole = match &loaded {
-                Ok((variant, _)) if objects::checksum(variant) != commit => {
-                    Err(format!("its bytes have the checksum {}", objects::checksum(variant).hex()))
-                }
-                Ok((variant, state)) => ostree::validate_structureof_commit(variant)
-                    .map(|()| !state.contains(RepoCommitState::PARTIAL))
-                    .map_err(|error| error.message().to_owned()),
-                Err(error) => Err(error.message().to_owned()),
-            };
-            match (whole, loaded) {
-                (Ok(true), Ok((variant, _))) => {
-                    integrity::check(self, &variant, threads, &mut report)?;
-                    if remove && !report.damage.is_empty() {
-                        self.forget(&commit, &report.damage)?;
-                    }
-                }
-                (Err(reason), _) => {
-                    report.damage.push(damage(&commit, "commit", "", &reason));
-                    if remove {
-                        self.remove_commit(&commit)?;
-                    }
-                }
-                // What is missing of it is known to be.
-                _ => {}
+        let (mut commits, mut files) = (Vec::new(), Vec::new());
+        for (kind, object) in self.loose_objects()? {
+            checked.objects += 1;
+            match kind {
+                ObjectType::File => files.push((object, String::new())),
+                _ => checked.damage.extend(self.wrong_metadata(kind, &object)),
             }
-            checked.objects += report.objects + 1;
-            checked.damage.append(&mut report.damage);
+            if kind == ObjectType::Commit {
+                commits.push(object);
+            }
         }
-        // Commits may have an object in common.
-        checked.damage.sort_by(|a, b| a.object.cmp(&b.object));
-        checked.damage.dedup_by(|a, b| a.object == b.object);
+        checked.damage.append(&mut integrity::check_files(self, &files, threads));
+        if remove {
+            checked.damage.iter().try_for_each(|damage| self.remove(damage))?;
+        }
+        for commit in commits {
+            // What is missing of a partial one is known to be.
+            let Ok((_, RepoCommitState::NORMAL)) = self.repo.load_commit(&commit.hex()) else {
+                continue;
+            };
+            let Some(object) = self.lacks(&commit) else { continue };
+            if remove {
+                let marking = || format!("marking commit {} as partial", commit.hex());
+                self.repo.mark_commit_partial(&commit.hex(), true).doing(marking)?;
+            }
+            if !checked.damage.iter().any(|damage| damage.object == object) {
+                let (path, reason) = (String::new(), "it is missing".to_owned());
+                checked.damage.push(Damage { object, path, reason });
+            }
+        }
         Ok(checked)
     }
 
-    fn commits(&self) -> Result<Vec<Digest>> {
-        let listing = || format!("listing the commits of {}", self.path.display());
-        let names = self.repo.list_commit_objects_starting_with(None, NONE).doing(listing)?;
-        let commits = names.iter().filter_map(|name| Digest::from_hex(name).ok());
-        let mut commits: Vec<Digest> = commits.collect();
-        commits.sort();
-        Ok(commits)
+    /// An object that a commit lacks; of what cannot be read, the commit itself.
+    fn lacks(&self, commit: &Digest) -> Option<String> {
+        self.missing(commit).unwrap_or_else(|_| Some(format!("{}.commit", commit.hex())))
+    }
+
+    fn wrong_metadata(&self, kind: ObjectType, object: &Digest) -> Option<Damage> {
+        let name = ostree::object_type_to_string(kind);
+        let reason = match self.load(kind, object) {
+            Ok(found) if objects::checksum(&found) == *object => return None,
+            Ok(found) => format!("its bytes have the checksum {}", objects::checksum(&found).hex()),
+            Err(error) => error.to_string(),
+        };
+        Some(damage(object, &name, "", &reason))
+    }
+
+    /// The objects that are files of the repository itself.
+    fn loose_objects(&self) -> Result<Vec<(ObjectType, Digest)>> {
+        let listing = || format!("listing the objects of {}", self.path.display());
+        let mut found = Vec::new();
+        let all = self.dir.open_dir("objects").doing(listing)?;
+        for folder in all.entries().doing(listing)? {
+            let folder = folder.doing(listing)?;
+            let prefix = folder.file_name().to_string_lossy().into_owned();
+            if prefix.len() != 2 || !folder.file_type().doing(listing)?.is_dir() {
+                continue;
+            }
+            for object in folder.open_dir().doing(listing)?.entries().doing(listing)? {
+                let name = object.doing(listing)?.file_name().to_string_lossy().into_owned();
+                let Some((rest, kind)) = name.split_once('.') else { continue };
+                let kind = match kind {
+                    "commit" => ObjectType::Commit,
+                    "dirtree" => ObjectType::DirTree,
+                    "dirmeta" => ObjectType::DirMeta,
+                    "file" | "filez" => ObjectType::File,
+                    _ => continue,
+                };
+                let object = Digest::from_hex(&format!("{prefix}{rest}"));
+                found.extend(object.ok().map(|object| (kind, object)));
+            }
+        }
+        found.sort_by_key(|(_, object)| *object);
+        Ok(found)
     }
 }

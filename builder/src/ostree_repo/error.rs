@@ -141,6 +141,14 @@ pub enum OstreeError {
         /// What it is, as the rest of the sentence.
         what: &'static str,
     },
+    /// Something where hosts mount something else.
+    #[error("/{path} would be seen by no host: each has a /{dir} of its own there")]
+    Hidden {
+        /// What.
+        path: String,
+        /// The directory at the root.
+        dir: &'static str,
+    },
     /// Something is in the way of the lines for tmpfiles.d.
     #[error("adding what makes the directories and links in `/var`")]
     Tmpfiles(#[source] treelay_layers::tree::TreeError),

@@ -117,7 +117,12 @@ fn missing(error: &super::OstreeError) -> String {
     }
 }
 
-fn check_files(repository: &Repository, files: &[(Digest, String)], threads: usize) -> Vec<Damage> {
+/// Computes content objects again, each with a path that it serves; those that differ.
+pub(super) fn check_files(
+    repository: &Repository,
+    files: &[(Digest, String)],
+    threads: usize,
+) -> Vec<Damage> {
     let next = AtomicUsize::new(0);
     let archive = repository.repo.mode() == RepoMode::Archive;
     let dir = &repository.dir;

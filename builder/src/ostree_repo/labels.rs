@@ -1,5 +1,7 @@
 //! SELinux labels of what is new in a tree.
 
+use std::collections::BTreeSet;
+
 use treelay_layers::tree::{Entry, Node, Tree};
 
 use super::error::Result;
@@ -25,11 +27,20 @@ impl Labels for () {
     }
 }
 
+/// A tree with labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled {
+    /// The tree.
+    pub tree: Tree,
+    /// Directories of which no layer says the label: over a base, the base's counts.
+    pub dirs: BTreeSet<String>,
+}
+
 /// `tree` with a label on every entry that has one by `labels`. What a layer says itself stays.
 ///
 /// # Errors
 /// Those of `labels`.
-pub fn with_labels(tree: Tree, labels: &dyn Labels) -> Result<Tree> {
+pub fn with_labels(tree: Tree, labels: &dyn Labels) -> Result<Labelled> {
     let labelled = tree.entries().iter().map(|entry| {
         let path = entry.path.as_str();
         let host = match path.strip_prefix("usr/etc") {
@@ -46,13 +57,15 @@ pub fn with_labels(tree: Tree, labels: &dyn Labels) -> Result<Tree> {
         }))
     });
     let labelled: Vec<Option<Entry>> = labelled.collect::<Result<_>>()?;
+    let new = labelled.iter().flatten().filter(|entry| matches!(entry.node, Node::Dir));
+    let dirs = new.map(|entry| entry.path.to_string()).collect();
     if labelled.iter().all(Option::is_none) {
-        return Ok(tree);
+        return Ok(Labelled { tree, dirs });
     }
     let all = labelled.into_iter().zip(tree.entries());
     let entries = all.map(|(new, old)| new.unwrap_or_else(|| old.clone())).collect();
     // Cannot fail: paths and types are those of a tree.
-    Ok(Tree::from_entries(entries).unwrap_or_default())
+    Ok(Labelled { tree: Tree::from_entries(entries).unwrap_or_default(), dirs })
 }
 
 #[cfg(test)]
@@ -72,7 +85,8 @@ mod tests {
     fn new_paths_get_theirs() {
         let text = "d 0755 0 0 usr\nd 0755 0 0 usr/etc\nl 0777 0 0 usr/etc/a -> b\n\
                     d 0755 0 0 usr/etcetera\n";
-        let tree = with_labels(Tree::from_text(text).unwrap(), &ByName).unwrap();
+        let Labelled { tree, dirs } = with_labels(Tree::from_text(text).unwrap(), &ByName).unwrap();
+        assert_eq!(dirs, ["usr/etc", "usr/etcetera"].map(str::to_owned).into());
         let labels: Vec<_> = tree
             .entries()
             .iter()
@@ -83,8 +97,8 @@ mod tests {
         let expected: [&[&[u8]]; 4] = [&[], &[b"d/etc\0"], &[b"-/etc/a\0"], &[b"d/usr/etcetera\0"]];
         assert_eq!(labels, expected);
         // A label that is there stays.
-        assert_eq!(with_labels(tree.clone(), &Other).unwrap(), tree.clone());
-        assert_eq!(with_labels(tree.clone(), &()).unwrap(), tree);
+        assert_eq!(with_labels(tree.clone(), &Other).unwrap().tree, tree);
+        assert_eq!(with_labels(tree.clone(), &()).unwrap().tree, tree);
     }
 
     struct Other;

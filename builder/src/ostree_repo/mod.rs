@@ -74,7 +74,7 @@ pub use error::OstreeError;
 pub use etc::etc_to_usr_etc;
 pub use inspect::{CommitInfo, LayerInfo};
 pub use judge::{CommitSignature, SignatureVerdict};
-pub use labels::{Labels, with_labels};
+pub use labels::{Labelled, Labels, with_labels};
 pub use named::Named;
 pub use origins::{CommitLayer, LayerOf, Origins};
 pub use overlay::Rules;
@@ -83,7 +83,7 @@ pub use run::{Finished, Over, Progress, Run};
 pub use selinux::Policy;
 pub use trust::{Keyring, RemoteRules, Trust, TrustedKey};
 pub use unpack::Unpack;
-pub use var::{WithoutVar, without_var};
+pub use var::{WithoutVar, check_hidden, tmpfiles, with_lines_of, without_var};
 pub use verify::{CommitReport, Damage};
 
 use error::{Doing, Result};

@@ -43,18 +43,13 @@ impl Repository {
         let variant = self.load(ObjectType::Commit, commit)?;
         let mut report = CommitReport::of(*commit, None);
         integrity::check(self, &variant, threads, &mut report)?;
-        self.forget(commit, &report.damage)?;
-        Ok(report.damage)
-    }
-
-    /// Removes what is wrong of a commit, which counts as partial then.
-    pub(super) fn forget(&self, commit: &Digest, damage: &[Damage]) -> Result<()> {
-        if !damage.is_empty() {
+        if !report.damage.is_empty() {
             self.repo
                 .mark_commit_partial(&commit.hex(), true)
                 .doing(|| format!("marking commit {} as partial", commit.hex()))?;
         }
-        damage.iter().try_for_each(|damage| self.remove(damage))
+        report.damage.iter().try_for_each(|damage| self.remove(damage))?;
+        Ok(report.damage)
     }
 
     /// Judges a commit object of which the tree need not be there: its bytes, the ref that it was
@@ -88,6 +83,15 @@ impl Repository {
         self.repo.delete_object(ObjectType::Commit, &commit.hex(), NONE).doing(removing)
     }
 
+    /// Removes a local ref, if it is there.
+    ///
+    /// # Errors
+    /// What kept it from being removed.
+    pub fn remove_ref(&self, name: &str) -> Result<()> {
+        let removing = || format!("removing the ref {name}");
+        self.repo.set_ref_immediate(None, name, None, NONE).doing(removing)
+    }
+
     fn pull(&self, url: &str, commit: &Digest, flags: RepoPullFlags) -> Result<()> {
         let pulling = || format!("pulling commit {} from {url}", commit.hex());
         // Signatures are judged here, more strictly; there is one address for one repository, so that
@@ -113,12 +117,14 @@ impl Repository {
         self.repo.pull_with_options(REMOTE, &options, None, NONE).doing(pulling)
     }
 
-    fn remove(&self, damage: &Damage) -> Result<()> {
+    /// Removes an object that is damaged.
+    pub(super) fn remove(&self, damage: &Damage) -> Result<()> {
         let Some((checksum, kind)) = damage.object.split_once('.') else { return Ok(()) };
         let kind = match kind {
             "file" => ObjectType::File,
             "dirtree" => ObjectType::DirTree,
             "dirmeta" => ObjectType::DirMeta,
+            "commit" => ObjectType::Commit,
             _ => return Ok(()),
         };
         let removing = || format!("removing the damaged object {}", damage.object);

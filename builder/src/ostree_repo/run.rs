@@ -146,6 +146,15 @@ impl Run<'_> {
             let (path, mode) = (self.repository.path.clone(), self.repository.mode());
             OstreeError::Mode { path, mode, reason }
         })?;
+        // A base may have what cannot be said there, and none of it is looked at.
+        if let Some(base) = over.base
+            && self.repository.repo.mode() == RepoMode::BareUserOnly
+            && base.repository.repo.mode() != RepoMode::BareUserOnly
+        {
+            let (path, mode) = (self.repository.path.clone(), self.repository.mode());
+            let reason = "which cannot hold all of a base from a repository of another mode";
+            return Err(OstreeError::Mode { path, mode, reason: reason.to_owned() });
+        }
         let lower = over.base.map(|base| (base.root, base as &dyn Lower));
         let mut plan = overlay::lay(tree, lower, &over.rules)?;
         if let Some(label) = &over.root_label {
@@ -376,7 +385,8 @@ impl Open {
             staging.publish(&repository.dir).doing(publishing)?;
         }
         self.repo.commit_transaction(NONE).doing(publishing)?;
-        for commit in &self.taken {
+        // Of a commit that is made again, a part may have been missing until now.
+        for commit in self.taken.iter().chain(moves.iter().map(|this| &this.to)) {
             self.repo.mark_commit_partial(&commit.hex(), false).doing(publishing)?;
         }
         for this in moves {

@@ -99,6 +99,8 @@ impl Unpack<'_> {
                 reason: format!("its image does not have object {missing}"),
             });
         }
+        // It counts as whole from here on, and is not read again.
+        rustix::fs::syncfs(&self.repository.dir).map_err(std::io::Error::from).doing(finishing)?;
         self.repo.mark_commit_partial(&commit, false).doing(finishing)
     }
 

@@ -1,12 +1,33 @@
-//! What layers bring to `/var`: lines of tmpfiles.d(5). `/var` belongs to each host; OSTree does not
-//! touch it after the first deployment.
+//! What layers bring to where hosts have something of their own. `/var` belongs to each host, and OSTree
+//! does not touch it after the first deployment: lines of tmpfiles.d(5) make what is to be there. Over
+//! the others something is mounted.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use treelay_layers::tree::{Entry, Node, Tree, TreePath};
 use treelay_recipes::Digest;
 
 use super::error::{OstreeError, Result};
+
+/// Where hosts mount something.
+const MOUNTED: [&str; 7] = ["boot", "dev", "proc", "run", "sys", "sysroot", "tmp"];
+
+/// Refuses files and links that no host would ever see. Directories do no harm.
+///
+/// # Errors
+/// [`OstreeError::Hidden`] naming the first.
+pub fn check_hidden(tree: &Tree) -> Result<()> {
+    let hidden = tree.entries().iter().find_map(|entry| {
+        let (dir, _) = entry.path.as_str().split_once('/')?;
+        let dir = MOUNTED.into_iter().find(|mounted| *mounted == dir)?;
+        (!matches!(entry.node, Node::Dir)).then(|| (entry.path.to_string(), dir))
+    });
+    match hidden {
+        None => Ok(()),
+        Some((path, dir)) => Err(OstreeError::Hidden { path, dir }),
+    }
+}
 
 /// A tree without `/var`, and what makes that on the host.
 pub struct WithoutVar {
@@ -53,6 +74,10 @@ pub fn without_var(tree: &Tree) -> Result<WithoutVar> {
             Node::Symlink { target } if target.contains(char::is_control) => {
                 return Err(refused("is a link to a path with control characters"));
             }
+            // The field is taken for none, or the rest of it for the beginning or end of the line.
+            Node::Symlink { target } if *target.trim() != **target || **target == *"-" => {
+                return Err(refused("is a link to a path that tmpfiles.d(5) cannot say"));
+            }
             Node::Symlink { target } => {
                 writeln!(lines, "L {} - - - - {}", quoted(path), specifiers(target))
             }
@@ -80,8 +105,25 @@ impl WithoutVar {
     }
 }
 
+/// Lines of tmpfiles.d(5) and, before them, those of a base that are for other paths.
+pub fn with_lines_of(base: &str, lines: &str) -> String {
+    // Type and path; a path with a space is in quotes.
+    let path = |line: &str| {
+        let rest = line.split_once(' ').map_or("", |(_, rest)| rest);
+        let end = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.replace("\\\"", "..").find('"').map(|end| end + 2),
+            None => rest.find(' '),
+        };
+        rest.get(..end.unwrap_or(rest.len())).unwrap_or(rest).to_owned()
+    };
+    let own: BTreeSet<String> = lines.lines().map(path).collect();
+    let kept = base.lines().filter(|line| !own.contains(&path(line)));
+    let all = kept.map(|line| format!("{line}\n")).collect::<String>();
+    all + lines
+}
+
 /// Where the lines of a recipe of that name are.
-pub(super) fn tmpfiles(name: &str) -> String {
+pub fn tmpfiles(name: &str) -> String {
     format!("usr/lib/tmpfiles.d/treelay-{name}.conf")
 }
 
@@ -129,6 +171,42 @@ mod tests {
         assert_eq!(lines.as_deref(), Some(expected));
         let nothing = without_var(&Tree::from_text("d 0755 0 0 var\n").unwrap()).unwrap();
         assert_eq!((nothing.tree.is_empty(), nothing.lines), (true, None));
+        for target in ["-", " a", "a "] {
+            let text = format!("d 0755 0 0 var\nl 0777 0 0 var/l -> {target}\n");
+            let tree = Tree::from_text(&text).unwrap();
+            assert!(without_var(&tree).is_err(), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn lines_of_a_base_for_other_paths_stay() {
+        let base = "d /var/a 0755 0 0 - -\nd \"/var/b c\" 0755 0 0 - -\nL /var/d - - - - x\n";
+        let own = "d /var/d 0700 0 0 - -\nd \"/var/b c\" 0700 0 0 - -\n";
+        assert_eq!(with_lines_of(base, own), format!("d /var/a 0755 0 0 - -\n{own}"));
+        assert_eq!(with_lines_of("", own), own);
+    }
+
+    #[test]
+    fn what_no_host_would_see_is_refused() {
+        for (text, expected) in [
+            (
+                "d 0755 0 0 boot\nd 0755 0 0 boot/efi\nd 0755 0 0 bootx\nl 0777 0 0 bootx/a -> b\n",
+                None,
+            ),
+            ("d 0755 0 0 boot\nl 0777 0 0 boot/a -> b\n", Some("/boot/a")),
+            (
+                "d 0755 0 0 sysroot\nd 0755 0 0 sysroot/b\nl 0777 0 0 sysroot/b/c -> d\n",
+                Some("/sysroot/b/c"),
+            ),
+        ] {
+            let refused = check_hidden(&Tree::from_text(text).unwrap()).err();
+            let refused = refused.map(|error| error.to_string());
+            match (&refused, expected) {
+                (None, None) => {}
+                (Some(said), Some(path)) if said.starts_with(&format!("{path} ")) => {}
+                _ => panic!("{text}: {refused:?}"),
+            }
+        }
     }
 
     #[test]

@@ -12,8 +12,9 @@ use treelay_recipes::{Arch, Digest, recipe};
 use crate::dest::for_arch;
 use crate::exec::{BuiltLayer, ExecError, Layers, Workshop};
 use crate::ostree_repo::{
-    Base, Bootable, CommitLayer, CommitOutcome, CommitSpec, Origins, OstreeError, Over, Repository,
-    Rules, Run, TreeFacts, etc_to_usr_etc, with_labels, without_var,
+    Base, Bootable, CommitLayer, CommitOutcome, CommitSpec, Labelled, Origins, OstreeError, Over,
+    Repository, Rules, Run, TreeFacts, check_hidden, etc_to_usr_etc, tmpfiles, with_labels,
+    with_lines_of, without_var,
 };
 use crate::plan::{Plan, PlannedCommit, PlannedContext, PlannedTree};
 use crate::sources::{Everything, Sources};
@@ -93,7 +94,7 @@ pub async fn write(
         let key = key.map(|tree| content_key(tree, layers.whole(arch), planned, &plan.name));
         let known = key.and_then(|key| workshop.store.product::<Known>(CONTENT, &key));
         let unchanged = match &known {
-            Some(Known { content, kernel, layers }) => {
+            Some(Known { content, kernel, layers, .. }) => {
                 let base = base.as_ref().map(|base| base.facts().clone());
                 let (kernel, layers) = (kernel.clone(), layers.clone());
                 run.unchanged(&spec, &TreeFacts { base, kernel, layers }, content)?
@@ -104,7 +105,8 @@ pub async fn write(
             Some(outcome) => outcome,
             None => {
                 let tree = layers.merged_tree(arch)?;
-                let tree = prepare(&tree, base.as_ref(), planned, &plan.name, workshop)?;
+                let Labelled { tree, dirs } =
+                    prepare(&tree, base.as_ref(), planned, &plan.name, workshop)?;
                 let parts = layers
                     .whole(arch)
                     .iter()
@@ -115,7 +117,8 @@ pub async fn write(
                     rules: Rules::new(
                         planned.remove.iter().map(String::as_str),
                         planned.replace.iter().map(String::as_str),
-                    ),
+                    )
+                    .with_labelled(dirs),
                     bootable: match planned.bootable {
                         recipe::Bootable::Auto => Bootable::Auto,
                         recipe::Bootable::True => Bootable::Yes,
@@ -127,14 +130,19 @@ pub async fn write(
                 commit(&mut run, &tree, &over, &contents, &memory, &spec, workshop)?
             }
         };
-        for unused in outcome.written.iter().flat_map(|written| &written.unused) {
-            let note = format!("ostree.remove: {unused} is not in the base for {arch}");
+        let unused = match (&outcome.written, &known) {
+            (Some(written), _) => written.unused.clone(),
+            (None, known) => known.as_ref().map(|it| it.unused.clone()).unwrap_or_default(),
+        };
+        for pattern in &unused {
+            let note = format!("ostree.remove: {pattern} is not in the base for {arch}");
             workshop.observer.note(&note);
         }
         let found = Known {
             content: outcome.content_checksum,
             kernel: outcome.kernel.clone(),
             layers: outcome.layers.clone(),
+            unused,
         };
         new.extend(key.filter(|_| known.as_ref() != Some(&found)).map(|key| (key, found)));
         // Before the refs move: a commit and its signatures become visible together.
@@ -184,22 +192,28 @@ fn prepare(
     planned: &PlannedCommit,
     name: &str,
     workshop: &Workshop<'_>,
-) -> Result<Tree, CommitError> {
+) -> Result<Labelled, CommitError> {
     let tree = etc_to_usr_etc(tree)?;
+    let unlabelled = |tree| Labelled { tree, dirs: Default::default() };
     if planned.base.is_none() && planned.bootable != recipe::Bootable::True {
         // For hosts to take files from, not to be.
-        return Ok(tree);
+        return Ok(unlabelled(tree));
     }
+    check_hidden(&tree)?;
     let without_var = without_var(&tree)?;
     let tree = match &without_var.lines {
         None => without_var.tree,
         Some(lines) => {
+            // Of a recipe of the same name below this one.
+            let read = |base: &Base<'_>| base.read(&tmpfiles(name), MOST_LINES);
+            let there = base.map(read).transpose()?.flatten().unwrap_or_default();
+            let lines = with_lines_of(&String::from_utf8_lossy(&there), lines);
             let kept = StoreSink::new(workshop.store).put(&mut lines.as_bytes());
             let (digest, size) = kept.map_err(CommitError::Memory)?;
             without_var.with_lines(name, digest, size)?
         }
     };
-    let Some(base) = base else { return Ok(tree) };
+    let Some(base) = base else { return Ok(unlabelled(tree)) };
     let own: Vec<Own> = planned.contexts.iter().map(own).collect();
     match base.policy(&own)? {
         Some(policy) => Ok(with_labels(tree, &policy)?),
@@ -209,7 +223,7 @@ fn prepare(
                             labelled";
                 workshop.observer.note(&format!("{note} for {}", planned.arch));
             }
-            Ok(tree)
+            Ok(unlabelled(tree))
         }
     }
 }
@@ -223,6 +237,9 @@ fn own(context: &PlannedContext) -> Own {
     Own { path: context.path.clone(), kind, context: context.context.clone() }
 }
 
+/// Far more than a recipe makes.
+const MOST_LINES: u64 = 16 << 20;
+
 /// The kind of product that remembers what a tree's commits are.
 const CONTENT: &str = "ostree-content";
 
@@ -235,6 +252,8 @@ struct Known {
     kernel: Option<String>,
     /// The layers that it is of.
     layers: Vec<CommitLayer>,
+    /// Patterns of what to remove that found nothing.
+    unused: Vec<String>,
 }
 
 /// What it is remembered under: the layers, what they are laid over and how, and the version of the
@@ -250,7 +269,7 @@ fn content_key(
     let PlannedCommit { remove, replace, contexts, bootable, .. } = planned;
     let how = format!("{bootable:?}");
     let over = json!([base, remove, replace, contexts, how, name, layers]);
-    Digest::of(format!("ostree-content-4 {tree} {over}"))
+    Digest::of(format!("ostree-content-5 {tree} {over}"))
 }
 
 /// Makes a commit, telling how far it is.

@@ -161,6 +161,31 @@ fn the_root_of_an_ordinary_image_is_labelled_whole() {
     assert!(ours.is_empty(), "{ours:?}");
 }
 
+/// Hosts and their administrators rely on what a directory of the system is labelled.
+#[test]
+fn a_directory_of_the_base_keeps_its_label_whatever_its_mode_becomes() {
+    let env = env("", "SELINUX=enforcing\nSELINUXTYPE=default\n");
+    fs::create_dir_all(env.path("root/srv/data")).unwrap();
+    commit(&env, "base", &["--selinux-policy=root", "root"]);
+    let label = "httpd_sys_content_t";
+    let own = format!("system_u:object_r:{label}:s0");
+    let recipe = env.read("tools.yaml").split("layers:").next().unwrap().to_owned();
+    let dir = "layers: [{name: x, files: [{path: /srv/data, dir: true, mode: \"0750\"XATTR}]}]\n";
+    env.write("tools.yaml", recipe.clone() + &dir.replace("XATTR", ""));
+    let before = attributes(&env, "--repo=os", "base")["/srv/data"].clone();
+    assert!(before.contains("security.selinux"), "{before}");
+    build(&env);
+    assert_eq!(attributes(&env, "--repo=out", "ours")["/srv/data"], before);
+    let listed = env.ostree(["ls", "-d", "--repo=out", "ours", "/srv/data"]).ok().out();
+    assert!(listed.starts_with("d00750"), "{listed}");
+    // Unless the layer says it itself.
+    let xattr = format!(", xattrs: {{security.selinux: {own:?}}}");
+    env.write("tools.yaml", recipe + &dir.replace("XATTR", &xattr));
+    build(&env);
+    let after = attributes(&env, "--repo=out", "ours")["/srv/data"].clone();
+    assert_ne!(after, before);
+}
+
 const CONTEXTS: &str = "  contexts:
     - {path: /usr/sbin/sshd, context: bin_t}
     - {path: '/usr/lib/tool(/.*)?', type: f, context: 'u:r:t:s0:c1'}

@@ -14,6 +14,7 @@ mod oci;
 mod ostree;
 mod over_base;
 mod over_image;
+mod over_odd;
 mod over_remote;
 mod production;
 mod programs;

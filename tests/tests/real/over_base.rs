@@ -234,7 +234,7 @@ fn what_cannot_be_merged_is_refused_with_the_reason() {
         (
             file,
             "      - {path: /opt/x, content: x}\n      - {path: /usr/bin/tool,".to_owned(),
-            "a directory at /opt, where the base has a link to var/opt; write below what the link",
+            "a directory at /opt, where the base has a link to var/opt; what is there belongs to each host",
         ),
         (
             file,

@@ -217,3 +217,18 @@ fn a_base_that_is_damaged_in_the_store_is_found_and_pulled_again() {
     assert!(object.exists());
     env.ostree(["fsck", "--quiet", "--repo=out"]).ok();
 }
+
+#[test]
+fn a_recipe_with_another_key_takes_nothing_from_others() {
+    let remote = Remote::new();
+    let env = &remote.env;
+    remote.recipe("gpg-key: gpg.pub");
+    env.treelay(BUILD).ok();
+    let (own, lock) = (env.read("tools.yaml"), env.read("tools.lock"));
+    env.write("other.pub", env.gpg(["--export", &env.gpg_key("two@treelay.test")]).ok().stdout);
+    remote.recipe("gpg-key: other.pub");
+    env.treelay(["lock", "tools.yaml", "--update"]).fails(1).says("no good signature");
+    env.write("tools.yaml", own);
+    env.write("tools.lock", lock);
+    env.treelay(BUILD).args(["--offline", "--locked"]).ok();
+}

@@ -126,7 +126,7 @@ impl Workshop<'_> {
         let policy = Policy::of_tree(&tree, self.store, &of).map_err(CommitBaseError::from)?;
         if let Some(policy) = policy {
             over.root_label = policy.label("/", &Node::Dir).map_err(CommitBaseError::from)?;
-            tree = with_labels(tree, &policy).map_err(CommitBaseError::from)?;
+            tree = with_labels(tree, &policy).map_err(CommitBaseError::from)?.tree;
         }
         self.write(&tree, &over, image, locked, repository)
     }
@@ -155,8 +155,14 @@ impl Workshop<'_> {
         let (all, number) = all.into_tree_by_layer();
         let is_above = |number: &Option<usize>| number.is_some_and(|number| number >= below.layers);
         let above = all.entries().iter().zip(&number).filter(|(_, number)| is_above(number));
+        // As rpm-ostree and bootc do: a directory of the commit stays what it is.
+        let of_commit =
+            |entry: &Entry| is_dir(entry) && lower.get(entry.path.as_str()).is_some_and(is_dir);
         let above: Vec<Entry> = above
-            .map(|(entry, _)| entry.clone())
+            .map(|(entry, _)| match of_commit(entry) {
+                true => Entry::dir(entry.path.clone(), 0o755),
+                false => entry.clone(),
+            })
             .filter(|entry| !on_hosts_own(entry.path.as_str()))
             .collect();
         let tree = Tree::from_entries(above)
@@ -178,10 +184,11 @@ impl Workshop<'_> {
         }
         let base = repository.base(&below.commit).map_err(CommitBaseError::from)?;
         let mut tree = etc_to_usr_etc(&tree).map_err(CommitBaseError::from)?;
+        let mut rules = Rules::exact(gone, replaced);
         if let Some(policy) = base.policy(&[]).map_err(CommitBaseError::from)? {
-            tree = with_labels(tree, &policy).map_err(CommitBaseError::from)?;
+            let labelled = with_labels(tree, &policy).map_err(CommitBaseError::from)?;
+            (tree, rules) = (labelled.tree, rules.with_labelled(labelled.dirs));
         }
-        let rules = Rules::exact(gone, replaced);
         let over = Over { base: Some(&base), rules, ..Over::default() };
         self.write(&tree, &over, image, locked, repository)
     }
@@ -206,6 +213,8 @@ impl Workshop<'_> {
             metadata: Default::default(),
             collection: None,
         };
+        // What the ref names is damaged; as a parent it would make another commit of the same image.
+        repository.remove_ref(REF).map_err(CommitBaseError::from)?;
         let memory = ObjectIndex::new(self.store);
         let mut run = repository.begin(self.jobs);
         let made = run

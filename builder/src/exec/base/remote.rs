@@ -125,7 +125,10 @@ impl Workshop<'_> {
             let report = repository.judge_commit(commit, refname, &keys.trust);
             let report = report.map_err(CommitBaseError::from)?;
             if !report.is_good() {
-                repository.remove_commit(commit).map_err(CommitBaseError::from)?;
+                // What was there before, others trust by keys of theirs.
+                if !there {
+                    repository.remove_commit(commit).map_err(CommitBaseError::from)?;
+                }
                 let (from, reasons) = (from.to_owned(), report.reasons);
                 return Err(CommitBaseError::Refused { from, reasons }.into());
             }

@@ -23,7 +23,7 @@ use treelay_recipes::Digest;
 
 use super::base::listing;
 use super::commit::BASE;
-use super::error::{Doing, Result};
+use super::error::{Doing, OstreeError, Result};
 use super::origins::{self, LayerOf};
 use super::overlay::DirRef;
 use super::sign::dictionary;
@@ -98,11 +98,16 @@ impl Repository {
     }
 
     fn files_of(&self, commit: &Digest) -> Result<BTreeMap<String, Digest>> {
-        let files = self.paths(commit)?.into_iter().filter_map(|(path, object)| match object {
-            PathObject::File(object) if !path.starts_with("sysroot/") => Some((path, object)),
-            _ => None,
-        });
-        Ok(files.collect())
+        let mut files = BTreeMap::new();
+        for (path, object) in self.paths(commit)? {
+            let PathObject::File(object) = object else { continue };
+            // The image has the objects there.
+            if path.starts_with("sysroot/") {
+                return Err(OstreeError::Hidden { path, dir: SYSROOT });
+            }
+            files.insert(path, object);
+        }
+        Ok(files)
     }
 
     /// Writes the commit layer, as a tar.

@@ -13,6 +13,7 @@ use treelay_layers::kinds::Globs;
 use treelay_layers::tree::{Entry, Node, Tree};
 use treelay_recipes::Digest;
 
+use super::boot::follow;
 use super::error::{OstreeError, Result};
 use super::labels::SELINUX;
 
@@ -52,6 +53,8 @@ pub struct Rules {
     /// Paths of the base to leave out, with all below them.
     gone: BTreeSet<String>,
     replace: BTreeSet<String>,
+    /// Directories of the tree whose label gives way to the base's.
+    labelled: BTreeSet<String>,
 }
 
 impl Rules {
@@ -71,13 +74,19 @@ impl Rules {
         let replace = replace.into_iter().map(|path| {
             usr_etc(path).unwrap_or_else(|| path.to_owned()).trim_matches('/').to_owned()
         });
-        Self { remove: remove.collect(), gone: BTreeSet::new(), replace: replace.collect() }
+        let (remove, replace) = (remove.collect(), replace.collect());
+        Self { remove, replace, ..Self::default() }
+    }
+
+    /// The same, with directories of the tree whose label gives way to the base's: no layer says it.
+    pub fn with_labelled(self, labelled: BTreeSet<String>) -> Self {
+        Self { labelled, ..self }
     }
 
     /// Paths of commits, without the first `/`: those to leave out, and those where a directory may
     /// become a file, or the reverse.
     pub fn exact(gone: BTreeSet<String>, replace: BTreeSet<String>) -> Self {
-        Self { remove: Vec::new(), gone, replace }
+        Self { gone, replace, ..Self::default() }
     }
 
     fn may_remove_below(&self, dir: &str) -> bool {
@@ -117,7 +126,7 @@ pub(in crate::ostree_repo) enum Place {
 pub(in crate::ostree_repo) enum Meta {
     /// The base's.
     Kept(Digest),
-    /// The entry's of the tree, by its index, with this label if it has none.
+    /// The entry's of the tree, by its index, with this label in the place of its own.
     Own { entry: usize, label: Option<Vec<u8>> },
     /// 0755 and root's: what no one says of the root.
     Root { label: Option<Vec<u8>> },
@@ -294,9 +303,12 @@ impl Join<'_, '_> {
                         Some(lower) => lower.describe(&object)?,
                         None => "a file".to_owned(),
                     };
-                    let hint = match base.starts_with("a link") {
-                        true => "; write below what the link leads to",
-                        false => "",
+                    let hint = match base.strip_prefix("a link to ") {
+                        Some(target) if leads_into_var(&path, target) => {
+                            "; what is there belongs to each host, so put it below /usr"
+                        }
+                        Some(_) => "; write below what the link leads to",
+                        None => "",
                     };
                     return Err(OstreeError::InTheWay { path, own: "a directory", base, hint });
                 }
@@ -340,8 +352,9 @@ impl Join<'_, '_> {
         if own.mode == plain.mode && own.owner == plain.owner && others == 0 {
             return Ok(Meta::Kept(was.meta));
         }
-        let labelled = own.xattrs().len() > others;
-        let label = if labelled { None } else { lower.label(&was.meta)? };
+        let says_label =
+            own.xattrs().len() > others && !self.rules.labelled.contains(own.path.as_str());
+        let label = if says_label { None } else { lower.label(&was.meta)? };
         Ok(Meta::Own { entry, label })
     }
 
@@ -351,6 +364,11 @@ impl Join<'_, '_> {
             self.todo.retain(|work| work.at != at);
         }
     }
+}
+
+fn leads_into_var(path: &str, target: &str) -> bool {
+    let target = follow(path, target);
+    target == "var" || target.starts_with("var/")
 }
 
 fn kind(entry: &Entry) -> &'static str {

@@ -78,6 +78,7 @@ impl Plan<'_> {
                     None => objects::dirmeta(entry.mode, entry.owner, entry.xattrs()),
                     Some(label) => {
                         let mut xattrs = entry.xattrs().to_vec();
+                        xattrs.retain(|(name, _)| name != SELINUX);
                         xattrs.push((SELINUX.to_owned(), label.clone()));
                         xattrs.sort();
                         objects::dirmeta(entry.mode, entry.owner, &xattrs)
