@@ -100,7 +100,9 @@ impl Unpack<'_> {
             });
         }
         // It counts as whole from here on, and is not read again.
-        rustix::fs::syncfs(&self.repository.dir).map_err(std::io::Error::from).doing(finishing)?;
+        rustix::fs::syncfs(self.repo.dfd_borrow())
+            .map_err(std::io::Error::from)
+            .doing(finishing)?;
         self.repo.mark_commit_partial(&commit, false).doing(finishing)
     }
 
