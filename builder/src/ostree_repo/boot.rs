@@ -51,7 +51,7 @@ pub(super) fn kernel(
         return Ok(None);
     }
     let lower = base.map(|base| base as &dyn Lower);
-    let read = |file: &File| read(file, plan, base, contents);
+    let read = |file: &File, most| read(file, most, plan, base, contents);
     let tree = Tree { plan, lower, read: &read };
     let checked = match (tree.check()?, base) {
         (Ok(kernel), Some(base)) => tree.lost(base, &kernel)?.map_or(Ok(kernel), Err),
@@ -78,7 +78,7 @@ pub fn what_it_boots(
     contents: &dyn Contents,
 ) -> Result<std::result::Result<String, String>> {
     let plan = lay(tree, None, &Rules::default())?;
-    let read = |file: &File| read(file, &plan, None, contents);
+    let read = |file: &File, most| read(file, most, &plan, None, contents);
     Tree { plan: &plan, lower: None, read: &read }.check()
 }
 
@@ -86,7 +86,7 @@ pub fn what_it_boots(
 fn boots(base: &Base<'_>) -> Result<bool> {
     let nothing = tree::Tree::default();
     let plan = lay(&nothing, Some((base.root, base)), &Rules::default())?;
-    let read = |file: &File| read(file, &plan, Some(base), &NoContents);
+    let read = |file: &File, most| read(file, most, &plan, Some(base), &NoContents);
     Ok((Tree { plan: &plan, lower: Some(base), read: &read }).check()?.is_ok())
 }
 
@@ -103,8 +103,10 @@ impl Contents for NoContents {
     }
 }
 
+/// What is in a file, at most `most` bytes of it; it need not be at hand where nothing is asked for.
 fn read(
     file: &File,
+    most: u64,
     plan: &Plan<'_>,
     base: Option<&Base<'_>>,
     contents: &dyn Contents,
@@ -116,11 +118,12 @@ fn read(
             match &entry.node {
                 Node::Symlink { target } => Ok(Content::Link(target.to_string())),
                 Node::Dir => Ok(text(Vec::new())),
+                Node::File { .. } if most == 0 => Ok(text(Vec::new())),
                 Node::File { digest, size } => {
                     let mut bytes = Vec::new();
                     let read = contents
                         .open(digest, *size)
-                        .and_then(|content| content.take(MOST_TEXT).read_to_end(&mut bytes));
+                        .and_then(|content| content.take(most).read_to_end(&mut bytes));
                     read.map_err(|source| OstreeError::Content {
                         digest: *digest,
                         path: entry.path.to_string(),
@@ -130,7 +133,7 @@ fn read(
                 }
             }
         }
-        (File::Base(object), Some(base)) => Ok(match base.repository.file(object, MOST_TEXT)? {
+        (File::Base(object), Some(base)) => Ok(match base.repository.file(object, most)? {
             FileContent::Bytes(bytes) => text(bytes),
             FileContent::Link(target) => Content::Link(target),
         }),
@@ -142,7 +145,7 @@ fn read(
 struct Tree<'p> {
     plan: &'p Plan<'p>,
     lower: Option<&'p dyn Lower>,
-    read: &'p dyn Fn(&File) -> Result<Content>,
+    read: &'p dyn Fn(&File, u64) -> Result<Content>,
 }
 
 /// What a file or link says.
@@ -206,7 +209,7 @@ impl Tree<'_> {
     fn is_there(&self, mut path: String) -> Result<bool> {
         for _ in 0..MOST_LINKS {
             let Some(Look::File(file)) = self.look(&path)? else { return Ok(false) };
-            match (self.read)(&file)? {
+            match (self.read)(&file, 0)? {
                 Content::Text(_) => return Ok(true),
                 Content::Link(target) => path = follow(&path, &target),
             }
@@ -242,7 +245,7 @@ impl Tree<'_> {
                 (found, _) => found,
             };
             let Some(Look::File(file)) = found else { return Ok(None) };
-            match (self.read)(&file)? {
+            match (self.read)(&file, MOST_TEXT)? {
                 Content::Text(text) => return Ok(Some(text)),
                 Content::Link(target) => path = follow(&path, &target),
             }
@@ -293,7 +296,7 @@ mod tests {
         });
         let tree = tree::Tree::from_entries(entries.collect()).unwrap();
         let plan = lay(&tree, None, &Rules::default()).unwrap();
-        let read = |file: &File| {
+        let read = |file: &File, _: u64| {
             let File::Own(entry) = file else { unreachable!() };
             let Node::Symlink { target } = &plan.entries[*entry].node else { unreachable!() };
             Ok(match target.strip_prefix("-> ") {
