@@ -24,6 +24,10 @@ use super::{NONE, Repository};
 const MOST_METADATA: u64 = 10 << 20;
 /// ostree-ext's limit of attributes.
 const MOST_XATTRS: u64 = 1 << 20;
+/// All attributes together, which stay in memory: many times what a distribution has.
+const MOST_XATTRS_IN_ALL: u64 = 64 << 20;
+/// What attributes take besides their bytes.
+const OVERHEAD: u64 = 200;
 const OBJECTS: &str = "sysroot/ostree/repo/objects/";
 
 /// Takes a commit out of layers, lowest first. Nothing counts as there before [`Unpack::finish`].
@@ -36,6 +40,8 @@ pub struct Unpack<'r> {
     packer: Packer,
     /// By their checksum.
     xattrs: HashMap<Digest, Variant>,
+    /// Bytes of them.
+    held: u64,
     /// The content object that comes next, and its attributes.
     next: Option<(Digest, Variant)>,
 }
@@ -65,8 +71,9 @@ impl Repository {
             }
         };
         let (commit, packer) = (*commit, Packer::new(self.level()));
-        let (xattrs, next) = Default::default();
-        Ok(Unpack { repository: self, repo, commit, staging: Some(staging), packer, xattrs, next })
+        let (xattrs, held, next) = Default::default();
+        let staging = Some(staging);
+        Ok(Unpack { repository: self, repo, commit, staging, packer, xattrs, held, next })
     }
 }
 
@@ -132,8 +139,13 @@ impl Unpack<'_> {
         if Digest::of(&bytes) != checksum {
             return Err(format!("its bytes have the checksum {}", Digest::of(&bytes).hex()));
         }
-        self.xattrs.insert(checksum, variant(&bytes, "a(ayay)")?);
-        Ok(())
+        if self.xattrs.insert(checksum, variant(&bytes, "a(ayay)")?).is_none() {
+            self.held += bytes.len() as u64 + OVERHEAD;
+        }
+        match self.held > MOST_XATTRS_IN_ALL {
+            true => Err(format!("attributes have more than {MOST_XATTRS_IN_ALL} bytes in all")),
+            false => Ok(()),
+        }
     }
 
     /// Which attributes the object has that comes next.

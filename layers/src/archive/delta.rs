@@ -1,15 +1,21 @@
 //! What one layer of an image says (image-spec, layer.md), read from its tar.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 
 use treelay_recipes::{Digest, HashingReader};
 
-use super::filter::Filter;
-use super::pax;
-use super::tar::BLOCK;
-use crate::tree::{Owner, Xattrs};
-use crate::{ContentSink, Entry, TreePath};
+use super::error::Fault;
+use super::members::MemberKind;
+use super::stream::{Head, Stream, wrong_at};
+use crate::{ContentSink, Entry, Node, TreePath};
+
+/// What one layer may take in memory: more than any layer that is meant to be used.
+const MOST_HELD: usize = 512 << 20;
+/// What a member takes besides its names and attributes.
+const OVERHEAD: usize = 200;
+/// Contents up to this size are looked at before they are kept.
+const IN_MEMORY: u64 = 1 << 20;
 
 /// What one layer says, in its order.
 #[derive(Debug, Clone, Default)]
@@ -42,18 +48,26 @@ impl Delta {
     /// What is in a layer: a tar, perhaps compressed with gzip or zstd.
     ///
     /// # Errors
-    /// What reading met, or that it is no tar.
+    /// What reading met; that it is no tar, one with sparse files, one that would take too much memory,
+    /// or one with members below what is no directory.
     pub fn read(layer: impl BufRead) -> io::Result<Self> {
-        let mut members = Vec::new();
-        for member in open(layer)?.entries()? {
-            let mut member = member?;
-            members.extend(match name(&member.path_bytes()) {
+        let (mut members, mut held) = (Vec::new(), 0);
+        let mut stream = Stream::open(layer)?;
+        while let Some(head) = stream.next()? {
+            held += OVERHEAD + head.path.len() + head.target.len();
+            held += head.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+            if held > MOST_HELD {
+                let what = "bytes of names and attributes in a layer";
+                return Err(Fault::Limit { what, allowed: MOST_HELD as u64 }.into());
+            }
+            members.extend(match name(&head.path) {
                 None => None,
                 Some(Name::Whiteout(path)) => Some(Member::Whiteout(path)),
                 Some(Name::Opaque(path)) => Some(Member::Opaque(path)),
-                Some(Name::Path(path)) => read_member(path, &mut member)?,
+                Some(Name::Path(path)) => read_member(path, head, &mut stream)?,
             });
         }
+        below_directories(&members)?;
         Ok(Self { members })
     }
 
@@ -62,83 +76,81 @@ impl Delta {
     }
 }
 
-fn read_member<R: Read>(
-    path: TreePath,
-    member: &mut ::tar::Entry<'_, R>,
-) -> io::Result<Option<Member>> {
-    let xattrs = attributes(member)?;
-    let header = member.header();
-    let mode = (header.mode()? & 0o7777) as u16;
-    let owner = Owner { uid: header.uid()? as u32, gid: header.gid()? as u32 };
-    let target = member.link_name_bytes().map(|bytes| bytes.into_owned()).unwrap_or_default();
-    let kind = header.entry_type();
-    let entry = if kind.is_dir() {
-        Entry::dir(path, mode)
-    } else if kind.is_symlink() {
-        Entry::symlink(path, &String::from_utf8_lossy(&target))
-    } else if kind.is_hard_link() {
-        let Some(Name::Path(target)) = name(&target) else { return Ok(None) };
-        return Ok(Some(Member::HardLink { path, target: target.to_string() }));
-    } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
-        let mut reader = HashingReader::new(&mut *member);
-        io::copy(&mut reader, &mut io::sink())?;
-        let (digest, size): (Digest, u64) = reader.finish();
-        Entry::new_file(path, mode, digest, size)
-    } else {
-        return Ok(None);
-    };
-    Ok(Some(Member::Entry(Entry { owner, ..entry }.with_xattrs(xattrs))))
-}
-
-/// The extended attributes, without the label, which belongs to the system that a tree ends up on.
-fn attributes<R: Read>(member: &mut ::tar::Entry<'_, R>) -> io::Result<Xattrs> {
-    let mut xattrs = Xattrs::new();
-    for record in member.pax_extensions()?.into_iter().flatten() {
-        let record = record?;
-        let name = record.key_bytes().strip_prefix(pax::XATTR);
-        let name = name.and_then(|name| std::str::from_utf8(name).ok());
-        if let Some(name) = name.filter(|name| *name != pax::SELINUX) {
-            xattrs.retain(|(there, _)| there != name);
-            xattrs.push((name.to_owned(), record.value_bytes().to_vec()));
+/// Whether every member lies below directories, as far as this layer says. What runs containers goes
+/// through a link there, or fails.
+fn below_directories(members: &[Member]) -> io::Result<()> {
+    let mut is_dir: BTreeMap<&str, bool> = BTreeMap::new();
+    for member in members {
+        match member {
+            Member::Entry(entry) => {
+                is_dir.insert(entry.path.as_str(), matches!(entry.node, Node::Dir));
+            }
+            Member::HardLink { path, .. } => drop(is_dir.insert(path.as_str(), false)),
+            _ => {}
         }
     }
-    Ok(xattrs)
-}
-
-/// Puts the content of every file of a layer that is at one of `paths` into `sink`.
-///
-/// # Errors
-/// As [`Delta::read`]; what the sink met.
-pub fn contents_of(
-    layer: impl BufRead,
-    paths: &BTreeSet<&str>,
-    sink: &mut dyn ContentSink,
-) -> io::Result<()> {
-    for member in open(layer)?.entries()? {
-        let mut member = member?;
-        let is_wanted = match name(&member.path_bytes()) {
-            Some(Name::Path(path)) => paths.contains(path.as_str()),
-            _ => false,
-        };
-        let kind = member.header().entry_type();
-        if is_wanted && (kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse()) {
-            sink.put(&mut member)?;
+    for path in is_dir.keys() {
+        let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        if let Some(above) = above.find(|above| is_dir.get(above) == Some(&false)) {
+            let reason = format!("it lies below {above}, which is no directory");
+            return Err(wrong_at(path.as_bytes(), &reason));
         }
     }
     Ok(())
 }
 
-/// A layer as an archive: a tar, perhaps compressed with gzip or zstd.
-pub(super) fn open<'l>(mut layer: impl BufRead + 'l) -> io::Result<::tar::Archive<impl Read + 'l>> {
-    let filter = match layer.fill_buf()? {
-        head if head.starts_with(b"\x1f\x8b") => Filter::Gzip,
-        head if head.starts_with(b"\x28\xb5\x2f\xfd") => Filter::Zstd,
-        _ => Filter::None,
+fn read_member(path: TreePath, head: Head, stream: &mut Stream<'_>) -> io::Result<Option<Member>> {
+    let Head { kind, mode, owner, target, xattrs, .. } = head;
+    let entry = match kind {
+        MemberKind::Dir => Entry::dir(path, mode),
+        MemberKind::Symlink => match std::str::from_utf8(&target) {
+            Ok(target) => Entry::symlink(path, target),
+            // As with names.
+            Err(_) => return Ok(None),
+        },
+        MemberKind::HardLink => {
+            let Some(Name::Path(target)) = name(&target) else { return Ok(None) };
+            return Ok(Some(Member::HardLink { path, target: target.to_string() }));
+        }
+        MemberKind::File => {
+            let mut reader = HashingReader::new(stream);
+            io::copy(&mut reader, &mut io::sink())?;
+            let (digest, size): (Digest, u64) = reader.finish();
+            Entry::new_file(path, mode, digest, size)
+        }
+        MemberKind::Device | MemberKind::Other => return Ok(None),
     };
-    // Some writers (umoci insert) leave out the end marker and the padding before it. What a layer
-    // must be is said by its digest, which others have checked, so the end is lenient.
-    let end = io::repeat(0).take(3 * BLOCK as u64);
-    Ok(::tar::Archive::new(filter.open(layer)?.chain(end)))
+    Ok(Some(Member::Entry(Entry { owner, ..entry }.with_xattrs(xattrs))))
+}
+
+/// Puts the contents of a layer that are `wanted`, digests with sizes, into `sink`, whatever the files
+/// are called. Others of the same size may come with them.
+///
+/// # Errors
+/// As [`Delta::read`]; what the sink met.
+pub fn contents_of(
+    layer: impl BufRead,
+    wanted: &BTreeMap<Digest, u64>,
+    sink: &mut dyn ContentSink,
+) -> io::Result<()> {
+    let sizes: BTreeSet<u64> = wanted.values().copied().collect();
+    let mut stream = Stream::open(layer)?;
+    while let Some(head) = stream.next()? {
+        if head.kind != MemberKind::File || !sizes.contains(&head.size) {
+            continue;
+        }
+        if head.size > IN_MEMORY {
+            // Hardly another one has just that size.
+            sink.put(&mut stream)?;
+            continue;
+        }
+        let mut content = Vec::new();
+        stream.read_to_end(&mut content)?;
+        if wanted.contains_key(&Digest::of(&content)) {
+            sink.put(&mut &content[..])?;
+        }
+    }
+    Ok(())
 }
 
 /// The meaning of a name; `None` for the root itself and for what treelay has no name for.

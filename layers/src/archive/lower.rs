@@ -1,7 +1,8 @@
 //! What an image that others made has in it, read from its layers (image-spec, layer.md).
 //!
-//! Paths, types, modes, owners, attributes and digests are kept, and which layer each is of. The layers are somebody else's work and are passed on as they are, so what treelay would refuse
-//! in an archive of its own (devices, names that are not UTF-8) is passed over here.
+//! Paths, types, modes, owners, attributes and digests are kept, and which layer each is of. The layers
+//! are somebody else's work and are passed on as they are, so what treelay would refuse in an archive
+//! of its own (devices, names and link targets that are not UTF-8) is passed over here.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -63,6 +64,13 @@ impl Lower {
             if !matches!(entry.node, Node::Dir) {
                 remove_below(&mut self.entries, &path);
             }
+            // The directory that a member needs hides what is none below, as overlayfs has it.
+            for (at, _) in path.match_indices('/') {
+                let parent = self.entries.get(&path[..at]);
+                if parent.is_some_and(|(entry, _)| !matches!(entry.node, Node::Dir)) {
+                    self.entries.remove(&path[..at]);
+                }
+            }
             self.entries.insert(path, (entry, number));
         }
     }
@@ -74,20 +82,9 @@ impl Lower {
 
     /// All of it as one tree, and the number of the layer that each of its entries is of; none where a
     /// layer left a directory out.
-    pub fn into_tree_by_layer(mut self) -> (Tree, Vec<Option<usize>>) {
-        // Layers of others may leave out directories, and may have files where a path goes on.
-        let paths: Vec<String> = self.entries.keys().cloned().collect();
-        for path in paths {
-            let blocked = path.match_indices('/').any(|(at, _)| {
-                let parent = self.entries.get(&path[..at]);
-                parent.is_some_and(|(entry, _)| !matches!(entry.node, Node::Dir))
-            });
-            if blocked {
-                self.entries.remove(&path);
-            }
-        }
+    pub fn into_tree_by_layer(self) -> (Tree, Vec<Option<usize>>) {
         let entries = self.entries.values().map(|(entry, _)| entry.clone()).collect();
-        // Cannot fail: each path is there once, and below directories only.
+        // Cannot fail: each path is there once, and below directories only, which layers may leave out.
         let tree = Tree::from_entries(entries).unwrap_or_default();
         let layer = |entry: &Entry| Some(self.entries.get(entry.path.as_str())?.1);
         let layers = tree.entries().iter().map(layer).collect();

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::delta;
+use super::stream::{Head, Stream};
 use crate::tree::Owner;
 
 /// What a member is.
@@ -16,7 +16,9 @@ pub enum MemberKind {
     Symlink,
     /// Another name of a member before it.
     HardLink,
-    /// A device or anything else.
+    /// A device, FIFO or socket.
+    Device,
+    /// Anything else.
     Other,
 }
 
@@ -41,28 +43,15 @@ pub struct Member<'m> {
 /// Gives each member of a layer to `take`: of a tar, perhaps compressed with gzip or zstd.
 ///
 /// # Errors
-/// What reading met, or that it is no tar; and the first error of `take`.
+/// What reading met; that it is no tar, or one with sparse files; and the first error of `take`.
 pub fn members(
     layer: impl BufRead,
     take: &mut dyn FnMut(Member<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
-    for member in delta::open(layer)?.entries()? {
-        let mut member = member?;
-        let path = member.path_bytes().into_owned();
-        let target = member.link_name_bytes().map(|bytes| bytes.into_owned()).unwrap_or_default();
-        let header = member.header();
-        let kind = header.entry_type();
-        let kind = match () {
-            () if kind.is_dir() => MemberKind::Dir,
-            () if kind.is_symlink() => MemberKind::Symlink,
-            () if kind.is_hard_link() => MemberKind::HardLink,
-            () if kind.is_file() => MemberKind::File,
-            () => MemberKind::Other,
-        };
-        let mode = (header.mode()? & 0o7777) as u16;
-        let owner = Owner { uid: header.uid()? as u32, gid: header.gid()? as u32 };
-        let size = member.size();
-        take(Member { path, kind, mode, owner, target, size, content: &mut member })?;
+    let mut stream = Stream::open(layer)?;
+    while let Some(head) = stream.next()? {
+        let Head { path, kind, mode, owner, target, size, .. } = head;
+        take(Member { path, kind, mode, owner, target, size, content: &mut stream })?;
     }
     Ok(())
 }

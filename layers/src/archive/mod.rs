@@ -29,6 +29,7 @@ mod links;
 mod lower;
 mod members;
 mod pax;
+mod stream;
 mod tar;
 mod zip;
 

@@ -18,7 +18,7 @@ use crate::tree::Owner;
 /// Bytes of a header, and what contents are padded to.
 pub(super) const BLOCK: usize = 512;
 /// What an extension header may hold: more than any path and all attributes that file systems take.
-const MAX_EXTENSION: u64 = 1 << 20;
+pub(super) const MAX_EXTENSION: u64 = 1 << 20;
 
 /// Whether a block is one of the two (or more) that end an archive.
 pub(super) fn is_end(block: &[u8; BLOCK]) -> bool {
@@ -121,21 +121,26 @@ fn extension(
 }
 
 /// How many bytes follow a content of `size` bytes up to the next block.
-fn padding(size: u64) -> u64 {
+pub(super) fn padding(size: u64) -> u64 {
     let block = BLOCK as u64;
     (block - size % block) % block
 }
 
-/// A numeric field; blank ones, as old tars leave them, are 0.
+/// As [`numeric`].
 fn number<T: From<u8>>(
     value: io::Result<T>,
     field: &[u8],
     collector: &Collector<'_>,
 ) -> Result<T, ArchiveError> {
-    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
-        return Ok(T::from(0));
+    numeric(value, field).map_err(|error| collector.corrupt(error.to_string()))
+}
+
+/// A numeric field; blank ones, as old tars leave them, are 0.
+pub(super) fn numeric<T: From<u8>>(value: io::Result<T>, field: &[u8]) -> io::Result<T> {
+    match field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        true => Ok(T::from(0)),
+        false => value,
     }
-    value.map_err(|error| collector.corrupt(error.to_string()))
 }
 
 fn member(
@@ -201,7 +206,7 @@ fn special(collector: &Collector<'_>, kind: &'static str) -> ArchiveError {
 }
 
 /// GNU tar ends long names with a NUL.
-fn without_nul(mut name: Vec<u8>) -> Vec<u8> {
+pub(super) fn without_nul(mut name: Vec<u8>) -> Vec<u8> {
     name.pop_if(|last| *last == 0);
     name
 }

@@ -134,3 +134,45 @@ fn the_root_of_an_image_is_a_base() {
         assert_eq!(report["commits"][at]["base"], again["commits"][at]["base"]);
     }
 }
+
+/// Layers that GNU tar wrote, put into an image as they are.
+#[test]
+fn layers_of_others_lose_nothing() {
+    let env = Env::new();
+    env.write("base.yaml", BASE);
+    env.treelay(["build", "base.yaml", "-o", "oci:whole"]).ok();
+    let to = format!("oci:{}:1", env.path("one").display());
+    env.skopeo(["copy", "--quiet", "--override-arch=amd64", "oci:whole:1", &to]).ok();
+    let image = format!("{}:1", env.path("one").display());
+    let add = |folder: &str, args: &[&str]| {
+        let tar = format!("{folder}.tar");
+        env.run("tar").args(["--create", "--owner=0", "--group=0", "--file", &tar]).args(args).ok();
+        env.umoci(["raw", "add-layer", "--image", &image, &tar]).env("TZ", "Asia/Tokyo").ok();
+    };
+    // The first of two names, which is the one with the content, goes.
+    env.write("a/usr/bin/perl", "perl\n");
+    let names = ["perl", "perl5.36"].map(|name| env.path(format!("a/usr/bin/{name}")));
+    std::fs::hard_link(&names[0], &names[1]).unwrap();
+    std::os::unix::fs::symlink("usr/lib64", env.path("a/lib64")).unwrap();
+    add("a", &["--directory=a", "usr/bin/perl", "usr/bin/perl5.36", "lib64"]);
+    env.write("b/usr/bin/.wh.perl", "");
+    env.write("b/lib64/ld.so", "ld\n");
+    add("b", &["--directory=b", "usr/bin/.wh.perl", "lib64/ld.so"]);
+    let created = "2026-10-19T22:20:36+02:00";
+    env.umoci(["config", "--image", &image, "--created", created]).ok();
+
+    let recipe = RECIPE.replace("[amd64, arm64]", "[amd64]").replace("oci:base:1", "oci:one:1");
+    env.write("tools.yaml", recipe);
+    env.treelay(["build", "tools.yaml", "-o", "ostree:out"]).ok();
+    let cat = |path: &str| env.ostree(["cat", "--repo=out", REF, path]).ok().out();
+    assert_eq!((cat("/usr/bin/perl5.36"), cat("/lib64/ld.so")), ("perl\n".into(), "ld\n".into()));
+    assert!(!env.ostree(["ls", "--repo=out", REF, "/usr/bin"]).ok().out().contains("perl\n"));
+    // 20:20:36 in UTC.
+    assert!(env.read("tools.lock").contains("released = 1792441236"), "{}", env.read("tools.lock"));
+
+    let disk = env.write("c/usr/disk", "x");
+    std::fs::File::options().write(true).open(disk).unwrap().set_len(1 << 20).unwrap();
+    add("c", &["--directory=c", "--sparse", "--format=posix", "usr/disk"]);
+    let build = ["build", "tools.yaml", "-o", "ostree:out"];
+    env.treelay(build).refuses().says("member \"usr/disk\": a sparse file, which is not supported");
+}

@@ -12,7 +12,7 @@ use treelay_recipes::{Arch, Digest};
 
 use super::super::{ExecError, Workshop};
 use super::commit::{CommitBaseError, checked};
-use super::time::seconds;
+use super::time::created;
 use super::{BaseImage, nonsense};
 use crate::ostree_repo::{
     CommitSpec, Labels as _, Over, Policy, Repository, Rules, etc_to_usr_etc, with_labels,
@@ -21,7 +21,7 @@ use crate::store::ObjectIndex;
 
 /// The ref of the commit of an ordinary image, in a repository of its own. Another name for every way
 /// of making it.
-const REF: &str = "image-2";
+const REF: &str = "image-3";
 /// ostree-ext's label of an image with a commit in it: the commit.
 const COMMIT: &str = "ostree.commit";
 /// ostree-ext's label of an image with a commit in it: the diffID of the last layer that is the commit's.
@@ -209,7 +209,7 @@ impl Workshop<'_> {
             version: labels["org.opencontainers.image.version"].as_str().map(str::to_owned),
             subject: format!("image {}", locked.manifest),
             body: String::new(),
-            epoch: image.config["created"].as_str().and_then(seconds).unwrap_or_default(),
+            epoch: created(&image.config, &locked.image)?.unwrap_or_default(),
             metadata: Default::default(),
             collection: None,
         };

@@ -25,7 +25,7 @@ use treelay_recipes::{Arch, Digest};
 pub use self::commit::CommitBaseError;
 pub use self::image::LAST_LAYER;
 use self::place::{Place, from_layout, oci_layer};
-use self::time::seconds;
+use self::time::created;
 use super::{ExecError, Watched, Workshop};
 use crate::fetch::FetchError;
 use crate::fetch::skopeo::{ImageError, SkopeoImage};
@@ -178,8 +178,8 @@ impl Workshop<'_> {
         let (manifest, documents) = self.documents(text, &place, &digest, arch).await?;
         place.close().await;
         let image = self.read(text, &base, digest, manifest, &documents, arch)?;
-        let created = image.config["created"].as_str().and_then(seconds);
-        Ok(Some(LockedBase { arch, image: text.to_owned(), digest, manifest, released: created }))
+        let released = created(&image.config, text)?;
+        Ok(Some(LockedBase { arch, image: text.to_owned(), digest, manifest, released }))
     }
 
     /// The base of every arch that the lock has one for, with every layer in the store.

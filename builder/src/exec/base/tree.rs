@@ -1,6 +1,6 @@
 //! Laying the layers of a recipe on a base: what is there decides what their directories are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Workshop<'_> {
     ) -> Result<Digest, ExecError> {
         // What a layer says of users is more than its tree.
         let said = users.map_or(String::new(), |_| format!(" {}", layer.key));
-        let key = Digest::of(format!("above-2 {} {}{said}", layer.tree, base.manifest));
+        let key = Digest::of(format!("above-3 {} {}{said}", layer.tree, base.manifest));
         if let Some(digest) = self.store.product("tree-above", &key)
             && self.store.has_tree(&digest)
         {
@@ -88,7 +88,7 @@ impl Workshop<'_> {
     /// # Errors
     /// [`BaseError::Layer`]; [`ExecError::Damaged`] where the store had a layer and has it no more.
     pub fn base_tree(&self, base: &BaseImage) -> Result<Arc<Tree>, ExecError> {
-        let key = Digest::of(format!("lower-2 {}", base.manifest));
+        let key = Digest::of(format!("lower-3 {}", base.manifest));
         if let Some(digest) = self.store.product(TREE, &key)
             && let Some(tree) = self.store.tree(&digest)
         {
@@ -116,15 +116,18 @@ impl Workshop<'_> {
         lower: &Tree,
         wanted: &BTreeSet<Digest>,
     ) -> Result<(), ExecError> {
-        let missing = |digest: &Digest| wanted.contains(digest) && !self.store.check_object(digest);
-        let missing = |entry: &&Entry| entry.file().is_some_and(|(digest, _)| missing(digest));
-        // With every name of a content: in its layer it may be a file under one of them alone.
-        let paths: BTreeSet<&str> =
-            lower.entries().iter().filter(missing).map(|entry| entry.path.as_str()).collect();
-        if paths.is_empty() {
+        // By digest alone: the name it has in its layer may be gone in one above it.
+        let wanted: BTreeMap<Digest, u64> = lower
+            .entries()
+            .iter()
+            .filter_map(Entry::file)
+            .map(|(digest, size)| (*digest, size))
+            .filter(|(digest, _)| wanted.contains(digest) && !self.store.check_object(digest))
+            .collect();
+        if wanted.is_empty() {
             return Ok(());
         }
-        self.each_layer(base, |layer| contents_of(layer, &paths, &mut StoreSink::new(self.store)))
+        self.each_layer(base, |layer| contents_of(layer, &wanted, &mut StoreSink::new(self.store)))
     }
 
     fn read_base(&self, base: &BaseImage) -> Result<Tree, ExecError> {

@@ -1,5 +1,6 @@
 //! Archives made by hand, good and bad.
 
+mod layers;
 mod tar;
 mod zip;
 

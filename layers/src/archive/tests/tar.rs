@@ -11,7 +11,7 @@ pub(super) fn member(name: &[u8], kind: u8, link: &[u8], content: &[u8]) -> Vec<
     header(name, kind, link, content.len() as u64, |_| {}, content)
 }
 
-fn header(
+pub(super) fn header(
     name: &[u8],
     kind: u8,
     link: &[u8],
@@ -40,11 +40,11 @@ pub(super) fn file(name: &str, content: &[u8]) -> Vec<u8> {
     member(name.as_bytes(), b'0', b"", content)
 }
 
-fn symlink(name: &str, target: &str) -> Vec<u8> {
+pub(super) fn symlink(name: &str, target: &str) -> Vec<u8> {
     member(name.as_bytes(), b'2', target.as_bytes(), b"")
 }
 
-fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
     let data: Vec<u8> = records.iter().flat_map(|(key, value)| record_of(key, value)).collect();
     member(b"PaxHeaders/x", b'x', b"", &data)
 }
