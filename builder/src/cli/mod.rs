@@ -9,6 +9,7 @@ mod commands;
 mod failure;
 mod passwords;
 mod places;
+mod plain;
 mod report;
 mod reporter;
 mod surroundings;
@@ -64,11 +65,20 @@ impl Session {
         Ok(Store::open(&self.around.current_dir.join(path))?)
     }
 
-    /// Prints a result.
+    /// Prints a result for people. Of text that comes from elsewhere each line is [`plain::plain`]
+    /// before: here ends of lines are what they are.
+    ///
+    /// # Errors
+    /// As [`Session::print_raw`].
+    pub fn print(&self, text: &str) -> Result<()> {
+        self.print_raw(&plain::plain_lines(text))
+    }
+
+    /// Prints a result for programs, as it is.
     ///
     /// # Errors
     /// A standard output that is full or gone.
-    pub fn print(&self, text: &str) -> Result<()> {
+    pub fn print_raw(&self, text: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         match written {
@@ -81,10 +91,10 @@ impl Session {
     /// Prints a result as JSON, one object on one line.
     ///
     /// # Errors
-    /// As [`Session::print`].
+    /// As [`Session::print_raw`].
     pub fn print_json(&self, value: &impl serde::Serialize) -> Result<()> {
         let text = serde_json::to_string(value)?;
-        self.print(&(text + "\n"))
+        self.print_raw(&(text + "\n"))
     }
 }
 
@@ -122,7 +132,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // A standard error that is gone takes no more lines.
-            let _ = writeln!(std::io::stderr(), "{failure}");
+            let _ = writeln!(std::io::stderr(), "{}", plain::plain_lines(&failure.to_string()));
             ExitCode::from(failure.exit_status())
         }
     }

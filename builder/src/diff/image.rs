@@ -10,8 +10,9 @@ use treelay_layers::Tree;
 use treelay_layers::archive::{Delta, Lower};
 use treelay_recipes::Digest;
 
+use super::sides::LINUX;
 use crate::exec::LAST_LAYER;
-use crate::image_store::{Descriptor, ImageStore, Parts, Result, StoreError};
+use crate::image_store::{Descriptor, ImageStore, Parts, Platform, Result, StoreError};
 
 /// Configs are small; a longer one is somebody's mistake or attack.
 const CONFIG_LIMIT: u64 = 4 << 20;
@@ -40,6 +41,10 @@ pub type KnownLayers = HashMap<Digest, Arc<Delta>>;
 struct Config {
     architecture: String,
     #[serde(default)]
+    os: Option<String>,
+    #[serde(default)]
+    variant: Option<String>,
+    #[serde(default)]
     history: Vec<Step>,
     #[serde(default)]
     config: Option<Execution>,
@@ -58,9 +63,11 @@ struct Step {
     empty_layer: bool,
 }
 
-/// The GOARCH that an image's config says.
-pub(super) async fn architecture(store: &dyn ImageStore, image: &Digest) -> Result<String> {
-    Ok(config(store, image).await?.0.architecture)
+/// The platform that an image's config says.
+pub(super) async fn platform(store: &dyn ImageStore, image: &Digest) -> Result<Platform> {
+    let Config { architecture, os, variant, .. } = config(store, image).await?.0;
+    let os = os.unwrap_or_else(|| LINUX.to_owned());
+    Ok(Platform { architecture, os, variant })
 }
 
 async fn config(store: &dyn ImageStore, image: &Digest) -> Result<(Config, Vec<Descriptor>)> {

@@ -9,19 +9,22 @@
 
 mod by_layer;
 mod image;
+mod sides;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use treelay_layers::tree::{Aspect, Change, TreeError, diff};
 use treelay_layers::{Entry, Node, Tree, TreePath};
-use treelay_recipes::{Arch, Digest};
+use treelay_recipes::Digest;
 
-use crate::image_store::{Descriptor, ImageStore, Parts, StoreError};
-use crate::ostree_repo::{CommitLayer, KnownEntries, LayerOf, OstreeError, PathObject, Repository};
+use crate::image_store::StoreError;
+use crate::ostree_repo::{KnownEntries, LayerOf, OstreeError, PathObject};
+use sides::Held;
 
 pub use by_layer::LayerChange;
 pub use image::{ImageContents, KnownLayers, contents};
+pub use sides::{Part, Side, pairs};
 
 /// The extended attribute that holds a label.
 const LABEL: &str = "security.selinux";
@@ -32,32 +35,6 @@ const ATTRIBUTES: &str = "extended attributes, which files of encapsulated commi
 const REPOSITORY: &str = "sysroot/ostree";
 /// What is made for containers where the commit does not have it.
 const STANDARD: [&str; 3] = ["sysroot", "var", "var/tmp"];
-
-/// One of two things to compare: what a place has for each arch.
-pub struct Side<'a> {
-    /// Lowest arch name first.
-    pub parts: Vec<Part<'a>>,
-    /// Whether they are commits.
-    pub commits: bool,
-}
-
-/// An image or commit of one arch, not yet read whole.
-pub struct Part<'a> {
-    /// GOARCH, or as it calls itself where that is no arch of treelay's; empty where it says nothing.
-    pub arch: String,
-    /// Manifest or commit.
-    pub digest: Digest,
-    held: Held<'a>,
-}
-
-enum Held<'a> {
-    Image(&'a dyn ImageStore),
-    Commit {
-        repository: &'a Repository,
-        paths: BTreeMap<String, PathObject>,
-        layers: Vec<CommitLayer>,
-    },
-}
 
 /// Why nothing could be compared.
 #[derive(Debug, thiserror::Error)]
@@ -88,59 +65,6 @@ pub enum DiffError {
     },
 }
 
-impl<'a> Side<'a> {
-    /// The image that `root` names, for each of its platforms.
-    ///
-    /// # Errors
-    /// [`DiffError::Image`].
-    pub async fn image(store: &'a dyn ImageStore, root: &Descriptor) -> Result<Self, DiffError> {
-        let parts = store.manifest(&root.digest).await?.parts(&store.place())?;
-        let children = match parts {
-            Parts::Index(children) => children,
-            Parts::Image { .. } => vec![root.clone()],
-        };
-        let mut parts = Vec::new();
-        for child in children {
-            let arch = match child.platform {
-                Some(platform) => platform.architecture,
-                None => image::architecture(store, &child.digest).await?,
-            };
-            // Attestations of other tools are entries of no platform.
-            if arch != "unknown" {
-                parts.push(Part { arch, digest: child.digest, held: Held::Image(store) });
-            }
-        }
-        parts.sort_by(|a, b| a.arch.cmp(&b.arch));
-        Ok(Self { parts, commits: false })
-    }
-
-    /// The commits of these names.
-    ///
-    /// # Errors
-    /// [`DiffError::Several`], [`DiffError::Commit`].
-    pub fn commits(
-        repository: &'a Repository,
-        names: &[(String, Digest)],
-    ) -> Result<Self, DiffError> {
-        let mut by_arch: BTreeMap<String, (&str, Digest)> = BTreeMap::new();
-        for (name, commit) in names {
-            let said = repository.arch_of(commit)?.unwrap_or_default();
-            let arch = Arch::ALL.into_iter().find(|arch| arch.uname() == said);
-            let arch = arch.map_or(said, |arch| arch.go().to_owned());
-            if let Some((first, _)) = by_arch.insert(arch.clone(), (name, *commit)) {
-                let (first, second) = (first.to_owned(), name.clone());
-                return Err(DiffError::Several { first, second, arch });
-            }
-        }
-        let part = |(arch, (_, digest)): (String, (&str, Digest))| {
-            let (paths, layers) = (repository.paths(&digest)?, repository.layers_of(&digest)?);
-            Ok(Part { arch, digest, held: Held::Commit { repository, paths, layers } })
-        };
-        let parts = by_arch.into_iter().map(part).collect::<Result<_, OstreeError>>()?;
-        Ok(Self { parts, commits: true })
-    }
-}
-
 /// What was read before, to read nothing twice.
 #[derive(Default)]
 pub struct Known {
@@ -151,7 +75,7 @@ pub struct Known {
 /// How two images or commits of an arch differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Comparison {
-    /// The arch; both names where they differ.
+    /// The arch, or `OS/ARCH/VARIANT` where a side has several of it; both names where they differ.
     pub arch: String,
     /// Manifest or commit of the first.
     pub from: Digest,
@@ -213,6 +137,20 @@ impl Comparison {
     pub fn is_same(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
+
+    fn add(&mut self, from: &Layered, to: &Layered) {
+        for change in diff(&from.tree, &to.tree) {
+            match change {
+                Change::Added(entry) => self.added.push(to.info(entry)),
+                Change::Removed(entry) => self.removed.push(from.info(entry)),
+                Change::Changed { from: a, to: b, aspects } => self.changed.push(PathChange {
+                    aspects: aspects.iter().map(Aspect::to_string).collect(),
+                    from: from.info(a),
+                    to: to.info(b),
+                }),
+            }
+        }
+    }
 }
 
 /// Compares what two sides have for an arch.
@@ -226,11 +164,16 @@ pub async fn compare(
 ) -> Result<Comparison, DiffError> {
     let mut left_out = Vec::new();
     let (from, to) = match (&first.held, &second.held) {
-        (Held::Commit { paths: a, .. }, Held::Commit { paths: b, .. }) => {
-            let differ = differing(a, b);
+        // The same objects are the same paths.
+        (Held::Commit { tree: a, .. }, Held::Commit { tree: b, .. }) if a == b => {
+            Default::default()
+        }
+        (Held::Commit { .. }, Held::Commit { .. }) => {
+            let (a, b) = (first.commit_paths()?, second.commit_paths()?);
+            let differ = differing(&a, &b);
             let wanted = |path: &str| differ.contains(path);
-            let from = first.commit_tree(known, false, wanted)?;
-            (from, second.commit_tree(known, false, wanted)?)
+            let from = first.commit_tree(&a, known, false, wanted)?;
+            (from, second.commit_tree(&b, known, false, wanted)?)
         }
         (a, b) => {
             let mixed = matches!(a, Held::Commit { .. }) != matches!(b, Held::Commit { .. });
@@ -247,11 +190,7 @@ pub async fn compare(
         }
     };
     let mut comparison = Comparison {
-        arch: if first.arch == second.arch {
-            first.arch.clone()
-        } else {
-            format!("{} and {}", first.arch, second.arch)
-        },
+        arch: sides::names(first, second),
         from: first.digest,
         to: second.digest,
         added: Vec::new(),
@@ -260,17 +199,13 @@ pub async fn compare(
         layers: Vec::new(),
         left_out,
     };
-    for change in diff(&from.tree, &to.tree) {
-        match change {
-            Change::Added(entry) => comparison.added.push(to.info(entry)),
-            Change::Removed(entry) => comparison.removed.push(from.info(entry)),
-            Change::Changed { from: a, to: b, aspects } => comparison.changed.push(PathChange {
-                aspects: aspects.iter().map(Aspect::to_string).collect(),
-                from: from.info(a),
-                to: to.info(b),
-            }),
+    if let Some((from, to)) = first.root(known)?.zip(second.root(known)?) {
+        comparison.add(&from, &to);
+        for info in comparison.changed.iter_mut().flat_map(|root| [&mut root.from, &mut root.to]) {
+            "/".clone_into(&mut info.path);
         }
     }
+    comparison.add(&from, &to);
     comparison.layers = by_layer::sums(&comparison);
     Ok(comparison)
 }
@@ -319,18 +254,39 @@ impl Part<'_> {
                 }
                 Ok(all)
             }
-            Held::Commit { .. } => self.commit_tree(known, mixed, |_| true),
+            Held::Commit { .. } => self.commit_tree(&self.commit_paths()?, known, mixed, |_| true),
         }
+    }
+
+    /// Every path of a commit but its root.
+    fn commit_paths(&self) -> Result<BTreeMap<String, PathObject>, DiffError> {
+        match &self.held {
+            Held::Commit { repository, .. } => Ok(repository.paths(&self.digest)?),
+            Held::Image(_) => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// The root of a commit, under a name of its own since it has none. Images do not say theirs.
+    fn root(&self, known: &mut Known) -> Result<Option<Layered>, DiffError> {
+        let Held::Commit { repository, meta, layers, .. } = &self.held else { return Ok(None) };
+        let entry = repository.entry("root", &PathObject::Dir(*meta), &mut known.entries)?;
+        Ok(Some(Layered {
+            tree: self.checked(Tree::from_entries(vec![entry]))?,
+            layer_of: vec![LayerOf::new(layers).get("")],
+            layers: layers.iter().map(|layer| layer.name.clone()).collect(),
+            encapsulated: false,
+        }))
     }
 
     /// The paths of a commit for which `wanted` says yes.
     fn commit_tree(
         &self,
+        paths: &BTreeMap<String, PathObject>,
         known: &mut Known,
         mixed: bool,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Layered, DiffError> {
-        let Held::Commit { repository, paths, layers } = &self.held else {
+        let Held::Commit { repository, layers, .. } = &self.held else {
             return Ok(Layered::default());
         };
         let wanted = paths.iter().filter(|(path, _)| wanted(path));

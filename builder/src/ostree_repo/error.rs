@@ -162,6 +162,14 @@ pub enum OstreeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A commit of which no list of paths can be made.
+    #[error("the paths of commit {commit} cannot be listed: {reason}")]
+    TooLarge {
+        /// Its checksum.
+        commit: String,
+        /// What is too large.
+        reason: String,
+    },
     /// A policy that nothing can be labelled by.
     #[error("labelling by the SELinux policy of {of}: {reason}")]
     Policy {

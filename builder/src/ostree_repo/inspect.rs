@@ -7,12 +7,12 @@ use ostree::glib::Variant;
 use serde::Serialize;
 use treelay_recipes::Digest;
 
-use super::base::listing;
 use super::commit::{BASE, BASE_VERSION};
 use super::error::{Doing, Result};
 use super::origins::{self, CommitLayer, LayerOf};
 use super::sign::{GPG_KEY, dictionary, signatures};
-use super::{NONE, Repository, objects, parse, run};
+use super::trees::At;
+use super::{NONE, Repository, parse, run};
 
 /// A commit, as [`Repository::inspect`] reads it. Nothing of it is verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -110,9 +110,7 @@ impl Repository {
             dirs: 0,
             bytes: 0,
         };
-        if let Some(root) = objects::digest_of_bytes(&commit.child_value(6)) {
-            self.count(root, &layer_of, &mut info)?;
-        }
+        self.count(&layer_of, &mut info)?;
         Ok(info)
     }
 
@@ -140,29 +138,56 @@ impl Repository {
         Ok(counts)
     }
 
-    fn count(&self, root: Digest, layer_of: &LayerOf, info: &mut CommitInfo) -> Result<()> {
+    /// Sums over all paths, dirtree by dirtree.
+    fn count(&self, layer_of: &LayerOf, info: &mut CommitInfo) -> Result<()> {
+        let trees = self.trees(&info.checksum)?;
         // Many paths share an object.
         let mut sizes: HashMap<Digest, u64> = HashMap::new();
-        let mut todo = vec![(String::new(), root)];
-        while let Some((folder, tree)) = todo.pop() {
-            let found = listing(&self.load(ObjectType::DirTree, &tree)?).unwrap_or_default();
-            for (name, object) in found.files {
-                let size = match sizes.get(&object) {
+        let mut sums: HashMap<Digest, Sum> = HashMap::new();
+        for tree in &trees.order {
+            let mut sum = Sum::default();
+            let found = trees.listing(tree);
+            for object in found.files.values() {
+                let size = match sizes.get(object) {
                     Some(size) => *size,
-                    None => *sizes.entry(object).or_insert(self.size_of(&object)?),
+                    None => *sizes.entry(*object).or_insert(self.size_of(object)?),
                 };
-                info.bytes += size;
-                info.files += 1;
-                let layer = layer_of.get(&format!("{folder}{name}"));
-                if let Some(layer) = layer.and_then(|layer| info.layers.get_mut(layer)) {
-                    layer.files = layer.files.map(|files| files + 1);
-                    layer.bytes = layer.bytes.map(|bytes| bytes + size);
+                sum.add(Sum { files: 1, dirs: 0, bytes: size });
+            }
+            for dir in found.dirs.values() {
+                sum.add(sums.get(&dir.tree).copied().unwrap_or_default());
+                sum.add(Sum { dirs: 1, ..Sum::default() });
+            }
+            sums.insert(*tree, sum);
+        }
+        let all = sums.get(&trees.root.tree).copied().unwrap_or_default();
+        (info.files, info.dirs, info.bytes) = (all.files, all.dirs, all.bytes);
+        // What is at each path that a layer has, less what is another's further down.
+        let mut of_layers = vec![(0_i128, 0_i128); info.layers.len()];
+        let mut add = |layer: Option<usize>, sum: Sum, sign: i128| {
+            if let Some((files, bytes)) = layer.and_then(|layer| of_layers.get_mut(layer)) {
+                *files += sign * i128::from(sum.files);
+                *bytes += sign * i128::from(sum.bytes);
+            }
+        };
+        for (path, layer) in layer_of.paths() {
+            let there = match trees.find(path) {
+                Some(At::File(object)) => {
+                    Sum { files: 1, dirs: 0, bytes: sizes.get(&object).copied().unwrap_or(0) }
                 }
+                Some(At::Dir(tree)) => sums.get(&tree).copied().unwrap_or_default(),
+                None => continue,
+            };
+            add(Some(layer), there, 1);
+            if !path.is_empty() {
+                let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+                add(layer_of.get(above), there, -1);
             }
-            for (name, dir) in found.dirs {
-                info.dirs += 1;
-                todo.push((format!("{folder}{name}/"), dir.tree));
-            }
+        }
+        for (layer, (files, bytes)) in info.layers.iter_mut().zip(of_layers) {
+            let number = |sum: i128| u64::try_from(sum.max(0)).unwrap_or(u64::MAX);
+            layer.files = layer.files.map(|_| number(files));
+            layer.bytes = layer.bytes.map(|_| number(bytes));
         }
         Ok(())
     }
@@ -172,6 +197,22 @@ impl Repository {
         let (info, _) = self.repo.query_file(&object.hex(), NONE).doing(reading)?;
         let is_file = info.file_type() == ostree::gio::FileType::Regular;
         Ok(if is_file { info.size().try_into().unwrap_or_default() } else { 0 })
+    }
+}
+
+/// What is below a directory.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    files: u64,
+    dirs: u64,
+    bytes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, other: Self) {
+        self.files = self.files.saturating_add(other.files);
+        self.dirs = self.dirs.saturating_add(other.dirs);
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
 

@@ -10,6 +10,7 @@ use ostree::{ObjectType, Repo, RepoMode};
 use treelay_recipes::Digest;
 
 use super::error::Result;
+use super::trees::LONGEST_PATH;
 use super::verify::{CommitReport, Damage, damage};
 use super::{NONE, Repository, filez, objects};
 
@@ -51,7 +52,7 @@ impl Walk<'_> {
         while let Some((path, tree, meta)) = todo.pop() {
             self.metadata(ObjectType::DirMeta, &meta, &path);
             if let Some(dirtree) = self.metadata(ObjectType::DirTree, &tree, &path) {
-                self.children(&path, &dirtree, &mut todo);
+                self.children(&path, &tree, &dirtree, &mut todo);
             }
         }
     }
@@ -85,7 +86,20 @@ impl Walk<'_> {
         Ok(object)
     }
 
-    fn children(&mut self, path: &str, tree: &Variant, todo: &mut Vec<(String, Digest, Digest)>) {
+    fn children(
+        &mut self,
+        path: &str,
+        checksum: &Digest,
+        tree: &Variant,
+        todo: &mut Vec<(String, Digest, Digest)>,
+    ) {
+        // Deeper than any host can check it out; the paths of all that is below would fill the memory.
+        if path.len() > LONGEST_PATH {
+            let reason = format!("it is at a path of more than {LONGEST_PATH} bytes");
+            let begins: String = path.chars().take(100).chain(['…']).collect();
+            self.damage.push(damage(checksum, "dirtree", &begins, &reason));
+            return;
+        }
         let below = |name: String| match path {
             "" => name,
             path => format!("{path}/{name}"),

@@ -50,6 +50,7 @@ mod run;
 mod selinux;
 mod sign;
 mod staging;
+mod trees;
 mod trust;
 mod unpack;
 mod var;

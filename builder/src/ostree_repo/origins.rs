@@ -200,6 +200,11 @@ impl LayerOf {
         Self { by_path: by_path.collect() }
     }
 
+    /// The paths that are said, without slashes at the ends, each with the index of its layer.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.by_path.iter().map(|(path, layer)| (path.as_str(), *layer))
+    }
+
     /// The index of the layer that a path is of; `path` has no slash at its ends.
     pub fn get(&self, path: &str) -> Option<usize> {
         let mut at = path;

@@ -9,7 +9,6 @@ use treelay_layers::tree::{Entry, Owner, Xattrs};
 use treelay_layers::{Node, TreePath};
 use treelay_recipes::{Digest, HashingReader};
 
-use super::base::listing;
 use super::error::{Doing, Result};
 use super::sign::dictionary;
 use super::{NONE, Repository, objects};
@@ -30,29 +29,35 @@ impl Repository {
     /// Every path of a commit but its root.
     ///
     /// # Errors
-    /// [`OstreeError::Library`](super::OstreeError::Library) for an object that cannot be read.
+    /// [`OstreeError::Library`](super::OstreeError::Library) for an object that cannot be read,
+    /// [`OstreeError::TooLarge`](super::OstreeError::TooLarge) for more paths than any system has.
     pub fn paths(&self, commit: &Digest) -> Result<BTreeMap<String, PathObject>> {
-        let reading = || format!("reading commit {}", commit.hex());
-        let variant = self.load(ObjectType::Commit, commit)?;
-        ostree::validate_structureof_commit(&variant).doing(reading)?;
+        let trees = self.trees(commit)?;
+        trees.check(commit)?;
         let mut paths = BTreeMap::new();
-        let root = objects::digest_of_bytes(&variant.child_value(6));
-        let mut todo: Vec<(String, Digest)> =
-            root.map(|root| (String::new(), root)).into_iter().collect();
+        let mut todo = vec![(String::new(), trees.root.tree)];
         while let Some((folder, tree)) = todo.pop() {
-            let dirtree = self.load(ObjectType::DirTree, &tree)?;
-            ostree::validate_structureof_dirtree(&dirtree).doing(reading)?;
-            let Some(found) = listing(&dirtree) else { continue };
-            for (name, object) in found.files {
-                paths.insert(format!("{folder}{name}"), PathObject::File(object));
+            let found = trees.listing(&tree);
+            for (name, object) in &found.files {
+                paths.insert(format!("{folder}{name}"), PathObject::File(*object));
             }
-            for (name, dir) in found.dirs {
+            for (name, dir) in &found.dirs {
                 let path = format!("{folder}{name}");
                 todo.push((format!("{path}/"), dir.tree));
                 paths.insert(path, PathObject::Dir(dir.meta));
             }
         }
         Ok(paths)
+    }
+
+    /// The dirtree and the dirmeta of a commit's root: commits in which both are the same have the
+    /// same paths.
+    ///
+    /// # Errors
+    /// [`OstreeError::Library`](super::OstreeError::Library) for a commit that cannot be read.
+    pub fn root_objects(&self, commit: &Digest) -> Result<(Digest, Digest)> {
+        let root = self.root(commit)?;
+        Ok((root.tree, root.meta))
     }
 
     /// `ostree.architecture` of a commit, as `uname -m` has it.

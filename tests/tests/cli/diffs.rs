@@ -1,6 +1,10 @@
 //! What differs between images and commits.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use treelay_tests::Env;
 
 use crate::fixture::{SMALL, build, prints, refuses, small};
@@ -190,6 +194,94 @@ error: tree:one cannot be compared: only images and commits say all there is to 
         1,
         r#"
 error: there is no arch to compare: oci:image:one has amd64, arm64, ostree:two has amd64, arm64
+"#,
+    );
+}
+
+/// Makes a folder that `ostree` commits as `branch` of the repository `odd`.
+fn commit(env: &Env, branch: &str, subject: &str, mode: u32, file: &str) {
+    let folder = env.path(branch);
+    env.write(&format!("{branch}/{file}"), "x");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+    if !env.path("odd").exists() {
+        env.run("ostree").args(["init", "--repo=odd", "--mode=archive"]).ok();
+    }
+    let owner = ["--owner-uid=0", "--owner-gid=0", "--no-xattrs", "--timestamp=@1700000000"];
+    env.run("ostree")
+        .args(["commit", "--repo=odd", "-b", branch, "-s", subject])
+        .args(owner)
+        .arg(format!("--tree=dir={}", folder.display()))
+        .ok();
+}
+
+#[test]
+fn the_roots_of_commits_are_compared() {
+    let env = Env::new();
+    commit(&env, "one", "s", 0o755, "x");
+    commit(&env, "two", "s", 0o700, "x");
+    prints(
+        &env,
+        &env.treelay(["diff", "ostree:odd:one", "ostree:odd:two"]).ok(),
+        r#"
+any arch: [SHORT] became [SHORT]
+  ~ /: mode 0755 -> 0700
+  0 paths added ([SIZE]), 0 removed ([SIZE]), 1 changed ([SIZE])
+"#,
+    );
+}
+
+#[test]
+fn foreign_text_says_nothing_to_the_terminal() {
+    let env = Env::new();
+    commit(&env, "one", "a\u{1b}[31m\nb", 0o755, "x");
+    commit(&env, "two", "s", 0o755, "x\u{1b}[2J\n  - y");
+    let said = env.treelay(["inspect", "ostree:odd:one"]).ok();
+    assert!(said.out().contains("  a\\u{1b}[31m\\nb, 2023-"), "{said}");
+    assert!(!said.out().contains('\u{1b}'));
+    let said = env.treelay(["inspect", "ostree:odd:one", "--json"]).ok().json();
+    assert_eq!(said["commits"]["one"]["subject"], "a\u{1b}[31m\nb");
+    let said = env.treelay(["diff", "ostree:odd:one", "ostree:odd:two"]).ok();
+    assert!(said.out().contains("  + /x\\u{1b}[2J\\n  - y, "), "{said}");
+    assert_eq!(said.out().lines().count(), 4, "{said}");
+}
+
+/// An index may have several images of an arch.
+#[test]
+fn platforms_of_an_arch_are_told_apart() {
+    let env = small();
+    build(&env, &["-o", "oci:image:one"]);
+    let index = |name: &str| -> Value { serde_json::from_str(&env.read(name)).unwrap() };
+    let mut top = index("image/index.json");
+    let blob = |digest: &Value| {
+        format!("image/blobs/{}", digest.as_str().unwrap()).replace("sha256:", "sha256/")
+    };
+    let mut inner = index(&blob(&top["manifests"][0]["digest"]));
+    let images = inner["manifests"].as_array().unwrap().clone();
+    let platforms = [("arm", "linux", Some("v5")), ("arm", "linux", Some("v7"))];
+    let others = [("amd64", "linux", None), ("amd64", "windows", None)];
+    let list = platforms.into_iter().chain(others).enumerate().map(|(at, (arch, os, variant))| {
+        let mut one = images[at % 2].clone();
+        one["platform"] = json!({ "architecture": arch, "os": os });
+        if let Some(variant) = variant {
+            one["platform"]["variant"] = json!(variant);
+        }
+        one
+    });
+    inner["manifests"] = list.collect();
+    let bytes = inner.to_string();
+    let digest = hex::encode(Sha256::digest(&bytes));
+    env.write(&format!("image/blobs/sha256/{digest}"), &bytes);
+    top["manifests"][0]["digest"] = json!(format!("sha256:{digest}"));
+    top["manifests"][0]["size"] = json!(bytes.len());
+    env.write("image/index.json", top.to_string());
+    prints(
+        &env,
+        &env.treelay(["diff", "oci:image:one", "oci:image:one"]).ok(),
+        r#"
+linux/amd64: [SHORT] and [SHORT]: the same
+windows/amd64: [SHORT] and [SHORT]: the same
+linux/arm/v5: [SHORT] and [SHORT]: the same
+linux/arm/v7: [SHORT] and [SHORT]: the same
 "#,
     );
 }

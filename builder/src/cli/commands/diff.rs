@@ -9,9 +9,12 @@ use serde_json::json;
 use crate::cli::args::DiffArgs;
 use crate::cli::failure::Doing as _;
 use crate::cli::places::{Images, images};
+use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, count};
 use crate::dest::{Access, Dest};
-use crate::diff::{Comparison, Known, LayerChange, Part, PathChange, PathInfo, Side, compare};
+use crate::diff::{
+    Comparison, Known, LayerChange, Part, PathChange, PathInfo, Side, compare, pairs,
+};
 use crate::image_store::Descriptor;
 use crate::image_store::registry::RegistryClient;
 use crate::ostree_repo::Repository;
@@ -19,27 +22,26 @@ use crate::ostree_repo::Repository;
 /// What is told of a comparison of an image and a commit.
 const MAPPING: &str = "a commit's /usr/etc is compared as /etc, and labels are left out";
 
+/// What is told where that mapping leaves differences.
+const VAR: &str = "in a commit over a base, directories and links that layers bring to /var are lines \
+                   of /usr/lib/tmpfiles.d/treelay-NAME.conf: these differ";
+/// Where files of such lines are.
+const TMPFILES: &str = "/usr/lib/tmpfiles.d/treelay-";
+
 pub async fn run(session: &Session, args: DiffArgs) -> Result<()> {
     let registries = session.around.registries(args.registry.plain_http);
     let from = Place::open(session, &registries, &args.from).await?;
     let to = Place::open(session, &registries, &args.to).await?;
     let (first, second) = (from.side(&args.from).await?, to.side(&args.to).await?);
     let wanted = |part: &&Part<'_>| {
-        args.arch.is_empty() || args.arch.iter().any(|arch| arch.go() == part.arch)
+        args.arch.is_empty() || args.arch.iter().any(|arch| arch.go() == part.platform.architecture)
     };
     let firsts: Vec<&Part<'_>> = first.parts.iter().filter(wanted).collect();
     let seconds: Vec<&Part<'_>> = second.parts.iter().filter(wanted).collect();
-    let pairs: Vec<(&Part<'_>, &Part<'_>)> = match (&firsts[..], &seconds[..]) {
-        // What there is one of is compared whatever it is for.
-        ([one], [other]) => vec![(one, other)],
-        _ => {
-            let other = |part: &&Part<'_>| seconds.iter().copied().find(|it| it.arch == part.arch);
-            firsts.iter().filter_map(|part| Some((*part, other(part)?))).collect()
-        }
-    };
+    let pairs = pairs(&firsts, &seconds);
     if pairs.is_empty() {
         let has = |side: &Side<'_>| {
-            let arches: Vec<&str> = side.parts.iter().map(|part| part.arch.as_str()).collect();
+            let arches: Vec<String> = side.parts.iter().map(Part::name).collect();
             if arches.is_empty() { "none".to_owned() } else { arches.join(", ") }
         };
         return Err(Failure::message(format!(
@@ -54,10 +56,12 @@ pub async fn run(session: &Session, args: DiffArgs) -> Result<()> {
     if first.commits != second.commits {
         notes.push(MAPPING.to_owned());
     }
-    let compared: BTreeSet<&str> = pairs.iter().flat_map(|(a, b)| [&*a.arch, &*b.arch]).collect();
     for (parts, dest) in [(&firsts, &args.from), (&seconds, &args.to)] {
-        for part in parts.iter().filter(|part| !compared.contains(&*part.arch)) {
-            notes.push(format!("only {dest} is for {}", part.arch));
+        let is_paired = |part: &Part<'_>| {
+            pairs.iter().any(|(a, b)| std::ptr::eq(*a, part) || std::ptr::eq(*b, part))
+        };
+        for part in parts.iter().filter(|part| !is_paired(part)) {
+            notes.push(format!("only {dest} is for {}", part.name()));
         }
     }
     let mut known = Known::default();
@@ -65,6 +69,9 @@ pub async fn run(session: &Session, args: DiffArgs) -> Result<()> {
     for (one, other) in pairs {
         let comparing = || format!("comparing {} with {}", args.from, args.to);
         comparisons.push(compare(one, other, &mut known).await.doing(comparing)?);
+    }
+    if first.commits != second.commits && comparisons.iter().any(has_tmpfiles) {
+        notes.push(VAR.to_owned());
     }
     let left_out = comparisons.iter().flat_map(|comparison| &comparison.left_out);
     let left_out: BTreeSet<&str> = left_out.copied().collect();
@@ -74,10 +81,16 @@ pub async fn run(session: &Session, args: DiffArgs) -> Result<()> {
     }
     let mut text = String::new();
     for note in notes {
-        text += &format!("{note}\n");
+        text += &format!("{}\n", plain(&note));
     }
     comparisons.iter().for_each(|comparison| write(&mut text, comparison));
     session.print(&text)
+}
+
+fn has_tmpfiles(comparison: &Comparison) -> bool {
+    let Comparison { added, removed, changed, .. } = comparison;
+    let changed = changed.iter().map(|change| &change.to);
+    added.iter().chain(removed).chain(changed).any(|info| info.path.starts_with(TMPFILES))
 }
 
 /// An open place that holds what is compared.
@@ -120,7 +133,7 @@ fn write(text: &mut String, comparison: &Comparison) {
     let Comparison { arch, from, to, added, removed, changed, layers, .. } = comparison;
     // Writing to a String cannot fail.
     let mut line = |words: String| {
-        let _ = writeln!(text, "{words}");
+        let _ = writeln!(text, "{}", plain(&words));
     };
     let arch = if arch.is_empty() { "any arch" } else { arch };
     if comparison.is_same() {

@@ -11,11 +11,12 @@ use treelay_recipes::Digest;
 use crate::cli::args::InspectArgs;
 use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
+use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, count};
 use crate::dest::{Access, Dest};
 use crate::image_store::signatures::signature_tag;
 use crate::image_store::{Descriptor, ImageRef, ImageStore, Parts};
-use crate::ostree_repo::{CommitInfo, Repository};
+use crate::ostree_repo::{CommitInfo, LayerInfo, Repository};
 use treelay_recipes::rfc3339;
 
 /// Configs are small; a longer one is somebody's mistake or attack.
@@ -136,10 +137,10 @@ impl Image {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{} {}\n", self.digest, self.media_type);
+        let mut text = format!("{} {}\n", self.digest, plain(&self.media_type));
         // Writing to a String cannot fail.
         let mut line = |words: String| {
-            let _ = writeln!(text, "{words}");
+            let _ = writeln!(text, "{}", plain(&words));
         };
         for image in &self.images {
             let signed = match image.signatures {
@@ -214,9 +215,9 @@ async fn signatures(store: &dyn ImageStore, subject: &Digest) -> Result<usize> {
 }
 
 fn commit_text(name: &str, info: &CommitInfo) -> String {
-    let mut text = format!("{name} {}\n", info.checksum.hex());
+    let mut text = format!("{} {}\n", plain(name), info.checksum.hex());
     let mut line = |words: String| {
-        let _ = writeln!(text, "  {words}");
+        let _ = writeln!(text, "  {}", plain(&words));
     };
     line(format!("{}, {}", info.subject, rfc3339(info.time)));
     line(format!("{} files, {} directories, {}", info.files, info.dirs, HumanBytes(info.bytes)));
@@ -243,8 +244,10 @@ fn commit_text(name: &str, info: &CommitInfo) -> String {
         }
         line(told);
     }
-    let files: Option<u64> = info.layers.iter().map(|layer| layer.files).sum();
-    let bytes: Option<u64> = info.layers.iter().map(|layer| layer.bytes).sum();
+    let all = |of: fn(&LayerInfo) -> Option<u64>| {
+        info.layers.iter().try_fold(0_u64, |sum, layer| Some(sum.saturating_add(of(layer)?)))
+    };
+    let (files, bytes) = (all(|layer| layer.files), all(|layer| layer.bytes));
     if let Some((files, bytes)) =
         files.zip(bytes).filter(|_| info.base.is_some() && !info.layers.is_empty())
     {

@@ -35,7 +35,7 @@ fn generate(session: &Session, prefix: &Path, kind: KeyKind) -> Result<()> {
     let sealed = key.to_encrypted_pem(&password)?;
     write_new(&secret_file, sealed.as_bytes(), 0o600)?;
     write_new(&public_file, key.public().to_pem().as_bytes(), 0o644)?;
-    session.print(&format!("{}\n{}\n", secret_file.display(), public_file.display()))
+    session.print_raw(&format!("{}\n{}\n", secret_file.display(), public_file.display()))
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {

@@ -26,7 +26,7 @@ pub async fn run(session: &Session, args: PlanArgs) -> Result<()> {
     }
     let plan = workspace.plan(&lock, &args.recipe.arch, epoch)?;
     if args.json {
-        return session.print(&(plan.canonical_json() + "\n"));
+        return session.print_raw(&(plan.canonical_json() + "\n"));
     }
     // What cannot be said of a store with something damaged in it, `build` mends.
     let known = workspace.workshop(&session.reporter).known_layers(&plan).unwrap_or_default();

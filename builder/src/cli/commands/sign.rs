@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::cli::args::SignArgs;
 use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
+use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
 use crate::ostree_repo::Repository;
@@ -66,7 +67,9 @@ pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
     }
     let text: String = lines
         .iter()
-        .map(|(name, subject, scheme)| format!("{subject} {name} {scheme}\n"))
+        .map(|(name, subject, scheme)| {
+            plain(&format!("{subject} {name} {scheme}")).into_owned() + "\n"
+        })
         .collect();
     session.print(&text)
 }

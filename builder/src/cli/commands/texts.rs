@@ -8,13 +8,13 @@ use crate::cli::{Result, Session};
 
 pub fn schema(session: &Session) -> Result<()> {
     let text = serde_json::to_string_pretty(&treelay_recipes::schema())?;
-    session.print(&(text + "\n"))
+    session.print_raw(&(text + "\n"))
 }
 
 pub fn completions(session: &Session, shell: Shell) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "treelay", &mut script);
-    session.print(&String::from_utf8_lossy(&script))
+    session.print_raw(&String::from_utf8_lossy(&script))
 }
 
 /// One page with every command, because people search in one page.
@@ -33,7 +33,7 @@ pub fn man(session: &Session) -> Result<()> {
     }
     whole.render_extra_section(&mut page)?;
     whole.render_version_section(&mut page)?;
-    session.print(&String::from_utf8_lossy(&page))
+    session.print_raw(&String::from_utf8_lossy(&page))
 }
 
 fn section(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {

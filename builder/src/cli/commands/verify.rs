@@ -9,6 +9,7 @@ use treelay_signing::PublicKey;
 use crate::cli::args::VerifyArgs;
 use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
+use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
 use crate::ostree_repo::{CommitSignature, Keyring, Repository, SignatureVerdict, Trust};
@@ -70,17 +71,18 @@ fn commits(
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "{verdict}: {name} {} ({} objects)",
+                "{verdict}: {} {} ({} objects)",
+                plain(name),
                 report.checksum.hex(),
                 report.objects
             );
             // The reasons of a refusal speak of every signature; of a good commit, all are shown.
             let good = |signature: &&CommitSignature| signature.verdict == SignatureVerdict::Good;
             for signature in report.signatures.iter().filter(|one| report.is_good() || good(one)) {
-                let _ = writeln!(text, "  {signature}");
+                let _ = writeln!(text, "  {}", plain(&signature.to_string()));
             }
             for reason in &report.reasons {
-                let _ = writeln!(text, "  {reason}");
+                let _ = writeln!(text, "  {}", plain(reason));
             }
         }
         session.print(&text)?;
@@ -132,10 +134,10 @@ fn refuse(args: &VerifyArgs, good: bool) -> Result<()> {
 
 fn image_text(report: &ImageReport) -> String {
     let verdict = if report.is_good() { "good" } else { "refused" };
-    let mut text = format!("{verdict}: {} {}\n", report.place, report.image);
+    let mut text = format!("{verdict}: {} {}\n", plain(&report.place), report.image);
     let mut line = |words: String| {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {words}");
+        let _ = writeln!(text, "  {}", plain(&words));
     };
     // Why a subject is refused is among the reasons below.
     for subject in report.subjects.iter().filter(|subject| subject.is_good()) {

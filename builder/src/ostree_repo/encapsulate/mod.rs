@@ -21,12 +21,12 @@ use ostree::glib::Variant;
 use ostree::{ObjectType, gio};
 use treelay_recipes::Digest;
 
-use super::base::listing;
 use super::commit::BASE;
 use super::error::{Doing, OstreeError, Result};
 use super::origins::{self, LayerOf};
 use super::overlay::DirRef;
 use super::sign::dictionary;
+use super::trees::Trees;
 use super::{NONE, PathObject, Repository, objects};
 use tar::{GnuTar, Meta, ROOT_DIR, ROOT_FILE};
 
@@ -116,11 +116,11 @@ impl Repository {
     /// An object that cannot be read, or whatever `out` met.
     pub fn write_commit_layer<W: Write>(&self, commit: &Digest, out: W) -> Result<W> {
         let variant = self.load(ObjectType::Commit, commit)?;
-        let digest = |at| objects::digest_of_bytes(&variant.child_value(at));
-        // The structure was checked when the commit was divided: both are 32 bytes.
-        let (Some(tree), Some(meta)) = (digest(6), digest(7)) else { return Ok(out) };
+        let trees = self.trees(commit)?;
+        trees.check(commit)?;
         let mut writer =
             Writer { repository: self, tar: GnuTar::new(out), written: HashSet::new() };
+        let meta = trees.root.meta;
         let root = self.load(ObjectType::DirMeta, &meta)?;
         writer.tar.dir("./", meta_of(&root)).doing(writing)?;
         writer.structure()?;
@@ -131,7 +131,7 @@ impl Repository {
             writer.metadata("commitmeta", commit, &detached)?;
         }
         writer.once("dirmeta", &meta, &root)?;
-        let has_tmp = writer.dirs("", DirRef { tree, meta }, true)?;
+        let has_tmp = writer.dirs(&trees)?;
         if !has_tmp {
             // Programs in a container expect it, and nothing makes it there.
             let mode = Meta { mode: 0o1777, ..ROOT_DIR };
@@ -204,25 +204,43 @@ impl<W: Write> Writer<'_, W> {
         }
     }
 
-    /// The objects of a directory and all below it, and their places in the tree unless they are
-    /// below `sysroot`; whether `/var/tmp` is one.
-    fn dirs(&mut self, path: &str, dir: DirRef, in_tree: bool) -> Result<bool> {
-        let tree = self.repository.load(ObjectType::DirTree, &dir.tree)?;
-        self.once("dirtree", &dir.tree, &tree)?;
-        let mut has_tmp = path == "var/tmp";
-        for (name, child) in listing(&tree).unwrap_or_default().dirs {
-            let meta = self.repository.load(ObjectType::DirMeta, &child.meta)?;
-            self.once("dirmeta", &child.meta, &meta)?;
-            let below = if path.is_empty() { name } else { format!("{path}/{name}") };
-            let in_tree = in_tree && below != SYSROOT;
+    /// The objects of all directories, and their places in the tree unless they are below `sysroot`;
+    /// whether `/var/tmp` is one.
+    fn dirs(&mut self, trees: &Trees) -> Result<bool> {
+        let mut has_tmp = false;
+        self.dirtree(&trees.root.tree)?;
+        // The next one last: a directory comes before what is in it, and that before its neighbour.
+        let children = |tree: &Digest, path: &str, in_tree: bool| -> Vec<(String, DirRef, bool)> {
+            let dirs = trees.listing(tree).dirs.iter().rev();
+            let below = |name: &String| match path {
+                "" => name.clone(),
+                path => format!("{path}/{name}"),
+            };
+            dirs.map(|(name, dir)| (below(name), *dir, in_tree)).collect()
+        };
+        let mut todo = children(&trees.root.tree, "", true);
+        while let Some((path, dir, in_tree)) = todo.pop() {
+            has_tmp |= path == "var/tmp";
+            let meta = self.repository.load(ObjectType::DirMeta, &dir.meta)?;
+            self.once("dirmeta", &dir.meta, &meta)?;
+            let in_tree = in_tree && path != SYSROOT;
             if in_tree {
                 // With its slash, so that the layer is to the byte what ostree-ext writes.
-                let place = if below == "usr/etc" { "etc/" } else { in_image(&below) };
+                let place = if path == "usr/etc" { "etc/" } else { in_image(&path) };
                 self.tar.dir(place, meta_of(&meta)).doing(writing)?;
             }
-            has_tmp |= self.dirs(&below, child, in_tree)?;
+            self.dirtree(&dir.tree)?;
+            todo.extend(children(&dir.tree, &path, in_tree));
         }
         Ok(has_tmp)
+    }
+
+    fn dirtree(&mut self, tree: &Digest) -> Result<()> {
+        if self.written.contains(&("dirtree", *tree)) {
+            return Ok(());
+        }
+        let object = self.repository.load(ObjectType::DirTree, tree)?;
+        self.once("dirtree", tree, &object)
     }
 
     /// A content object with its attributes, and the paths that are it.
