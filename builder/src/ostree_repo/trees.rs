@@ -105,7 +105,8 @@ impl Below {
     fn add(&mut self, name: u64, below: Self) {
         self.paths = self.paths.saturating_add(below.paths).saturating_add(1);
         let before = (name + 1).saturating_mul(below.paths);
-        self.text = self.text.saturating_add(below.text).saturating_add(before + name);
+        self.text =
+            self.text.saturating_add(below.text).saturating_add(before).saturating_add(name);
         let longest = if below.paths == 0 { name } else { below.longest.saturating_add(name + 1) };
         self.longest = self.longest.max(longest);
     }

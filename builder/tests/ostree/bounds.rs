@@ -22,7 +22,7 @@ fn nested(depth: usize, names: &[&str]) -> (Fixture, Digest) {
     repo.prepare_transaction(none).unwrap();
     let write = |kind, form, text: String| {
         let object = Variant::parse(Some(VariantTy::new(form).unwrap()), &text).unwrap();
-        repo.write_metadata(kind, None, &object, none).unwrap().to_vec()
+        hex::decode(repo.write_metadata(kind, None, &object, none).unwrap().to_hex()).unwrap()
     };
     let bytes = |bytes: &[u8]| format!("{bytes:?}");
     let (commit, _) = repo.load_commit(&inner.checksum.hex()).unwrap();
@@ -36,7 +36,7 @@ fn nested(depth: usize, names: &[&str]) -> (Fixture, Digest) {
     let text = format!("({{}}, [], [], '', '', 0, {}, {})", bytes(&top), bytes(&meta));
     let commit = write(ObjectType::Commit, "(a{sv}aya(say)sstayay)", text);
     repo.commit_transaction(none).unwrap();
-    let commit = Digest::from_bytes(commit.try_into().unwrap());
+    let commit = Digest::from_hex(&hex::encode(commit)).unwrap();
     fixture.ostree(&["refs", &format!("--create={REF}"), &commit.hex()]);
     (fixture, commit)
 }
@@ -83,13 +83,13 @@ fn no_path_is_deeper_than_a_host_can_make() {
     let layer = repository.write_commit_layer(&commit, Vec::new()).unwrap();
     assert!(layer.len() > 2047 * 512);
 
-    let (fixture, commit) = nested(20_000, &["a"]);
+    let (fixture, commit) = nested(3_000, &["a"]);
     assert_eq!(
         refused(&fixture, &commit),
         "the paths of commit COMMIT cannot be listed: it has a path of more than 4095 bytes"
     );
     let repository = Repository::open(&fixture.path()).unwrap();
-    assert_eq!(repository.inspect(REF).unwrap().dirs, 20_000);
+    assert_eq!(repository.inspect(REF).unwrap().dirs, 3_000);
     let named = repository.named_of(None, Some(REF)).unwrap();
     let report = repository.verify_commit(&named[0], &Trust::default(), 1).unwrap();
     let said: Vec<&str> = report.damage.iter().map(|damage| damage.reason.as_str()).collect();
