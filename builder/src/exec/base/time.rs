@@ -125,7 +125,8 @@ mod tests {
         ] {
             assert_eq!(seconds(other), None, "{other}");
             let error = created(&json!({ "created": other }), "oci:x").unwrap_err();
-            assert!(error.to_string().starts_with("oci:x: its config says"), "{error}");
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.starts_with("oci:x: its config says"), "{cause}");
         }
         assert!(created(&json!({ "created": 7 }), "oci:x").is_err());
         for none in [json!({}), json!({"created": ""}), json!({"created": "0001-01-01T00:00:00Z"})]
