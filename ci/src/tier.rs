@@ -12,7 +12,7 @@ pub enum Tier {
     Real,
     /// The consumers of Debian 13, in a root of their own, and what hosts read images with.
     Host,
-    /// What takes minutes to prepare: an OSTree built with more signature schemes.
+    /// What takes minutes: an OSTree built with more signature schemes, an emulated machine that boots.
     Slow,
 }
 

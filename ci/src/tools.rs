@@ -60,6 +60,9 @@ pub const PROGRAMS: &[Program] = &[
     program(Tier::Slow, "bison", "bison"),
     program(Tier::Slow, "make", "make"),
     program(Tier::Slow, "dpkg-dev", "dpkg-source"),
+    program(Tier::Slow, "qemu-system-x86", "qemu-system-x86_64"),
+    program(Tier::Slow, "e2fsprogs", "mkfs.ext4"),
+    program(Tier::Slow, "e2fsprogs", "debugfs"),
 ];
 
 /// Debian packages without a program of their own: libraries to build against, certificates,
@@ -108,6 +111,8 @@ pub enum Kept {
     Toolbox,
     /// ostree built from Debian's source with ed25519, and with spki where the source has it.
     Ostree,
+    /// The tree of a Debian 13 host with kernel, initramfs and systemd, for commits that boot.
+    Machine,
 }
 
 impl Kept {
@@ -123,6 +128,7 @@ impl Kept {
             Self::OstreeExt => "ostree-ext",
             Self::Toolbox => "toolbox",
             Self::Ostree => "ostree",
+            Self::Machine => "machine",
         }
     }
 
@@ -133,7 +139,7 @@ impl Kept {
                 Tier::Real
             }
             Self::Trixie | Self::OstreeExt | Self::Toolbox => Tier::Host,
-            Self::Ostree => Tier::Slow,
+            Self::Ostree | Self::Machine => Tier::Slow,
         }
     }
 
@@ -148,6 +154,7 @@ impl Kept {
             Self::OstreeExt => "bin/treelay-ostree-ext",
             Self::Toolbox => "root.tar",
             Self::Ostree => "bin/ostree",
+            Self::Machine => "tree/usr/lib/ostree/ostree-prepare-root",
         }
     }
 

@@ -14,6 +14,7 @@ pub mod env;
 pub mod git;
 pub mod http;
 pub mod image;
+pub mod machine;
 pub mod modules;
 pub mod registry;
 pub mod rfc8032;

@@ -5,6 +5,7 @@
 
 mod apt;
 mod ferro;
+mod machine;
 mod ostree;
 mod ostree_ext;
 mod packages;
@@ -60,7 +61,7 @@ type Make = fn(&Path) -> Result<()>;
 
 /// The consumers that set-up keeps, each with the text that says how it is made: when that text
 /// changes, it is made again.
-fn kept() -> [(Kept, String, Make); 9] {
+fn kept() -> [(Kept, String, Make); 10] {
     [
         (Kept::Cosign2, unpacked::recipe("cosign", Some("trixie")), unpacked::cosign_2),
         (Kept::Cosign3, unpacked::recipe("cosign", Some("sid")), unpacked::cosign_3),
@@ -71,6 +72,7 @@ fn kept() -> [(Kept, String, Make); 9] {
         (Kept::OstreeExt, ostree_ext::recipe(), ostree_ext::install),
         (Kept::Toolbox, toolbox::recipe(), toolbox::make),
         (Kept::Ostree, ostree::recipe(), ostree::build),
+        (Kept::Machine, machine::recipe(), machine::make),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod boot;
 #[path = "../store/crash.rs"]
 mod crash;
 mod ed25519;
