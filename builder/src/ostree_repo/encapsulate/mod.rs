@@ -60,7 +60,7 @@ impl Repository {
     /// theirs, and the base is in the repository, what is not the base's is one chunk.
     ///
     /// # Errors
-    /// [`OstreeError::Library`](super::OstreeError::Library) for an object that cannot be read.
+    /// [`OstreeError::Library`] for an object that cannot be read.
     pub fn encapsulation(&self, commit: &Digest) -> Result<Encapsulation> {
         let variant = self.load(ObjectType::Commit, commit)?;
         ostree::validate_structureof_commit(&variant)
