@@ -65,7 +65,7 @@ impl Session {
         Ok(Store::open(&self.around.current_dir.join(path))?)
     }
 
-    /// Prints a result for people. Of text that comes from elsewhere each line is [`plain::plain`]
+    /// Prints a result for people. Of text that comes from elsewhere each line is `plain::plain`
     /// before: here ends of lines are what they are.
     ///
     /// # Errors
