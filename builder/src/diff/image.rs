@@ -11,11 +11,10 @@ use treelay_layers::archive::{Delta, Lower};
 use treelay_recipes::Digest;
 
 use super::sides::LINUX;
-use crate::exec::LAST_LAYER;
-use crate::image_store::{Descriptor, ImageStore, Parts, Platform, Result, StoreError};
-
-/// Configs are small; a longer one is somebody's mistake or attack.
-const CONFIG_LIMIT: u64 = 4 << 20;
+use crate::image_store::{
+    Descriptor, ImageStore, MANIFEST_LIMIT, Parts, Platform, Result, StoreError,
+};
+use crate::ostree_repo::image_labels;
 
 /// An image of one platform.
 #[derive(Debug, Clone)]
@@ -76,7 +75,7 @@ async fn config(store: &dyn ImageStore, image: &Digest) -> Result<(Config, Vec<D
     else {
         return Err(bad("it is an index inside an index".to_owned()));
     };
-    let bytes = store.blob(&config.digest, config.size).await?.read_all(CONFIG_LIMIT).await?;
+    let bytes = store.blob(&config.digest, config.size).await?.read_all(MANIFEST_LIMIT).await?;
     let config = serde_json::from_slice(&bytes)
         .map_err(|error| bad(format!("its config cannot be read: {error}")))?;
     Ok((config, layers))
@@ -126,7 +125,7 @@ pub async fn contents(
         tree,
         layer_of,
         layers: names.collect(),
-        encapsulated: labels.contains_key(LAST_LAYER),
+        encapsulated: labels.contains_key(image_labels::LAST_LAYER),
     })
 }
 

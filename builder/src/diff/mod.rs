@@ -14,20 +14,17 @@ mod sides;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use treelay_layers::tree::{Aspect, Change, TreeError, diff};
+use treelay_layers::tree::{Aspect, Change, SELINUX, TreeError, diff};
 use treelay_layers::{Entry, Node, Tree, TreePath};
 use treelay_recipes::Digest;
 
 use crate::image_store::StoreError;
-use crate::ostree_repo::{KnownEntries, LayerOf, OstreeError, PathObject};
+use crate::ostree_repo::{KnownEntries, LayerOf, OstreeError, PathObject, in_commit, on_host};
 use sides::Held;
 
 pub use by_layer::LayerChange;
 pub use image::{ImageContents, KnownLayers, contents};
 pub use sides::{Part, Side, pairs};
-
-/// The extended attribute that holds a label.
-const LABEL: &str = "security.selinux";
 
 /// What is left out beside an encapsulated commit.
 const ATTRIBUTES: &str = "extended attributes, which files of encapsulated commits do not carry";
@@ -300,12 +297,7 @@ impl Part<'_> {
         let of_path = LayerOf::new(layers);
         let layer_of = tree.entries().iter().map(|entry| {
             let path = entry.path.as_str();
-            match path.strip_prefix("etc").filter(|_| mixed) {
-                Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                    of_path.get(&format!("usr/etc{rest}"))
-                }
-                _ => of_path.get(path),
-            }
+            if mixed { of_path.get(&in_commit(path)) } else { of_path.get(path) }
         });
         let layers = layers.iter().map(|layer| layer.name.clone()).collect();
         Ok(Layered { layer_of: layer_of.collect(), tree, layers, encapsulated: false })
@@ -325,14 +317,10 @@ fn without_attributes(tree: &Tree) -> Tree {
 /// The tree of a commit as an image of the same recipe has it.
 fn as_in_images(tree: &Tree) -> Result<Tree, TreeError> {
     let entries = tree.entries().iter().map(|entry| {
-        let path = match entry.path.as_str().strip_prefix("usr/etc") {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                // Shorter than what it is made of, and of the same parts.
-                TreePath::new(&format!("etc{rest}")).unwrap_or_else(|_| entry.path.clone())
-            }
-            _ => entry.path.clone(),
-        };
-        let xattrs = entry.xattrs().iter().filter(|(name, _)| name != LABEL).cloned().collect();
+        // Not longer than what it is made of, and of the same parts.
+        let path = TreePath::new(on_host(entry.path.as_str()));
+        let path = path.unwrap_or_else(|_| entry.path.clone());
+        let xattrs = entry.xattrs().iter().filter(|(name, _)| name != SELINUX).cloned().collect();
         Entry { path, xattrs: None, ..entry.clone() }.with_xattrs(xattrs)
     });
     Tree::from_entries(entries.collect())
@@ -365,7 +353,7 @@ impl Layered {
         let layer = layer.and_then(|layer| self.layers.get(layer));
         let value = |(name, value): &(String, Vec<u8>)| {
             let text = match name.as_str() {
-                LABEL => String::from_utf8_lossy(value).trim_end_matches('\0').to_owned(),
+                SELINUX => String::from_utf8_lossy(value).trim_end_matches('\0').to_owned(),
                 _ => value.iter().map(|byte| format!("{byte:02x}")).collect(),
             };
             (name.clone(), text)

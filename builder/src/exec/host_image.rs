@@ -1,6 +1,7 @@
 //! Whether hosts can boot the images that say so.
 //!
-//! Who reads them: rpm-ostree and bootc take an ordinary image whose config has a label of [`LABELS`],
+//! Who reads them: rpm-ostree and bootc take an ordinary image whose config has a label of
+//! [`image_labels::OF_HOSTS`],
 //! make `/usr/etc` of its `/etc`, and deploy it as a commit. What they need beside what ostree needs
 //! (`ostree_repo::boot`) is in bootc's `lints.rs` and in ostree-ext's `container/store.rs`.
 
@@ -11,13 +12,14 @@ use serde_json::Value;
 use treelay_layers::tree::{Entry, Node, Tree, TreePath};
 use treelay_recipes::{Arch, Digest};
 
-use super::{BaseImage, Bases, ExecError, LAST_LAYER, Layers, Workshop};
-use crate::ostree_repo::what_it_boots;
+use super::{BaseImage, Bases, ExecError, Layers, Workshop};
+use crate::ostree_repo::{
+    image_labels::{self, LAST_LAYER},
+    what_it_boots,
+};
 use crate::plan::{Plan, PlannedImage};
 use crate::sources::{Everything, Sources};
 
-/// Labels of images for hosts to boot; whatever their values are.
-pub const LABELS: [&str; 2] = ["containers.bootc", "ostree.bootable"];
 /// The kind of product that remembers what is wrong with an image.
 const HOST_IMAGE: &str = "host-image";
 /// What a file may be called that os-release(5) is in, or leads to.
@@ -39,7 +41,9 @@ impl Workshop<'_> {
             let arch = image.arch;
             let base = bases.get(&arch);
             let labels = Labels { image, base };
-            let Some(label) = LABELS.into_iter().find(|label| labels.get(label).is_some()) else {
+            let Some(label) =
+                image_labels::OF_HOSTS.into_iter().find(|label| labels.get(label).is_some())
+            else {
                 continue;
             };
             let mut problems: Vec<String> = wrong_last_layer(&labels).into_iter().collect();

@@ -37,9 +37,8 @@ use crate::store::Store;
 
 pub use action::{ActionError, Executor, LocalExecutor, LocalOptions, NoSandbox, Sandbox};
 use again::Difference;
-pub use base::{BaseError, BaseImage, Bases, CommitBaseError, LAST_LAYER};
+pub use base::{BaseError, BaseImage, Bases, CommitBaseError};
 pub use encode::Blobs;
-pub use host_image::LABELS as HOST_LABELS;
 pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{BASE, Locked, TREE, relock};
 pub use modules::{ModuleError, Turns};

@@ -6,10 +6,10 @@ use std::io::Read as _;
 use ostree::gio::prelude::*;
 use ostree::glib::Variant;
 use ostree::{ObjectType, RepoCommitState, gio};
+use treelay_layers::tree::SELINUX;
 use treelay_recipes::Digest;
 
 use super::error::{Doing, OstreeError, Result};
-use super::labels::SELINUX;
 use super::overlay::{DirRef, Listing, Lower};
 use super::sign::dictionary;
 use super::{NONE, Repository, objects};

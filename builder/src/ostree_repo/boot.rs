@@ -11,6 +11,7 @@ use treelay_layers::tree::{self, Node};
 
 use super::base::{Base, FileContent};
 use super::error::{OstreeError, Result};
+use super::etc::in_commit;
 use super::overlay::{File, Look, Lower, Plan, Rules, lay};
 
 /// Where kernels are.
@@ -240,9 +241,9 @@ impl Tree<'_> {
     fn text(&self, path: &str) -> Result<Option<String>> {
         let mut path = path.to_owned();
         for _ in 0..MOST_LINKS {
-            let found = match (self.look(&path)?, path.strip_prefix("etc/")) {
-                (None, Some(rest)) => self.look(&format!("usr/etc/{rest}"))?,
-                (found, _) => found,
+            let found = match self.look(&path)? {
+                None => self.look(&in_commit(&path))?,
+                found => found,
             };
             let Some(Look::File(file)) = found else { return Ok(None) };
             match (self.read)(&file, MOST_TEXT)? {

@@ -5,7 +5,7 @@ use treelay_recipes::Digest;
 
 use super::error::{Doing, Result};
 use super::verify::{Damage, damage};
-use super::{Repository, integrity, objects};
+use super::{Repository, integrity};
 
 /// What there is in a repository.
 #[derive(Debug, Default)]
@@ -64,13 +64,8 @@ impl Repository {
     }
 
     fn wrong_metadata(&self, kind: ObjectType, object: &Digest) -> Option<Damage> {
-        let name = ostree::object_type_to_string(kind);
-        let reason = match self.load(kind, object) {
-            Ok(found) if objects::checksum(&found) == *object => return None,
-            Ok(found) => format!("its bytes have the checksum {}", objects::checksum(&found).hex()),
-            Err(error) => error.to_string(),
-        };
-        Some(damage(object, &name, "", &reason))
+        let reason = integrity::metadata(self, kind, object).err()?;
+        Some(damage(object, &ostree::object_type_to_string(kind), "", &reason))
     }
 
     /// The objects that are files of the repository itself.

@@ -9,7 +9,7 @@ use treelay_recipes::{Arch, Digest};
 use super::base::BaseFacts;
 use super::error::{OstreeError, Result};
 use super::origins::CommitLayer;
-use super::{objects, origins};
+use super::{image_labels, objects, origins};
 
 /// What a commit says besides its tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,8 +114,8 @@ impl CommitSpec {
             }
         }
         if let Some(kernel) = &facts.kernel {
-            entries.insert("ostree.bootable", true.to_variant());
-            entries.insert("ostree.linux", kernel.to_variant());
+            entries.insert(image_labels::BOOTABLE, true.to_variant());
+            entries.insert(image_labels::LINUX, kernel.to_variant());
         }
         if !facts.layers.is_empty() {
             entries.insert(origins::KEY, origins::variant(&facts.layers));

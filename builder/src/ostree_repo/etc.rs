@@ -1,5 +1,6 @@
 //! `/etc` becomes `/usr/etc`: OSTree keeps the defaults there and makes each host's `/etc` of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use treelay_layers::tree::{Entry, Node, Tree, TreePath};
@@ -33,11 +34,11 @@ pub fn etc_to_usr_etc(tree: &Tree) -> Result<Tree> {
         let rest = below_etc(entry).unwrap_or_default();
         let twice = || OstreeError::EtcTwice { path: rest.to_owned() };
         // Only its length can make it none: then the original is at the kernel's limit already.
-        let path = TreePath::new(&in_usr(rest)).map_err(|_| twice())?;
+        let path = TreePath::new(&in_commit(entry.path.as_str())).map_err(|_| twice())?;
         let entry = Entry { path: path.clone(), ..entry.clone() };
         match union.get(&path) {
-            Some(there) if *there == entry || (is_plain(&entry) && is_dir(there)) => {}
-            Some(there) if !(is_plain(there) && is_dir(&entry)) => return Err(twice()),
+            Some(there) if *there == entry || (entry.is_plain_dir() && is_dir(there)) => {}
+            Some(there) if !(there.is_plain_dir() && is_dir(&entry)) => return Err(twice()),
             _ => {
                 union.insert(path, entry);
             }
@@ -54,25 +55,41 @@ pub(super) fn below_etc(entry: &Entry) -> Option<&str> {
     }
 }
 
-/// Where that moves to.
-pub(super) fn in_usr(rest: &str) -> String {
-    match rest {
-        "" => "usr/etc".to_owned(),
-        rest => format!("usr/etc/{rest}"),
-    }
+/// Whether a path, without the first `/`, is `/etc` or below.
+pub(super) fn is_etc(path: &str) -> bool {
+    path == "etc" || path.starts_with("etc/")
+}
+
+/// A path of hosts and images, without the first `/`, as commits have it.
+pub fn in_commit(path: &str) -> Cow<'_, str> {
+    if is_etc(path) { format!("usr/{path}").into() } else { path.into() }
+}
+
+/// A path of commits, without the first `/`, as hosts and images have it.
+pub fn on_host(path: &str) -> &str {
+    path.strip_prefix("usr/").filter(|rest| is_etc(rest)).unwrap_or(path)
 }
 
 fn is_dir(entry: &Entry) -> bool {
     matches!(entry.node, Node::Dir)
 }
 
-fn is_plain(entry: &Entry) -> bool {
-    *entry == Entry::dir(entry.path.clone(), 0o755)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_of_commits_and_hosts_are_each_others() {
+        for (host, commit) in [
+            ("etc", "usr/etc"),
+            ("etc/a", "usr/etc/a"),
+            ("etcetera", "etcetera"),
+            ("usr/etcetera", "usr/etcetera"),
+            ("a/etc/b", "a/etc/b"),
+        ] {
+            assert_eq!((&*in_commit(host), on_host(commit)), (commit, host));
+        }
+    }
 
     fn moved(text: &str) -> std::result::Result<String, String> {
         let tree = Tree::from_text(text).unwrap();

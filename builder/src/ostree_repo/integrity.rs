@@ -62,7 +62,7 @@ impl Walk<'_> {
         if !self.dirs.insert((kind == ObjectType::DirTree, *checksum)) {
             return None;
         }
-        match self.load(kind, checksum) {
+        match metadata(self.repository, kind, checksum) {
             Ok(object) => Some(object),
             Err(reason) => {
                 let kind = ostree::object_type_to_string(kind);
@@ -70,20 +70,6 @@ impl Walk<'_> {
                 None
             }
         }
-    }
-
-    fn load(&self, kind: ObjectType, checksum: &Digest) -> std::result::Result<Variant, String> {
-        let object = self.repository.load(kind, checksum).map_err(|error| missing(&error))?;
-        let found = objects::checksum(&object);
-        if found != *checksum {
-            return Err(format!("its bytes have the checksum {}", found.hex()));
-        }
-        let structure = match kind {
-            ObjectType::DirTree => ostree::validate_structureof_dirtree(&object),
-            _ => ostree::validate_structureof_dirmeta(&object),
-        };
-        structure.map_err(|error| error.message().to_owned())?;
-        Ok(object)
     }
 
     fn children(
@@ -119,6 +105,26 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// Reads and checks a commit, dirtree or dirmeta; or what is wrong with it.
+pub(super) fn metadata(
+    repository: &Repository,
+    kind: ObjectType,
+    checksum: &Digest,
+) -> std::result::Result<Variant, String> {
+    let object = repository.load(kind, checksum).map_err(|error| missing(&error))?;
+    let found = objects::checksum(&object);
+    if found != *checksum {
+        return Err(format!("its bytes have the checksum {}", found.hex()));
+    }
+    let structure = match kind {
+        ObjectType::Commit => ostree::validate_structureof_commit(&object),
+        ObjectType::DirTree => ostree::validate_structureof_dirtree(&object),
+        _ => ostree::validate_structureof_dirmeta(&object),
+    };
+    structure.map_err(|error| error.message().to_owned())?;
+    Ok(object)
 }
 
 fn missing(error: &super::OstreeError) -> String {

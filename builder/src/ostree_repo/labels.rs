@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use treelay_layers::tree::{Entry, Node, Tree};
+use treelay_layers::tree::{Entry, Node, SELINUX, Tree};
 
 use super::error::Result;
-
-/// The extended attribute that holds a file's label.
-pub(super) const SELINUX: &str = "security.selinux";
+use super::etc::on_host;
 
 /// Says which label a path has. What it says of a path counts only where the layers bring it: what is
 /// the base's keeps its own.
@@ -42,11 +40,7 @@ pub struct Labelled {
 /// Those of `labels`.
 pub fn with_labels(tree: Tree, labels: &dyn Labels) -> Result<Labelled> {
     let labelled = tree.entries().iter().map(|entry| {
-        let path = entry.path.as_str();
-        let host = match path.strip_prefix("usr/etc") {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("/etc{rest}"),
-            _ => format!("/{path}"),
-        };
+        let host = format!("/{}", on_host(entry.path.as_str()));
         if entry.xattrs().iter().any(|(name, _)| name == SELINUX) {
             return Ok(None);
         }

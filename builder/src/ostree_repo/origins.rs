@@ -62,8 +62,7 @@ impl Origins {
             // More layers than that make no image either.
             let number = u16::try_from(number).ok();
             for entry in layer.entries() {
-                let moved = etc::below_etc(entry).map(etc::in_usr);
-                let at = find(tree, moved.as_deref().unwrap_or(entry.path.as_str()))
+                let at = find(tree, &etc::in_commit(entry.path.as_str()))
                     .or_else(|| find(tree, &tmpfiles).filter(|_| var::is_in_var(entry)));
                 if let Some(at) = at {
                     of[at] = number;

@@ -13,11 +13,12 @@ use treelay_recipes::Digest;
 use super::base::{Base, FileContent};
 use super::boot::{MOST_LINKS, follow};
 use super::error::{OstreeError, Result};
+use super::etc::{in_commit, on_host};
 use super::labels::Labels;
 use super::overlay::Lower as _;
 
 /// Where configuration and policies are, as a commit has it.
-const SELINUX: &str = "usr/etc/selinux";
+const POLICIES: &str = "usr/etc/selinux";
 /// The policy of a configuration that does not say which.
 const DEFAULT: &str = "targeted";
 /// What a file may take; those of distributions have half a megabyte.
@@ -61,13 +62,13 @@ impl Policy {
             }
             Ok(Some(bytes))
         };
-        let Some(config) = text(&format!("{SELINUX}/config"))? else { return Ok(None) };
+        let Some(config) = text(&format!("{POLICIES}/config"))? else { return Ok(None) };
         let config = Config::parse(&String::from_utf8_lossy(&config));
         if !config.enabled {
             return Ok(None);
         }
         let name = config.policy.as_deref().unwrap_or(DEFAULT);
-        let file = format!("{SELINUX}/{name}/contexts/files/file_contexts");
+        let file = format!("{POLICIES}/{name}/contexts/files/file_contexts");
         let Some(contexts) = text(&file)? else {
             return match find(files, &format!("{file}.bin"))? {
                 None => Ok(None),
@@ -116,10 +117,8 @@ fn find<F: Files>(files: &F, path: &str) -> Result<Option<F::File>> {
             Step::Nothing => return Ok(None),
             Step::Link(end, target) => {
                 // What hosts have in `/etc` is in `/usr/etc` yet, and links mean what they mean there.
-                let at = path[..end].strip_prefix("usr/").filter(|at| at.starts_with("etc/"));
-                let target = follow(at.unwrap_or(&path[..end]), &target) + &path[end..];
-                let etc = target.strip_prefix("etc/").map(|rest| format!("usr/etc/{rest}"));
-                path = etc.unwrap_or(target);
+                let target = follow(on_host(&path[..end]), &target) + &path[end..];
+                path = in_commit(&target).into_owned();
             }
         }
     }

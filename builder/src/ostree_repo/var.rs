@@ -60,12 +60,11 @@ pub fn without_var(tree: &Tree) -> Result<WithoutVar> {
         let _ = match &entry.node {
             Node::File { .. } => return Err(refused("is a file")),
             Node::Dir => {
-                let plain = **entry == Entry::dir(entry.path.clone(), 0o755);
                 let is_below = |other: &&&Entry| {
                     let rest = other.path.as_str().strip_prefix(path);
                     rest.is_some_and(|rest| rest.starts_with('/'))
                 };
-                if plain && in_var.iter().any(|other| is_below(&other)) {
+                if entry.is_plain_dir() && in_var.iter().any(|other| is_below(&other)) {
                     continue;
                 }
                 let (uid, gid) = (entry.owner.uid, entry.owner.gid);

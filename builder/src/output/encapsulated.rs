@@ -20,7 +20,7 @@ use super::image::canonical;
 use crate::image_store::{
     BlobSource, Descriptor, ImageStore, Manifest, Placement, StoreError, media, put_blobs,
 };
-use crate::ostree_repo::{Encapsulation, OstreeError, Repository};
+use crate::ostree_repo::{Encapsulation, OstreeError, Repository, image_labels};
 use crate::parallel::in_parallel;
 use crate::progress::{Outcome, Progress};
 
@@ -278,13 +278,13 @@ impl Image {
 
 fn labels(what: &Encapsulation, last: Option<Digest>) -> BTreeMap<&'static str, String> {
     let said = |key: &str| what.metadata.get(key).cloned();
-    let mut labels = BTreeMap::from([("ostree.commit", what.commit.hex())]);
-    labels.extend(last.map(|last| ("ostree.final-diffid", last.to_string())));
-    labels.extend(said("version").map(|it| ("org.opencontainers.image.version", it)));
-    labels.extend(said("ostree.linux").map(|it| ("ostree.linux", it)));
-    if let Some(bootable) = said("ostree.bootable") {
-        labels.insert("ostree.bootable", bootable);
-        labels.insert("containers.bootc", "1".to_owned());
+    let mut labels = BTreeMap::from([(image_labels::COMMIT, what.commit.hex())]);
+    labels.extend(last.map(|last| (image_labels::LAST_LAYER, last.to_string())));
+    labels.extend(said("version").map(|it| (image_labels::VERSION, it)));
+    labels.extend(said(image_labels::LINUX).map(|it| (image_labels::LINUX, it)));
+    if let Some(bootable) = said(image_labels::BOOTABLE) {
+        labels.insert(image_labels::BOOTABLE, bootable);
+        labels.insert(image_labels::BOOTC, "1".to_owned());
     }
     labels
 }

@@ -16,14 +16,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use treelay_recipes::{Arch, Digest};
 
-use crate::exec::{BaseImage, Bases, HOST_LABELS, Part};
+use crate::exec::{BaseImage, Bases, Part};
 use crate::image_store::{Manifest, media};
+use crate::ostree_repo::image_labels::{self, VERSION};
 use crate::plan::{Plan, PlannedImage};
 use crate::store::LayerBlob;
 use treelay_recipes::rfc3339;
-
-/// image-spec, annotations.md; as a label, what rpm-ostree and bootc show.
-const VERSION: &str = "org.opencontainers.image.version";
 
 /// A layer as the image names it.
 #[derive(Debug, Clone)]
@@ -248,7 +246,7 @@ fn configuration(plan: &Plan, image: &PlannedImage, parts: ImageParts<'_>) -> Re
 
 /// An image for hosts to boot says in labels which version they show; its base's is another's.
 fn name_version(labels: &mut Map<String, Value>, said: &BTreeSet<&str>, version: &str) {
-    if !HOST_LABELS.iter().any(|label| labels.contains_key(*label)) {
+    if !image_labels::OF_HOSTS.iter().any(|label| labels.contains_key(*label)) {
         return;
     }
     if !said.contains(VERSION) {

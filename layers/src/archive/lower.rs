@@ -142,7 +142,7 @@ pub fn above(tree: &Tree, base: &Tree) -> Result<Tree, Misplaced> {
         };
         entries.push(match (&entry.node, there.map(|there| (there, &there.node))) {
             (Node::Dir, Some((there, Node::Dir))) => {
-                if *entry == Entry::dir(entry.path.clone(), 0o755) {
+                if entry.is_plain_dir() {
                     there.clone()
                 } else {
                     entry.clone()

@@ -1,6 +1,6 @@
 //! PAX extended headers (POSIX.1-2024, pax, "pax Extended Header").
 
-use crate::tree::Xattrs;
+use crate::tree::{SELINUX, Xattrs};
 
 /// What an extended header says that matters to a tree.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,8 +18,6 @@ pub(super) struct Pax {
 
 /// What the key of an extended attribute begins with.
 pub(super) const XATTR: &[u8] = b"SCHILY.xattr.";
-/// Belongs to the system that a tree ends up on, and is left out of layers.
-pub(super) const SELINUX: &str = "security.selinux";
 
 impl Pax {
     /// Reads the records of one extended header. Keys that say nothing a tree has (times, names of

@@ -7,6 +7,7 @@
 
 use std::io::Write as _;
 
+use crate::tree::SELINUX;
 use crate::{Entry, Node};
 
 /// Bytes of a tar record.
@@ -62,7 +63,7 @@ pub(super) fn write_header(out: &mut Vec<u8>, entry: &Entry) {
     for (key, value) in entry.xattrs() {
         // The policy of the host that unpacks decides its labels (FORMATS: OSTree commits carry
         // their own); a label in an image would be refused or wrong there.
-        if key != "security.selinux" {
+        if key != SELINUX {
             record(&mut pax, &format!("SCHILY.xattr.{key}"), value);
         }
     }

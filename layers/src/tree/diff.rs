@@ -3,10 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::{Entry, Node, Tree};
-
-/// The attribute that holds a label.
-const LABEL: &str = "security.selinux";
+use super::{Entry, Node, SELINUX, Tree};
 
 /// A path that is not the same in two trees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +119,7 @@ fn aspects(from: &Entry, to: &Entry) -> Vec<Aspect> {
     let names = from.xattrs().iter().chain(to.xattrs()).map(|(name, _)| name);
     for name in names.filter(|name| value(from, name) != value(to, name)) {
         aspects.push(match name.as_str() {
-            LABEL => Aspect::Label,
+            SELINUX => Aspect::Label,
             name => Aspect::Xattr(name.to_owned()),
         });
     }

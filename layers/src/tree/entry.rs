@@ -7,6 +7,9 @@ use super::TreePath;
 /// Extended attributes, sorted by name.
 pub type Xattrs = Vec<(String, Vec<u8>)>;
 
+/// The attribute that holds an SELinux label.
+pub const SELINUX: &str = "security.selinux";
+
 /// Numeric owner of an entry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Owner {
@@ -66,6 +69,13 @@ impl Entry {
     pub fn symlink(path: TreePath, target: &str) -> Self {
         let node = Node::Symlink { target: target.into() };
         Self { path, node, mode: 0o777, owner: Owner::default(), xattrs: None }
+    }
+
+    /// Whether it is a directory of which nothing is said but that it is there: 0755, root's, without
+    /// attributes.
+    pub fn is_plain_dir(&self) -> bool {
+        let Self { path: _, node, mode, owner, xattrs } = self;
+        (node, *mode, *owner, xattrs) == (&Node::Dir, 0o755, Owner::default(), &None)
     }
 
     /// Digest and size, if it is a regular file.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entry, Node, Owner, Tree, TreePath};
+use super::{Entry, Node, Tree, TreePath};
 
 /// Two layers that want different things at one path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +39,9 @@ impl Tree {
         for (name, tree) in layers {
             for entry in &tree.entries {
                 match union.get(&entry.path) {
-                    Some((_, there)) if is_plain_dir(entry) && matches!(there.node, Node::Dir) => {}
-                    Some((first, there)) if *there != entry && !is_plain_dir(there) => {
+                    Some((_, there)) if entry.is_plain_dir() && matches!(there.node, Node::Dir) => {
+                    }
+                    Some((first, there)) if *there != entry && !there.is_plain_dir() => {
                         return Err(conflict(first, name, there, entry));
                     }
                     Some((first, there)) if !matches!(entry.node, Node::Dir) && *there != entry => {
@@ -56,11 +57,6 @@ impl Tree {
         let entries = union.into_values().map(|(_, entry)| entry.clone()).collect();
         Ok(Merged { tree: Tree { entries } })
     }
-}
-
-fn is_plain_dir(entry: &Entry) -> bool {
-    let Entry { path: _, node, mode, owner, xattrs } = entry;
-    (node, *mode, *owner, xattrs) == (&Node::Dir, 0o755, Owner::default(), &None)
 }
 
 fn check_parents(union: &BTreeMap<&TreePath, (&str, &Entry)>) -> Result<(), Conflict> {

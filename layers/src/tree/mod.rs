@@ -16,7 +16,7 @@ mod path;
 mod text;
 
 pub use diff::{Aspect, Change, diff};
-pub use entry::{Entry, Node, Owner, Xattrs};
+pub use entry::{Entry, Node, Owner, SELINUX, Xattrs};
 pub use merge::{Conflict, Merged};
 pub use path::{NotATreePath, TreePath};
 pub use text::NotATree;

@@ -70,10 +70,3 @@ fn options() -> Options {
         },
     }
 }
-
-impl Text {
-    /// Whether it has a `{{`, and so may be another text once it is expanded.
-    pub fn is_template(&self) -> bool {
-        self.value.contains("{{")
-    }
-}

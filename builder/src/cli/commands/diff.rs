@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use indicatif::HumanBytes;
 use serde_json::json;
+use treelay_layers::tree::SELINUX;
 
 use crate::cli::args::DiffArgs;
 use crate::cli::failure::Doing as _;
@@ -207,7 +208,7 @@ fn both(change: &PathChange) -> String {
             format!("target {} -> {}", target(from), target(to))
         }
         aspect => {
-            let name = aspect.strip_prefix("xattr ").unwrap_or("security.selinux");
+            let name = aspect.strip_prefix("xattr ").unwrap_or(SELINUX);
             let value = |info: &PathInfo| {
                 info.xattrs.get(name).map_or_else(|| "none".to_owned(), String::clone)
             };

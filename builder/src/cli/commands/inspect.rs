@@ -15,12 +15,9 @@ use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, count};
 use crate::dest::{Access, Dest};
 use crate::image_store::signatures::signature_tag;
-use crate::image_store::{Descriptor, ImageRef, ImageStore, Parts};
+use crate::image_store::{Descriptor, ImageRef, ImageStore, MANIFEST_LIMIT, Parts};
 use crate::ostree_repo::{CommitInfo, LayerInfo, Repository};
 use treelay_recipes::rfc3339;
-
-/// Configs are small; a longer one is somebody's mistake or attack.
-const CONFIG_LIMIT: u64 = 4 << 20;
 
 /// How many paths of a layer of a commit are shown; JSON has them all.
 const PATHS: usize = 3;
@@ -173,7 +170,7 @@ impl PlatformImage {
         let Parts::Image { config, layers } = manifest.parts(&store.place())? else {
             return Err(Failure::message(format!("{} is an index inside an index", child.digest)));
         };
-        let bytes = store.blob(&config.digest, config.size).await?.read_all(CONFIG_LIMIT).await?;
+        let bytes = store.blob(&config.digest, config.size).await?.read_all(MANIFEST_LIMIT).await?;
         let config: Config = serde_json::from_slice(&bytes)
             .doing(|| format!("reading the config {}", config.digest))?;
         let annotated: Annotated = serde_json::from_slice(manifest.bytes())

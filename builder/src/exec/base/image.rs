@@ -15,17 +15,14 @@ use super::commit::{CommitBaseError, checked};
 use super::time::created;
 use super::{BaseImage, nonsense};
 use crate::ostree_repo::{
-    CommitSpec, Labels as _, Over, Policy, Repository, Rules, etc_to_usr_etc, with_labels,
+    CommitSpec, Labels as _, Over, Policy, Repository, Rules, etc_to_usr_etc, image_labels,
+    in_commit, with_labels,
 };
 use crate::store::ObjectIndex;
 
 /// The ref of the commit of an ordinary image, in a repository of its own. Another name for every way
 /// of making it.
 const REF: &str = "image-3";
-/// ostree-ext's label of an image with a commit in it: the commit.
-const COMMIT: &str = "ostree.commit";
-/// ostree-ext's label of an image with a commit in it: the diffID of the last layer that is the commit's.
-pub const LAST_LAYER: &str = "ostree.final-diffid";
 
 impl Workshop<'_> {
     /// Finds out what commit an image is.
@@ -175,9 +172,9 @@ impl Workshop<'_> {
         for entry in of_base {
             let path = entry.path.as_str();
             match all.get(path) {
-                None => drop(gone.insert(in_commit(path))),
+                None => drop(gone.insert(in_commit(path).into_owned())),
                 Some(now) if is_dir(now) != is_dir(entry) => {
-                    replaced.insert(in_commit(path));
+                    replaced.insert(in_commit(path).into_owned());
                 }
                 Some(_) => {}
             }
@@ -230,14 +227,6 @@ fn on_hosts_own(path: &str) -> bool {
     path.starts_with("sysroot/")
 }
 
-/// A path of an image as commits have it.
-fn in_commit(path: &str) -> String {
-    match path.strip_prefix("etc") {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("usr/etc{rest}"),
-        _ => path.to_owned(),
-    }
-}
-
 fn is_dir(entry: &Entry) -> bool {
     matches!(entry.node, Node::Dir)
 }
@@ -259,8 +248,9 @@ struct Encapsulated {
 /// The commit that is encapsulated in an image, or in the image that it was made from.
 fn encapsulated(text: &str, image: &BaseImage) -> Result<Option<Encapsulated>, ExecError> {
     let labels = &image.config["config"]["Labels"];
-    let Some(last) = labels[LAST_LAYER].as_str() else { return Ok(None) };
-    let commit = labels[COMMIT].as_str().and_then(|commit| Digest::from_hex(commit).ok());
+    let Some(last) = labels[image_labels::LAST_LAYER].as_str() else { return Ok(None) };
+    let commit =
+        labels[image_labels::COMMIT].as_str().and_then(|commit| Digest::from_hex(commit).ok());
     let commit = commit.ok_or_else(|| nonsense(text, "it does not say which commit is in it"))?;
     let last = image.diff_ids.iter().position(|id| id.to_string() == last);
     let last = last.ok_or_else(|| nonsense(text, "the last layer of its commit is missing"))?;

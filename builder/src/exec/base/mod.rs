@@ -23,7 +23,6 @@ use treelay_recipes::recipe::Base;
 use treelay_recipes::{Arch, Digest};
 
 pub use self::commit::CommitBaseError;
-pub use self::image::LAST_LAYER;
 use self::place::{Place, from_layout, oci_layer};
 use self::time::created;
 use super::{ExecError, Watched, Workshop};

@@ -10,6 +10,7 @@
 //! signatures, so the same commit makes the same bytes (but see [`Repository::encapsulation`] where a
 //! commit is of very many scattered paths).
 
+pub mod labels;
 mod split;
 mod tar;
 
@@ -23,6 +24,7 @@ use treelay_recipes::Digest;
 
 use super::commit::BASE;
 use super::error::{Doing, OstreeError, Result};
+use super::etc::on_host;
 use super::origins::{self, LayerOf};
 use super::overlay::DirRef;
 use super::sign::dictionary;
@@ -226,7 +228,7 @@ impl<W: Write> Writer<'_, W> {
             let in_tree = in_tree && path != SYSROOT;
             if in_tree {
                 // With its slash, so that the layer is to the byte what ostree-ext writes.
-                let place = if path == "usr/etc" { "etc/" } else { in_image(&path) };
+                let place = if path == "usr/etc" { "etc/" } else { on_host(&path) };
                 self.tar.dir(place, meta_of(&meta)).doing(writing)?;
             }
             self.dirtree(&dir.tree)?;
@@ -278,8 +280,8 @@ impl<W: Write> Writer<'_, W> {
         for path in paths {
             // Builders of derived images tend to break links to empty files apart.
             match empty {
-                true => self.tar.bytes(in_image(path), meta, &[]).doing(writing)?,
-                false => self.tar.hard_link(in_image(path), &place, meta).doing(writing)?,
+                true => self.tar.bytes(on_host(path), meta, &[]).doing(writing)?,
+                false => self.tar.hard_link(on_host(path), &place, meta).doing(writing)?,
             }
         }
         Ok(())
@@ -295,12 +297,4 @@ fn meta_of(dirmeta: &Variant) -> Meta {
 fn object_path(checksum: &Digest, kind: &str) -> String {
     let hex = checksum.hex();
     format!("{REPO}/objects/{}/{}.{kind}", &hex[..2], &hex[2..])
-}
-
-/// Where an image has a path of a commit: `/etc` is where containers look for it.
-fn in_image(path: &str) -> &str {
-    match path.strip_prefix("usr/") {
-        Some(rest) if rest == "etc" || rest.starts_with("etc/") => rest,
-        _ => path,
-    }
 }

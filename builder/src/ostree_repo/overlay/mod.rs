@@ -10,12 +10,12 @@ mod objects;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use treelay_layers::kinds::Globs;
-use treelay_layers::tree::{Entry, Node, Tree};
+use treelay_layers::tree::{Entry, Node, SELINUX, Tree};
 use treelay_recipes::Digest;
 
 use super::boot::follow;
 use super::error::{OstreeError, Result};
-use super::labels::SELINUX;
+use super::etc::{in_commit, is_etc};
 
 pub(in crate::ostree_repo) use look::Look;
 
@@ -65,15 +65,15 @@ impl Rules {
         replace: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         let remove = remove.into_iter().map(|pattern| {
-            let in_usr = usr_etc(pattern);
+            let etc = pattern.strip_prefix('/').filter(|pattern| is_etc(pattern));
+            let in_usr = etc.map(|pattern| format!("/usr/{pattern}"));
             (
                 pattern.to_owned(),
                 Globs::new([Some(pattern), in_usr.as_deref()].into_iter().flatten()),
             )
         });
-        let replace = replace.into_iter().map(|path| {
-            usr_etc(path).unwrap_or_else(|| path.to_owned()).trim_matches('/').to_owned()
-        });
+        let replace =
+            replace.into_iter().map(|path| in_commit(path.trim_matches('/')).into_owned());
         let (remove, replace) = (remove.collect(), replace.collect());
         Self { remove, replace, ..Self::default() }
     }
@@ -95,12 +95,6 @@ impl Rules {
         gone.is_some_and(|path| path.starts_with(&below))
             || self.remove.iter().any(|(_, globs)| globs.reach_below(dir))
     }
-}
-
-/// Where OSTree has what is in `/etc`.
-fn usr_etc(path: &str) -> Option<String> {
-    let rest = path.strip_prefix("/etc")?;
-    (rest.is_empty() || rest.starts_with('/')).then(|| format!("/usr/etc{rest}"))
 }
 
 /// A file or link of the result.
@@ -347,9 +341,9 @@ impl Join<'_, '_> {
             return Ok(Meta::Own { entry, label: None });
         };
         let own = &self.plan.entries[entry];
-        let plain = Entry::dir(own.path.clone(), 0o755);
         let others = own.xattrs().iter().filter(|(name, _)| name != SELINUX).count();
-        if own.mode == plain.mode && own.owner == plain.owner && others == 0 {
+        // A label says nothing: it is one's own only of a directory that is new.
+        if others == 0 && (Entry { xattrs: None, ..own.clone() }).is_plain_dir() {
             return Ok(Meta::Kept(was.meta));
         }
         let says_label =

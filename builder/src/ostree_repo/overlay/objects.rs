@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use ostree::glib::Variant;
-use treelay_layers::tree::Owner;
+use treelay_layers::tree::{Owner, SELINUX};
 use treelay_recipes::Digest;
 
 use super::{DirRef, File, Meta, Place, Plan};
-use crate::ostree_repo::labels::SELINUX;
 use crate::ostree_repo::objects;
 
 /// What one directory becomes.
