@@ -2,7 +2,7 @@
 
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Options};
 
-use super::{At, Recipe, RecipeError, Text};
+use super::{At, Recipe, RecipeError};
 use crate::error::Problems;
 use crate::origin::Origin;
 use crate::shape::RECIPE;
