@@ -178,6 +178,16 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Others kept replacing what was written, each time it was written again.
+    #[error(
+        "{place}: others write {what} at the same time, and what was added was lost each time; try again when they are done"
+    )]
+    Contended {
+        /// The store.
+        place: String,
+        /// What is written, such as `tag sha256-…`.
+        what: String,
+    },
     /// A file with logins that cannot be used.
     #[error("reading logins from {}: {reason}", .path.display())]
     Logins {

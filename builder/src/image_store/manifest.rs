@@ -20,6 +20,8 @@ pub mod media {
     pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     /// Docker's manifest, "schema 2".
     pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    /// Config of what has none, `{}` (image-spec, manifest.md, "Guidance for an Empty Descriptor").
+    pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 }
 
 /// Points at content (image-spec, descriptor.md). Keys are written in a fixed order.
@@ -98,6 +100,35 @@ pub enum Parts {
     },
 }
 
+/// What a manifest or index says of itself to those who look for what refers to its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// What it is about, where it is a referrer.
+    pub subject: Option<Descriptor>,
+    /// What kind of artifact it is: its `artifactType`, or else the media type of its config; an
+    /// index without one has none (distribution-spec, "Listing Referrers").
+    pub artifact_type: Option<String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The members behind [`About`].
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawAbout {
+    artifact_type: Option<String>,
+    config: Option<RawConfig>,
+    subject: Option<Descriptor>,
+    #[serde(default, deserialize_with = "or_null")]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawConfig {
+    media_type: String,
+}
+
 /// The members that are looked at, of a manifest or of an index.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -170,6 +201,29 @@ impl Manifest {
         }
     }
 
+    /// What it says of itself. `place` is only for the error.
+    ///
+    /// # Errors
+    /// [`StoreError::BadManifest`] when it is neither manifest nor index, or its subject,
+    /// annotations or types are not of the form that they should have.
+    pub fn about(&self, place: &str) -> Result<About> {
+        self.raw(place)?;
+        let raw: RawAbout = serde_json::from_slice(&self.bytes)
+            .map_err(|error| self.bad(place, format!("reading what it says of itself: {error}")))?;
+        let named = raw.artifact_type.filter(|named| !named.is_empty());
+        let artifact_type = named.or_else(|| raw.config.map(|config| config.media_type));
+        Ok(About { subject: raw.subject, artifact_type, annotations: raw.annotations })
+    }
+
+    /// The descriptor that a list of referrers should have of it. `place` is only for the error.
+    ///
+    /// # Errors
+    /// As [`about`](Self::about).
+    pub fn referrer_descriptor(&self, place: &str) -> Result<Descriptor> {
+        let About { artifact_type, annotations, .. } = self.about(place)?;
+        Ok(Descriptor { artifact_type, annotations, ..self.descriptor() })
+    }
+
     fn raw(&self, place: &str) -> Result<Raw> {
         let raw: Raw = serde_json::from_slice(&self.bytes)
             .map_err(|error| self.bad(place, format!("reading its JSON: {error}")))?;
@@ -190,7 +244,7 @@ impl Manifest {
         Ok(raw)
     }
 
-    fn bad(&self, place: &str, reason: String) -> StoreError {
+    pub(super) fn bad(&self, place: &str, reason: String) -> StoreError {
         StoreError::BadManifest { place: place.to_owned(), digest: self.digest, reason }
     }
 }
@@ -213,6 +267,32 @@ mod tests {
         assert!(
             matches!(image.parts("").unwrap(), Parts::Image { layers, .. } if layers.len() == 2)
         );
+    }
+
+    #[test]
+    fn says_what_it_is_about() {
+        let about = |text: &str| Manifest::sniff("here", text.into()).unwrap().about("here");
+        let image =
+            |more: &str| about(&format!(r#"{{"schemaVersion":2,"config":{D},"layers":[]{more}}}"#));
+        let said = image("").unwrap();
+        assert_eq!((said.subject, said.artifact_type.as_deref()), (None, Some("x")));
+        let said = image(r#","artifactType":"""#).unwrap();
+        assert_eq!(said.artifact_type.as_deref(), Some("x"), "empty is as missing");
+        let more = format!(r#","artifactType":"a","subject":{D},"annotations":{{"k":"v"}}"#);
+        let said = image(&more).unwrap();
+        assert_eq!(said.subject.unwrap().digest, Digest::of(""));
+        assert_eq!(said.artifact_type.as_deref(), Some("a"));
+        assert_eq!(said.annotations["k"], "v");
+        let said = about(&format!(r#"{{"schemaVersion":2,"manifests":[],"subject":{D}}}"#));
+        assert_eq!(said.unwrap().artifact_type, None, "an index has no config");
+        for bad in [
+            r#","subject":7"#.to_owned(),
+            format!(r#","subject":{D},"subject":{D}"#),
+            r#","annotations":{"k":1}"#.to_owned(),
+            r#","artifactType":[]"#.to_owned(),
+        ] {
+            assert!(matches!(image(&bad), Err(StoreError::BadManifest { .. })), "{bad}");
+        }
     }
 
     #[test]

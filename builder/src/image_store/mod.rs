@@ -2,8 +2,9 @@
 //!
 //! A *store* is one OCI layout directory ([`layout::Layout`]) or one repository of a registry
 //! ([`registry::Registry`]). It holds *blobs*, named by digest; *manifests* (and indexes, which are
-//! manifests of manifests), also named by digest; and *tags*, names that move. Build output, copy,
-//! sign, verify and inspect are written once, against [`ImageStore`].
+//! manifests of manifests), also named by digest; and *tags*, names that move. A manifest may name
+//! a *subject*, another manifest it is about: it is a *referrer* of that ([`referrers`]). Build
+//! output, copy, sign, verify and inspect are written once, against [`ImageStore`].
 //!
 //! Order of writing: blobs, then the manifests that name them, then the index, with its tag. A tag
 //! is visible to others only when everything under it is there; in a layout that is the moment of
@@ -12,11 +13,13 @@
 //! Absent on purpose: nothing here knows what an image *means* (config, history, platforms are
 //! `output`'s), nothing re-encodes a manifest: bytes pass through, so digests never change.
 
+pub mod attachments;
 mod blob;
 mod copy;
 mod error;
 pub mod layout;
 mod manifest;
+pub mod referrers;
 pub mod registry;
 mod repository;
 pub mod signatures;
@@ -29,9 +32,10 @@ use async_trait::async_trait;
 use treelay_recipes::Digest;
 
 pub use blob::{BlobSource, BlobStream, OpenRead};
-pub use copy::{CopyOptions, CopyReport, copy, put_blobs};
+pub use copy::{CopiedAttachment, CopyOptions, CopyReport, LeftBehind, copy, put_blobs};
 pub use error::{Result, StoreError};
-pub use manifest::{Descriptor, MANIFEST_LIMIT, Manifest, Parts, Platform, media};
+pub use manifest::{About, Descriptor, MANIFEST_LIMIT, Manifest, Parts, Platform, media};
+pub use referrers::Listing;
 pub use repository::{NotARepository, Repository, is_tag};
 
 use crate::progress::Outcome;
@@ -93,6 +97,31 @@ pub trait ImageStore: Send + Sync {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::DigestMismatch`], [`StoreError::TooLarge`].
     async fn manifest(&self, digest: &Digest) -> Result<Manifest>;
+
+    /// The manifest or index that carries `tag` now, at most [`MANIFEST_LIMIT`] bytes; `None` when
+    /// nothing has that tag.
+    ///
+    /// # Errors
+    /// As [`manifest`](Self::manifest).
+    async fn tagged(&self, tag: &str) -> Result<Option<Manifest>> {
+        match self.resolve(&ImageRef::Tag(tag.to_owned())).await? {
+            Some(found) => self.manifest(&found.digest).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What refers to `subject`: see [`referrers::list`].
+    ///
+    /// # Errors
+    /// Whatever kept the question from being answered.
+    async fn referrers(&self, subject: &Digest) -> Result<Listing>;
+
+    /// Enters manifests whose subject is `subject`, so that they are found as its referrers: see
+    /// [`referrers::put_all`], which checks what is given here.
+    ///
+    /// # Errors
+    /// Whatever kept them from being written.
+    async fn put_referrers(&self, subject: &Digest, manifests: &[Manifest]) -> Result<()>;
 
     /// Enters a manifest; what it names must be there already. In a layout a tag becomes visible to
     /// others with [`commit`](Self::commit).

@@ -1,5 +1,5 @@
-//! Where signatures live beside an image: cosign's tag scheme, which podman, skopeo and rpm-ostree
-//! read.
+//! What lives beside an image by cosign's tag scheme: signatures, which podman, skopeo and
+//! rpm-ostree read there, and in the same form attestations and SBOMs.
 //!
 //! All signatures of one *subject* (an index or a manifest) are the layers of one manifest, whose
 //! tag follows from the subject's digest. Adding one means writing that manifest anew, with the
@@ -12,7 +12,7 @@ use treelay_recipes::Digest;
 
 use super::error::{Result, StoreError};
 use super::manifest::{Descriptor, MANIFEST_LIMIT, Manifest, Parts, media};
-use super::{BlobSource, ImageRef, ImageStore, Placement};
+use super::{BlobSource, ImageStore, Placement};
 
 /// Annotation of a layer that holds the signature itself, in base64 (cosign's specification of
 /// signatures).
@@ -23,14 +23,49 @@ const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// The tag under which the signatures of `subject` are found: `sha256-<hex>.sig`.
-pub fn signature_tag(subject: &Digest) -> String {
-    format!("sha256-{}.sig", subject.hex())
+/// What a tag beside an image holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// `.sig`: signatures.
+    Signatures,
+    /// `.att`: attestations, as DSSE envelopes.
+    Attestations,
+    /// `.sbom`: an SBOM, not signed.
+    Sbom,
 }
 
-/// The annotations of a layout's entry that holds signatures, as cosign writes them.
-pub fn signature_annotations() -> BTreeMap<String, String> {
-    BTreeMap::from([("kind".to_owned(), "dev.cosignproject.cosign/sigs".to_owned())])
+impl Beside {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Signatures, Self::Attestations, Self::Sbom];
+
+    /// The end of the tag: `sig`, `att`, `sbom`.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Signatures => "sig",
+            Self::Attestations => "att",
+            Self::Sbom => "sbom",
+        }
+    }
+
+    /// The tag beside `subject`: `sha256-<hex>.sig`.
+    pub fn tag(self, subject: &Digest) -> String {
+        format!("sha256-{}.{}", subject.hex(), self.suffix())
+    }
+
+    /// The annotations of a layout's entry that holds it, as cosign writes them.
+    fn annotations(self) -> BTreeMap<String, String> {
+        let kind = match self {
+            Self::Signatures => "dev.cosignproject.cosign/sigs",
+            Self::Attestations => "dev.cosignproject.cosign/atts",
+            Self::Sbom => return BTreeMap::new(),
+        };
+        BTreeMap::from([("kind".to_owned(), kind.to_owned())])
+    }
+}
+
+/// The tag under which the signatures of `subject` are found: `sha256-<hex>.sig`.
+pub fn signature_tag(subject: &Digest) -> String {
+    Beside::Signatures.tag(subject)
 }
 
 /// Whether a tag names something attached to an image: `sha256-<hex>`, alone (the fallback tag of
@@ -38,7 +73,8 @@ pub fn signature_annotations() -> BTreeMap<String, String> {
 pub fn is_attachment_tag(tag: &str) -> bool {
     let Some(rest) = tag.strip_prefix("sha256-") else { return false };
     let (hex, kind) = rest.split_once('.').unwrap_or((rest, ""));
-    Digest::from_hex(hex).is_ok() && matches!(kind, "" | "sig" | "att" | "sbom")
+    Digest::from_hex(hex).is_ok()
+        && (kind.is_empty() || Beside::ALL.iter().any(|beside| beside.suffix() == kind))
 }
 
 /// The manifest that holds the signatures of `subject`, and its layers; `None` when there is none.
@@ -49,15 +85,24 @@ pub async fn signatures_of(
     store: &dyn ImageStore,
     subject: &Digest,
 ) -> Result<Option<(Manifest, Vec<Descriptor>)>> {
-    let tag = ImageRef::Tag(signature_tag(subject));
-    let Some(found) = store.resolve(&tag).await? else { return Ok(None) };
-    let manifest = store.manifest(&found.digest).await?;
+    beside(store, subject, Beside::Signatures).await
+}
+
+/// The manifest that holds `what` beside `subject`, and its layers; `None` when there is none.
+///
+/// # Errors
+/// [`StoreError::BadManifest`] when there is something else in its place.
+pub async fn beside(
+    store: &dyn ImageStore,
+    subject: &Digest,
+    what: Beside,
+) -> Result<Option<(Manifest, Vec<Descriptor>)>> {
+    let Some(manifest) = store.tagged(&what.tag(subject)).await? else { return Ok(None) };
     match manifest.parts(&store.place())? {
         Parts::Image { layers, .. } => Ok(Some((manifest, layers))),
         Parts::Index(_) => {
             let reason = "signatures must be in a manifest, not in an index".to_owned();
-            let (place, digest) = (store.place(), found.digest);
-            Err(StoreError::BadManifest { place, digest, reason })
+            Err(manifest.bad(&store.place(), reason))
         }
     }
 }
@@ -71,7 +116,16 @@ pub async fn put_signatures(
     subject: &Digest,
     manifest: &Manifest,
 ) -> Result<Descriptor> {
-    let (tag, annotations) = (signature_tag(subject), signature_annotations());
+    put_beside(store, subject, Beside::Signatures, manifest).await
+}
+
+pub(super) async fn put_beside(
+    store: &dyn ImageStore,
+    subject: &Digest,
+    what: Beside,
+    manifest: &Manifest,
+) -> Result<Descriptor> {
+    let (tag, annotations) = (what.tag(subject), what.annotations());
     let placement = Placement::Tag { tag: &tag, annotations: &annotations };
     store.put_manifest(manifest, placement).await
 }
@@ -88,7 +142,16 @@ pub async fn add_signatures(
     subject: &Digest,
     layers: &[Descriptor],
 ) -> Result<Descriptor> {
-    let there = signatures_of(store, subject).await?;
+    add_beside(store, subject, Beside::Signatures, layers).await
+}
+
+pub(super) async fn add_beside(
+    store: &dyn ImageStore,
+    subject: &Digest,
+    what: Beside,
+    layers: &[Descriptor],
+) -> Result<Descriptor> {
+    let there = beside(store, subject, what).await?;
     let mut new: Vec<&Descriptor> = Vec::new();
     for layer in layers {
         let known = there.iter().flat_map(|(_, old)| old).chain(new.iter().copied());
@@ -111,7 +174,7 @@ pub async fn add_signatures(
     store.put_blob(&config).await?;
     manifest["config"] = json!(Descriptor::new(CONFIG, *config.digest(), config.size()));
     let manifest = Manifest::new(media::MANIFEST, manifest.to_string().into_bytes());
-    put_signatures(store, subject, &manifest).await
+    put_beside(store, subject, what, &manifest).await
 }
 
 /// Whether every signature among `some` is among `all`.

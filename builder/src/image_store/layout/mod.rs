@@ -5,13 +5,17 @@
 //! replaces `index.json`. So whatever `index.json` names is whole and durable; a blob that it does
 //! not name may be left from an interrupted run, and is hashed before it is used again.
 //!
+//! What refers to an image is kept as for a registry without the referrers API: as an index with the
+//! fallback tag. Other tools list referrers in `index.json` itself; they are found there too.
+//!
 //! Two processes may write to one layout: `index.json` is read and replaced under a lock on the
 //! file `oci-layout`.
 
 mod disk;
 mod index;
+mod referrers;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +27,8 @@ use self::index::{Index, tag_of};
 use super::blob::{BlobSource, BlobStream, read_chunks};
 use super::error::{Result, StoreError};
 use super::manifest::{Descriptor, MANIFEST_LIMIT, Manifest, Parts};
-use super::{ImageRef, ImageStore, Placement};
+use super::referrers::put_manifests;
+use super::{ImageRef, ImageStore, Listing, Placement};
 use crate::progress::Outcome;
 
 /// An OCI layout directory.
@@ -40,6 +45,10 @@ struct Inner {
 struct State {
     /// Tags that wait for the commit.
     pending: Vec<(String, Descriptor)>,
+    /// Referrers that wait for the commit, each with its subject.
+    referrers: Vec<(Digest, Descriptor)>,
+    /// Of manifests that `index.json` names and that were looked at: what they are about.
+    subjects: HashMap<Digest, referrers::Looked>,
     /// Blobs that came since the last commit, and need not be on the disk yet.
     unsynced: Vec<Digest>,
     /// Blobs that need not be hashed again: reachable from the committed index, or written or
@@ -127,7 +136,7 @@ impl Inner {
                 }
             }
             ImageRef::Default => {
-                let images = index.images();
+                let images = self.images(&index)?;
                 let distinct: HashSet<_> = images.iter().map(|e| e.digest).collect();
                 if distinct.len() > 1 {
                     let name = |e: &Descriptor| {
@@ -208,11 +217,11 @@ impl Inner {
     }
 
     fn commit(&self) -> Result<()> {
-        let (pending, unsynced) = {
+        let (pending, referrers, mut unsynced) = {
             let state = self.state();
-            (state.pending.clone(), state.unsynced.clone())
+            (state.pending.clone(), state.referrers.clone(), state.unsynced.clone())
         };
-        if pending.is_empty() && unsynced.is_empty() {
+        if pending.is_empty() && referrers.is_empty() && unsynced.is_empty() {
             return Ok(());
         }
         let _lock = self.disk.lock()?;
@@ -221,6 +230,8 @@ impl Inner {
         for (tag, entry) in &pending {
             index.replace(tag, entry);
         }
+        // Only now, under the lock: another process may have added some since.
+        unsynced.extend(self.enter_referrers(&referrers, &mut index)?);
         let changed = index != before || !self.disk.has_index()?;
         self.disk.sync(&unsynced)?;
         if changed {
@@ -228,6 +239,7 @@ impl Inner {
         }
         let mut state = self.state();
         state.pending.retain(|p| !pending.contains(p));
+        state.referrers.retain(|r| !referrers.contains(r));
         state.unsynced.retain(|digest| !unsynced.contains(digest));
         Ok(())
     }
@@ -247,6 +259,20 @@ impl ImageStore for Layout {
     async fn manifest(&self, digest: &Digest) -> Result<Manifest> {
         let digest = *digest;
         self.blocking(move |inner| inner.manifest(&digest)).await
+    }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Listing> {
+        let subject = *subject;
+        self.blocking(move |inner| inner.referrers(&subject)).await
+    }
+
+    async fn put_referrers(&self, subject: &Digest, manifests: &[Manifest]) -> Result<()> {
+        put_manifests(self, manifests).await?;
+        let place = self.place();
+        let described = manifests.iter().map(|manifest| manifest.referrer_descriptor(&place));
+        let described = described.collect::<Result<Vec<_>>>()?;
+        let subject = *subject;
+        self.blocking(move |inner| inner.add_referrers(&subject, described)).await
     }
 
     async fn put_manifest(

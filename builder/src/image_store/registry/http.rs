@@ -17,6 +17,7 @@ use super::auth::{Auth, SharedAuth};
 use super::challenge::Scopes;
 use super::failure::{Attempt, Failure, settled, timeout, words_of};
 use super::feed::{Feed, Meter};
+use super::referrers::Known;
 use crate::image_store::error::{Result, StoreError};
 use crate::image_store::repository::{Repository, is_loopback};
 
@@ -187,6 +188,8 @@ pub(super) struct Http {
     schemes: Mutex<HashMap<String, &'static str>>,
     /// Uploads that may run at once.
     pub(super) uploads: Semaphore,
+    /// What is known of referrers.
+    pub(super) referrers: Known,
     /// Makes retries of several tasks come at different times.
     jitter: AtomicU64,
 }
@@ -196,6 +199,7 @@ impl Http {
         Ok(Self {
             auth: Arc::new(Auth::new(options.logins.clone())),
             schemes: Mutex::default(),
+            referrers: Known::default(),
             uploads: Semaphore::new(options.uploads.max(1)),
             jitter: AtomicU64::new(fastrand::u64(..)),
             wire: Wire::new(options)?,

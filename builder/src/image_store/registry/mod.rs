@@ -15,6 +15,7 @@ mod failure;
 mod feed;
 mod http;
 mod logins;
+mod referrers;
 mod upload;
 
 use std::fmt;
@@ -35,7 +36,7 @@ use super::blob::{BlobSource, BlobStream};
 use super::error::{Result, StoreError};
 use super::manifest::{Descriptor, MANIFEST_LIMIT, Manifest, media};
 use super::repository::Repository;
-use super::{ImageRef, ImageStore, Placement};
+use super::{ImageRef, ImageStore, Listing, Placement};
 use crate::progress::Outcome;
 
 /// What manifests we understand.
@@ -190,10 +191,35 @@ impl Registry {
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        match media_type(&headers).filter(|media_type| is_manifest(media_type)) {
-            Some(media_type) => Ok(Some(Manifest::new(media_type, bytes))),
-            None => Ok(Some(Manifest::sniff(&self.name(), bytes)?)),
+        self.manifest_of(&headers, bytes).map(Some)
+    }
+
+    fn manifest_of(&self, headers: &HeaderMap, bytes: Vec<u8>) -> Result<Manifest> {
+        match media_type(headers).filter(|media_type| is_manifest(media_type)) {
+            Some(media_type) => Ok(Manifest::new(media_type, bytes)),
+            None => Manifest::sniff(&self.name(), bytes),
         }
+    }
+
+    /// Puts a manifest under a tag or digest; the headers of the answer.
+    async fn put_named(&self, manifest: &Manifest, name: &str) -> Result<HeaderMap> {
+        self.check_length(manifest)?;
+        manifest.parts(&self.name())?;
+        self.write_scopes();
+        let request = format!("take manifest {name}");
+        let ask = self.ask(Method::PUT, &format!("manifests/{name}"), request).await?;
+        let payload = Payload::Bytes(manifest.bytes().to_vec());
+        let response = self.http.send(&ask.body(manifest.media_type(), payload), &[]).await?;
+        self.check_digest_header(response.headers(), &manifest.digest())?;
+        Ok(response.headers().clone())
+    }
+
+    fn check_length(&self, manifest: &Manifest) -> Result<()> {
+        if manifest.bytes().len() as u64 > MANIFEST_LIMIT {
+            let what = format!("manifest {}", manifest.digest());
+            return Err(StoreError::TooLarge { place: self.name(), what, limit: MANIFEST_LIMIT });
+        }
+        Ok(())
     }
 }
 
@@ -276,28 +302,29 @@ impl ImageStore for Registry {
         Ok(manifest)
     }
 
+    async fn tagged(&self, tag: &str) -> Result<Option<Manifest>> {
+        self.get_manifest(tag).await
+    }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Listing> {
+        self.list_referrers(subject).await
+    }
+
+    async fn put_referrers(&self, subject: &Digest, manifests: &[Manifest]) -> Result<()> {
+        self.add_referrers(subject, manifests).await
+    }
+
     async fn put_manifest(
         &self,
         manifest: &Manifest,
         placement: Placement<'_>,
     ) -> Result<Descriptor> {
         let descriptor = manifest.descriptor();
-        if descriptor.size > MANIFEST_LIMIT {
-            let what = format!("manifest {}", descriptor.digest);
-            return Err(StoreError::TooLarge { place: self.name(), what, limit: MANIFEST_LIMIT });
-        }
-        manifest.parts(&self.name())?;
         let name = match placement {
             Placement::Child => descriptor.digest.to_string(),
             Placement::Tag { tag, .. } => tag.to_owned(),
         };
-        self.write_scopes();
-        let request = format!("take manifest {name}");
-        let ask = self.ask(Method::PUT, &format!("manifests/{name}"), request).await?;
-        let payload = Payload::Bytes(manifest.bytes().to_vec());
-        let ask = ask.body(manifest.media_type(), payload);
-        let response = self.http.send(&ask, &[]).await?;
-        self.check_digest_header(response.headers(), &descriptor.digest)?;
+        self.put_named(manifest, &name).await?;
         Ok(descriptor)
     }
 

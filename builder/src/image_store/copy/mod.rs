@@ -1,14 +1,17 @@
-//! Copying images between stores, bytes unchanged, signatures with them.
+//! Copying images between stores, bytes unchanged, with all that is attached to them.
+
+mod attached;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
 use treelay_recipes::Digest;
 
 use super::error::{Result, StoreError};
 use super::manifest::{Descriptor, Manifest, Parts};
-use super::{BlobSource, ImageRef, ImageStore, Placement, signatures};
+use super::{BlobSource, ImageRef, ImageStore, Placement};
 use crate::progress::{Outcome, Progress, Unwatched};
 
 /// How to copy.
@@ -16,7 +19,8 @@ use crate::progress::{Outcome, Progress, Unwatched};
 pub struct CopyOptions {
     /// How many blobs move at once.
     pub parallel: usize,
-    /// Whether the signatures of the index and of every child come along.
+    /// Whether what is attached to the index and to every child comes along: signatures,
+    /// attestations, SBOMs, in either form.
     pub signatures: bool,
     /// Who is told how far it is.
     pub progress: Arc<dyn Progress>,
@@ -35,12 +39,38 @@ pub struct CopyReport {
     pub image: Option<Descriptor>,
     /// The manifests below it, in the order of the index.
     pub children: Vec<Digest>,
-    /// What has signatures, and now has them in the destination.
+    /// What has signatures, in either form, and now has them in the destination; none of them was
+    /// verified.
     pub signed: Vec<Digest>,
+    /// What is attached to the image, or to something attached to it, and now is in the
+    /// destination.
+    pub attached: Vec<CopiedAttachment>,
+    /// What is said to be attached and was not copied.
+    pub left: Vec<LeftBehind>,
     /// Blobs whose bytes moved, and how many bytes that were.
     pub moved: (usize, u64),
     /// Blobs that were there, or were mounted from another repository.
     pub reused: usize,
+}
+
+/// Something attached, copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopiedAttachment {
+    /// What it is attached to.
+    pub subject: Digest,
+    /// The manifest that holds it.
+    pub digest: Digest,
+    /// `sig`, `att` or `sbom` for what has such a tag; else the artifact type of the referrer.
+    pub kind: String,
+}
+
+/// Something that a list names beside an image and that was not copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftBehind {
+    /// What it is said to be attached to.
+    pub subject: Digest,
+    /// Why it was not copied.
+    pub reason: String,
 }
 
 impl CopyReport {
@@ -59,9 +89,9 @@ impl CopyReport {
 const DEPTH: usize = 4;
 
 /// Copies an image with everything under it. `tag` is its name in the destination; without it, it
-/// is entered by digest alone. Blobs go first, then the manifests that name them, then their
-/// signatures, then the image itself with its tag, so that nobody sees it unsigned or in parts; the
-/// destination is committed at the end.
+/// is entered by digest alone. Blobs go first, then the manifests that name them, then what is
+/// attached to them, then the image itself with its tag, so that nobody sees it unsigned or in
+/// parts; the destination is committed at the end.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] when there is no such image, and whatever either store met. The
@@ -105,11 +135,8 @@ pub async fn copy(
         report.children.push(manifest.digest());
     }
     if options.signatures {
-        for manifest in &manifests {
-            if copy_signatures(from, to, &manifest.digest(), options, &mut report).await? {
-                report.signed.push(manifest.digest());
-            }
-        }
+        let subjects: Vec<_> = manifests.iter().map(Manifest::digest).collect();
+        attached::copy(from, to, subjects, options, &mut report).await?;
     }
     let annotations = Default::default();
     let placement = match tag {
@@ -200,31 +227,4 @@ async fn copy_blobs(
         report.count(outcome, blob.size);
     }
     Ok(())
-}
-
-/// Whether there were any. Signatures that others made in the destination are kept. Referrers (the
-/// other place of signatures) belong here as well.
-async fn copy_signatures(
-    from: &dyn ImageStore,
-    to: &dyn ImageStore,
-    subject: &Digest,
-    options: &CopyOptions,
-    report: &mut CopyReport,
-) -> Result<bool> {
-    let Some((manifest, layers)) = signatures::signatures_of(from, subject).await? else {
-        return Ok(false);
-    };
-    let theirs = signatures::signatures_of(to, subject).await?;
-    let theirs = theirs.map(|(_, layers)| layers).unwrap_or_default();
-    let mut blobs = layers.clone();
-    if let Parts::Image { config, .. } = manifest.parts(&from.place())? {
-        blobs.push(config);
-    }
-    copy_blobs(from, blobs, to, options, report).await?;
-    if signatures::covers(&layers, &theirs) {
-        signatures::put_signatures(to, subject, &manifest).await?;
-    } else {
-        signatures::add_signatures(to, subject, &layers).await?;
-    }
-    Ok(true)
 }

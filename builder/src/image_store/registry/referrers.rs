@@ -1,0 +1,249 @@
+//! Referrers in a repository of a registry: by its API, or by the fallback tag
+//! (distribution-spec 1.1, "Listing Referrers", "Pushing Manifests with Subject").
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+use treelay_recipes::Digest;
+
+use super::http::Payload;
+use super::{ACCEPTED, Registry, media_type, next_page};
+use crate::image_store::error::{Result, StoreError};
+use crate::image_store::referrers::{
+    Collector, Cut, FallbackIndex, Listing, MAX_BYTES, MAX_PAGES, fallback_tag,
+};
+use crate::image_store::{Descriptor, MANIFEST_LIMIT, Manifest, Repository, media};
+
+/// How a registry without the API says so: 404 by the specification; the others are met with
+/// registries that take the path for something else.
+const NO_API: [StatusCode; 5] = [
+    StatusCode::NOT_FOUND,
+    StatusCode::BAD_REQUEST,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::NOT_ACCEPTABLE,
+    StatusCode::NOT_IMPLEMENTED,
+];
+
+/// How often the fallback index is read to add to it.
+const ATTEMPTS: u32 = 12;
+
+/// How long to wait, at least and at most, before looking whether another writer replaced what was
+/// written to the fallback tag.
+const SETTLE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// What is known of the repositories that one client talks to.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Whether the referrers API is there.
+    api: Mutex<HashMap<Repository, bool>>,
+    /// Whose turn it is to change a fallback index, by repository and subject.
+    turns: Mutex<HashMap<(Repository, Digest), Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Known {
+    fn api(&self, repository: &Repository) -> Option<bool> {
+        self.api.lock().unwrap_or_else(PoisonError::into_inner).get(repository).copied()
+    }
+
+    fn learn(&self, repository: &Repository, api: bool) {
+        let mut known = self.api.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(repository.clone(), api);
+    }
+
+    fn turn(&self, repository: &Repository, subject: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry((repository.clone(), *subject)).or_default())
+    }
+}
+
+impl Registry {
+    pub(super) async fn list_referrers(&self, subject: &Digest) -> Result<Listing> {
+        if self.http.referrers.api(&self.repository) != Some(false)
+            && let Some(listing) = self.list_by_api(subject).await?
+        {
+            return Ok(listing);
+        }
+        let mut found = Collector::default();
+        if let Some(index) = self.get_manifest(&fallback_tag(subject)).await? {
+            for entry in FallbackIndex::parse(&index, &self.name())?.entries() {
+                found.add_json(entry);
+            }
+        }
+        Ok(found.finish())
+    }
+
+    /// `None` when the registry has no such API.
+    async fn list_by_api(&self, subject: &Digest) -> Result<Option<Listing>> {
+        #[derive(Deserialize)]
+        struct Page {
+            /// Go writes an empty list as null.
+            manifests: Option<Vec<Value>>,
+        }
+        let request = format!("list the referrers of {subject}");
+        let ask = self.ask(Method::GET, &format!("referrers/{subject}"), request.clone()).await?;
+        let mut ask = ask.accept(&[media::INDEX]);
+        let bad = |reason: String| StoreError::BadAnswer {
+            registry: self.repository.host().to_owned(),
+            request: request.clone(),
+            reason,
+        };
+        let (mut found, mut left) = (Collector::default(), MAX_BYTES);
+        for page in 0.. {
+            if page == MAX_PAGES {
+                found.cut(Cut::Pages);
+            }
+            if left == 0 {
+                found.cut(Cut::Bytes);
+            }
+            if found.is_cut() {
+                break;
+            }
+            let limit = left.min(MANIFEST_LIMIT);
+            let (status, headers, bytes) = match self.http.fetch(&ask, &NO_API, limit).await {
+                Ok(answer) => answer,
+                Err(StoreError::TooLarge { .. }) => {
+                    found.cut(Cut::Bytes);
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            if !status.is_success() {
+                if page > 0 {
+                    return Err(bad(format!("its page {} has status {status}", page + 1)));
+                }
+                self.http.referrers.learn(&self.repository, false);
+                return Ok(None);
+            }
+            let entries = match serde_json::from_slice::<Page>(&bytes) {
+                Ok(Page { manifests }) => manifests.unwrap_or_default(),
+                // A page for people, at an address that means nothing to it.
+                Err(_) if page == 0 && media_type(&headers).as_deref() != Some(media::INDEX) => {
+                    self.http.referrers.learn(&self.repository, false);
+                    return Ok(None);
+                }
+                Err(error) => return Err(bad(format!("reading its JSON: {error}"))),
+            };
+            left -= bytes.len() as u64;
+            entries.iter().for_each(|entry| found.add_json(entry));
+            let Some(next) = next_page(&headers) else { break };
+            let next =
+                ask.url.join(&next).map_err(|error| bad(format!("its next page: {error}")))?;
+            if next.origin() != ask.url.origin() {
+                return Err(bad("its next page is on another host".to_owned()));
+            }
+            ask.url = next;
+        }
+        self.http.referrers.learn(&self.repository, true);
+        Ok(Some(found.finish()))
+    }
+
+    pub(super) async fn add_referrers(
+        &self,
+        subject: &Digest,
+        manifests: &[Manifest],
+    ) -> Result<()> {
+        let mut unlisted = Vec::new();
+        for manifest in manifests {
+            if !self.put_with_subject(manifest).await? {
+                unlisted.push(manifest.referrer_descriptor(&self.name())?);
+            }
+        }
+        if unlisted.is_empty() {
+            return Ok(());
+        }
+        // The registry did not say that it lists them, but one that has the API may do so.
+        if self.http.referrers.api(&self.repository) != Some(false)
+            && let Some(listing) = self.list_by_api(subject).await?
+        {
+            unlisted.retain(|one| listing.referrers.iter().all(|r| r.digest != one.digest));
+            if unlisted.is_empty() {
+                return Ok(());
+            }
+        }
+        self.add_to_fallback(subject, &unlisted).await
+    }
+
+    /// Puts a manifest; whether the registry says that it lists it as a referrer.
+    async fn put_with_subject(&self, manifest: &Manifest) -> Result<bool> {
+        let headers = self.put_named(manifest, &manifest.digest().to_string()).await?;
+        let listed = headers.contains_key("oci-subject");
+        if listed {
+            self.http.referrers.learn(&self.repository, true);
+        }
+        Ok(listed)
+    }
+
+    /// Adds to the index under the fallback tag. Others may be doing the same: what was read once
+    /// and is gone after our writing was replaced by a writer that had not seen it, and is written
+    /// again with ours.
+    async fn add_to_fallback(&self, subject: &Digest, new: &[Descriptor]) -> Result<()> {
+        let tag = fallback_tag(subject);
+        let turn = self.http.referrers.turn(&self.repository, subject);
+        let _turn = turn.lock().await;
+        let mut seen = FallbackIndex::empty();
+        for attempt in 1..=ATTEMPTS {
+            let started = Instant::now();
+            let (found, unchanged) = self.read_fallback(&tag).await?;
+            let mut wanted = found.unwrap_or_else(FallbackIndex::empty);
+            let mut changed = wanted.merge(&seen);
+            for referrer in new {
+                changed |= wanted.add(referrer);
+            }
+            if !changed {
+                return Ok(());
+            }
+            self.put_if_unchanged(&tag, &wanted.to_manifest(), unchanged).await?;
+            seen = wanted;
+            // A registry that does not know If-Match lets a slower writer replace ours with what it
+            // made before it could see ours. It needs about as long as we did; who has to write
+            // again waits for different times, so that one of them gets through.
+            let settle = (started.elapsed() * 2).clamp(SETTLE.0, SETTLE.1);
+            let spread = settle.mul_f64(fastrand::f64() * f64::from(attempt - 1));
+            tokio::time::sleep(settle + spread).await;
+        }
+        Err(StoreError::Contended { place: self.name(), what: format!("tag {tag}") })
+    }
+
+    /// The index under the fallback tag, and the condition under which it is still the same.
+    async fn read_fallback(&self, tag: &str) -> Result<(Option<FallbackIndex>, HeaderMap)> {
+        let mut unchanged = HeaderMap::new();
+        let request = format!("give manifest {tag}");
+        let ask = self.ask(Method::GET, &format!("manifests/{tag}"), request).await?;
+        let ask = ask.accept(&ACCEPTED);
+        let answer = self.http.fetch(&ask, &[StatusCode::NOT_FOUND], MANIFEST_LIMIT).await?;
+        let (status, headers, bytes) = answer;
+        if status == StatusCode::NOT_FOUND {
+            unchanged.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+            return Ok((None, unchanged));
+        }
+        let manifest = self.manifest_of(&headers, bytes)?;
+        // A weak one (W/"…") never matches (RFC 9110, 13.1.1).
+        if let Some(etag) = headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")) {
+            unchanged.insert(IF_MATCH, etag.clone());
+        }
+        Ok((Some(FallbackIndex::parse(&manifest, &self.name())?), unchanged))
+    }
+
+    /// Replaces the index under the fallback tag. Where the registry knows conditions and another
+    /// writer was faster, nothing is written; the next reading tells.
+    async fn put_if_unchanged(
+        &self,
+        tag: &str,
+        index: &Manifest,
+        unchanged: HeaderMap,
+    ) -> Result<()> {
+        self.check_length(index)?;
+        self.write_scopes();
+        let request = format!("take manifest {tag}");
+        let ask = self.ask(Method::PUT, &format!("manifests/{tag}"), request).await?;
+        let mut ask = ask.body(index.media_type(), Payload::Bytes(index.bytes().to_vec()));
+        ask.headers.extend(unchanged);
+        self.http.send(&ask, &[StatusCode::PRECONDITION_FAILED]).await?;
+        Ok(())
+    }
+}
