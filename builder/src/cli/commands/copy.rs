@@ -11,9 +11,10 @@ use treelay_signing::schemes::simplesigning::{self, Payload};
 use crate::cli::args::CopyArgs;
 use crate::cli::failure::Doing as _;
 use crate::cli::places::{Images, images};
+use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, count, passwords};
 use crate::dest::{Access, Dest};
-use crate::image_store::signatures::signatures_of;
+use crate::image_store::signatures::{Beside, signatures_of};
 use crate::image_store::{CopyOptions, ImageRef, ImageStore, StoreError, copy, is_tag};
 use crate::ostree_repo::{OstreeError, Repository};
 use crate::output::encapsulated::Encapsulated;
@@ -64,17 +65,31 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
             ));
         }
     }
+    for left in &copied.left {
+        session.reporter.say(&plain(&format!(
+            "warning: something attached to {} was not copied: {}",
+            left.subject, left.reason
+        )));
+    }
     let (moved, bytes) = copied.moved;
     if args.json {
         return session.print_json(&json!({
             "digest": image.digest,
             "manifests": copied.children,
             "signed": copied.signed,
+            "attached": copied.attached,
+            "left_behind": copied.left,
             "blobs": { "moved": moved, "bytes": bytes, "reused": copied.reused },
         }));
     }
+    // Those of `.sig` are told by what they sign.
+    let referrers = copied.attached.iter().filter(|a| a.kind != Beside::Signatures.suffix());
+    let attached = match referrers.count() {
+        0 => String::new(),
+        n => format!("; {} more attached to them", count(n, "manifest")),
+    };
     session.print(&format!(
-        "{}\n{} copied ({}), {} there already; {} of {} manifests have signatures\n",
+        "{}\n{} copied ({}), {} there already; {} of {} manifests have signatures{attached}\n",
         image.digest,
         count(moved, "blob"),
         indicatif::HumanBytes(bytes),

@@ -14,7 +14,8 @@ use crate::cli::places::images;
 use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, count};
 use crate::dest::{Access, Dest};
-use crate::image_store::signatures::signature_tag;
+use crate::image_store::attachments::{self, Attachment, Attachments};
+use crate::image_store::signatures::{Beside, signature_tag};
 use crate::image_store::{Descriptor, ImageRef, ImageStore, MANIFEST_LIMIT, Parts};
 use crate::ostree_repo::{CommitInfo, LayerInfo, Repository};
 use treelay_recipes::rfc3339;
@@ -49,6 +50,10 @@ struct Image {
     digest: Digest,
     media_type: String,
     images: Vec<PlatformImage>,
+    /// What is attached to the index and to the images, but for signatures with a tag.
+    attached: Vec<Attachment>,
+    /// What is listed as attached and is not what it is said to be.
+    problems: Vec<String>,
     /// Layers that several platforms have are counted once.
     size: u64,
 }
@@ -118,6 +123,11 @@ impl Image {
         for child in &children {
             images.push(PlatformImage::read(store, child).await?);
         }
+        let mut subjects = vec![found.digest];
+        subjects.extend(children.iter().map(|child| child.digest));
+        subjects.dedup();
+        let Attachments { mut attached, problems } = attachments::of(store, &subjects).await?;
+        attached.retain(|one| one.by != Beside::Signatures.suffix());
         let mut seen: BTreeMap<Digest, (usize, u64)> = BTreeMap::new();
         for layer in images.iter().flat_map(|image| &image.layers) {
             seen.entry(layer.digest).or_insert((0, layer.size)).0 += 1;
@@ -129,6 +139,8 @@ impl Image {
             digest: found.digest,
             media_type: root.media_type().to_owned(),
             images,
+            attached,
+            problems,
             size: seen.values().map(|(_, size)| size).sum(),
         })
     }
@@ -160,6 +172,19 @@ impl Image {
             }
         }
         line(format!("{} in all", HumanBytes(self.size)));
+        for one in &self.attached {
+            let kind = one.predicate_type.as_ref().or(one.artifact_type.as_ref());
+            let kind = kind.map_or("something without a type", String::as_str);
+            let subject = match self.images.iter().find(|image| image.digest == one.subject) {
+                Some(image) => &image.platform,
+                None => "the index",
+            };
+            let (digest, size) = (one.digest, HumanBytes(one.size));
+            line(format!("attached to {subject}: {kind}, {size}, {digest}"));
+        }
+        for problem in &self.problems {
+            line(format!("warning: {problem}"));
+        }
         text
     }
 }
