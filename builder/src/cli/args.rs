@@ -256,7 +256,7 @@ pub struct CopyArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub keys: KeyArgs,
-    /// Leave signatures behind.
+    /// Leave signatures, attestations and SBOMs behind.
     #[arg(long)]
     pub no_signatures: bool,
     #[command(flatten)]

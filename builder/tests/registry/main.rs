@@ -4,6 +4,7 @@
 
 mod logins;
 mod mock_registry;
+mod referrers;
 mod uploads;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use treelay::image_store::registry::{
 };
 use treelay::image_store::{
     BlobSource, CopyOptions, Descriptor, ImageRef, ImageStore, MANIFEST_LIMIT, Manifest, OpenRead,
-    Placement, Result, StoreError, copy, media, signatures,
+    Parts, Placement, Result, StoreError, copy, media, signatures,
 };
 use treelay::progress::{Item, Outcome, Progress};
 use treelay_recipes::Digest;

@@ -19,6 +19,7 @@ mod over_remote;
 mod production;
 mod programs;
 mod rebuild;
+mod referrers;
 mod registry;
 mod remotes;
 mod reproducible;

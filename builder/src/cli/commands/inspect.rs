@@ -15,8 +15,8 @@ use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, count};
 use crate::dest::{Access, Dest};
 use crate::image_store::attachments::{self, Attachment, Attachments};
-use crate::image_store::signatures::{Beside, signature_tag};
-use crate::image_store::{Descriptor, ImageRef, ImageStore, MANIFEST_LIMIT, Parts};
+use crate::image_store::signatures::Beside;
+use crate::image_store::{Descriptor, ImageStore, MANIFEST_LIMIT, Parts};
 use crate::ostree_repo::{CommitInfo, LayerInfo, Repository};
 use treelay_recipes::rfc3339;
 
@@ -66,6 +66,7 @@ struct PlatformImage {
     /// What of the config says how it runs.
     config: serde_json::Value,
     layers: Vec<Layer>,
+    /// Those that have a tag; bundles are among what is attached.
     signatures: usize,
     annotations: BTreeMap<String, String>,
 }
@@ -127,7 +128,12 @@ impl Image {
         subjects.extend(children.iter().map(|child| child.digest));
         subjects.dedup();
         let Attachments { mut attached, problems } = attachments::of(store, &subjects).await?;
-        attached.retain(|one| one.by != Beside::Signatures.suffix());
+        let is_signature = |one: &Attachment| one.by == Beside::Signatures.suffix();
+        for image in &mut images {
+            let of_image = attached.iter().filter(|one| one.subject == image.digest);
+            image.signatures = of_image.filter(|one| is_signature(one)).count();
+        }
+        attached.retain(|one| !is_signature(one));
         let mut seen: BTreeMap<Digest, (usize, u64)> = BTreeMap::new();
         for layer in images.iter().flat_map(|image| &image.layers) {
             seen.entry(layer.digest).or_insert((0, layer.size)).0 += 1;
@@ -220,19 +226,9 @@ impl PlatformImage {
             created: config.created,
             config: config.config,
             layers,
-            signatures: signatures(store, &child.digest).await?,
+            signatures: 0,
             annotations: annotated.annotations.unwrap_or_default(),
         })
-    }
-}
-
-/// How many signatures of the `.sig` form a manifest has.
-async fn signatures(store: &dyn ImageStore, subject: &Digest) -> Result<usize> {
-    let tag = ImageRef::Tag(signature_tag(subject));
-    let Some(found) = store.resolve(&tag).await? else { return Ok(0) };
-    match store.manifest(&found.digest).await?.parts(&store.place())? {
-        Parts::Image { layers, .. } => Ok(layers.len()),
-        Parts::Index(_) => Ok(0),
     }
 }
 

@@ -151,7 +151,6 @@ impl Way<'_> {
         let reads = listed.iter().map(|listed| referrers::read(from, subject, listed));
         let reads: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
         let theirs = referrers::list(self.to, subject).await?;
-        let is_there = |digest: &Digest| theirs.referrers.iter().any(|r| r.digest == *digest);
         let (mut described, mut new) = (Vec::new(), Vec::new());
         for (read, listed) in reads.into_iter().zip(&listed) {
             let Referrer { manifest, descriptor, .. } = match read {
@@ -166,13 +165,15 @@ impl Way<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            let there = is_there(&manifest.digest());
-            if !(there && self.to.manifest_proves_parts()) {
+            let there = theirs.referrers.iter().filter(|r| r.digest == manifest.digest());
+            let kinds: Vec<_> = there.map(|r| &r.artifact_type).collect();
+            if kinds.is_empty() || !self.to.manifest_proves_parts() {
                 self.carry_parts(&manifest).await?;
             }
             let kind = descriptor.artifact_type.clone().unwrap_or_default();
             self.tell(subject, manifest.digest(), kind);
-            if !there {
+            // Listed with a wrong type, as some tools do, it is not found by those who look for it.
+            if !kinds.contains(&&descriptor.artifact_type) {
                 new.push(manifest);
             }
             described.push(descriptor);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -86,6 +87,15 @@ struct Content {
     log: Vec<Request>,
 }
 
+/// How a registry keeps referrers, if it does.
+#[derive(Clone, Copy, Debug)]
+pub struct ReferrersApi {
+    /// Whether it says so when it takes one (`OCI-Subject`).
+    pub header: bool,
+    /// Entries to a page.
+    pub page: usize,
+}
+
 #[derive(Default)]
 struct Config {
     /// `USER:PASSWORD` that the token server wants.
@@ -101,6 +111,9 @@ pub struct Registry {
     content: Arc<Mutex<Content>>,
     hook: Arc<Mutex<Hook>>,
     config: Arc<Mutex<Config>>,
+    referrers: Arc<Mutex<Option<ReferrersApi>>>,
+    /// Whether writing manifests heeds If-Match and If-None-Match.
+    conditions: Arc<AtomicBool>,
 }
 
 impl Registry {
@@ -111,6 +124,8 @@ impl Registry {
             content: Arc::default(),
             hook: Arc::new(Mutex::new(Box::new(|_, _| None))),
             config: Arc::default(),
+            referrers: Arc::default(),
+            conditions: Arc::default(),
         };
         let serving = registry.clone();
         tokio::spawn(async move {
@@ -134,6 +149,34 @@ impl Registry {
 
     pub fn behave(&self) {
         self.misbehave(|_, _| None);
+    }
+
+    pub fn keep_referrers(&self, api: Option<ReferrersApi>) {
+        *self.referrers.lock().unwrap() = api;
+    }
+
+    pub fn heed_conditions(&self) {
+        self.conditions.store(true, Ordering::Relaxed);
+    }
+
+    /// Another client writes a manifest.
+    pub fn add_manifest(&self, repository: &str, name: &str, kind: &str, bytes: &[u8]) {
+        let mut content = self.content.lock().unwrap();
+        let entry = (kind.to_owned(), bytes.to_vec());
+        content.manifests.insert((repository.to_owned(), name.to_owned()), entry.clone());
+        content.manifests.insert((repository.to_owned(), Digest::of(bytes).to_string()), entry);
+    }
+
+    pub fn manifest(&self, repository: &str, name: &str) -> Option<Vec<u8>> {
+        let key = (repository.to_owned(), name.to_owned());
+        self.content.lock().unwrap().manifests.get(&key).map(|(_, bytes)| bytes.clone())
+    }
+
+    /// All names and what they name, to see whether something changed.
+    pub fn manifests(&self) -> Vec<(String, Digest)> {
+        let content = self.content.lock().unwrap();
+        let named = content.manifests.iter();
+        named.map(|((_, name), (_, bytes))| (name.clone(), Digest::of(bytes))).collect()
     }
 
     pub fn want_token(&self, login: &str, realm: Option<&str>) {
@@ -255,8 +298,30 @@ impl Registry {
         let mut content = self.content.lock().unwrap();
         let path = request.path().trim_start_matches("/v2/").to_owned();
         let method = request.method.as_str();
+        let api = *self.referrers.lock().unwrap();
         if let Some((repository, name)) = path.split_once("/manifests/") {
-            return content.manifests(method, repository, name, request, body);
+            let key = (repository.to_owned(), name.to_owned());
+            let there = content.manifests.get(&key).map(|(_, bytes)| etag(bytes));
+            if method == "PUT" && self.conditions.load(Ordering::Relaxed) {
+                let (wants, bars) =
+                    (request.headers.get("if-match"), request.headers.get("if-none-match"));
+                if wants.is_some() && wants != there.as_ref() || bars.is_some() && there.is_some() {
+                    return reply(412);
+                }
+            }
+            let subject = subject_of(&body).filter(|_| api.is_some_and(|api| api.header));
+            let reply = content.manifests(method, repository, name, request, body);
+            return match subject {
+                Some(subject) => reply.with("oci-subject", subject),
+                None if method == "GET" && self.conditions.load(Ordering::Relaxed) => match there {
+                    Some(etag) => reply.with("etag", etag),
+                    None => reply,
+                },
+                None => reply,
+            };
+        }
+        if let (Some((repository, subject)), Some(api)) = (path.split_once("/referrers/"), api) {
+            return content.referrers(repository, subject, api.page, request);
         }
         if let Some((repository, rest)) = path.split_once("/blobs/uploads/") {
             return content.upload(method, repository, rest, request, body);
@@ -308,7 +373,42 @@ impl Registry {
     }
 }
 
+fn etag(bytes: &[u8]) -> String {
+    format!("\"{}\"", Digest::of(bytes))
+}
+
+fn subject_of(manifest: &[u8]) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_slice(manifest).ok()?;
+    json["subject"]["digest"].as_str().map(str::to_owned)
+}
+
 impl Content {
+    fn referrers(&self, repository: &str, subject: &str, size: usize, request: &Request) -> Reply {
+        let last = request.query("last").unwrap_or_default();
+        let mut listed = Vec::new();
+        for ((repo, name), (kind, bytes)) in &self.manifests {
+            let refers = subject_of(bytes).as_deref() == Some(subject);
+            if repo != repository || !name.contains(':') || *name <= last || !refers {
+                continue;
+            }
+            let said: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+            listed.push(serde_json::json!({
+                "mediaType": kind, "digest": name, "size": bytes.len(),
+                "artifactType": said["artifactType"], "annotations": said["annotations"],
+            }));
+        }
+        let index = "application/vnd.oci.image.index.v1+json";
+        let page = &listed[..listed.len().min(size)];
+        let body = serde_json::json!({"schemaVersion": 2, "mediaType": index, "manifests": page});
+        let answer = reply(200).with("content-type", index).body(body.to_string());
+        if listed.len() <= size {
+            return answer;
+        }
+        let last = page.last().unwrap()["digest"].as_str().unwrap();
+        let next = format!("</v2/{repository}/referrers/{subject}?last={last}>; rel=\"next\"");
+        answer.with("link", next)
+    }
+
     fn manifests(
         &mut self,
         method: &str,
