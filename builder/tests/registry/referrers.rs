@@ -352,3 +352,58 @@ async fn all_that_is_attached_is_copied_everywhere_and_again_changes_nothing() {
     assert_eq!((report.attached.len(), bare.tags().await.unwrap().len()), (0, 1));
     assert_eq!(referrers::list(&*bare, &index.digest).await.unwrap().referrers, []);
 }
+
+#[tokio::test]
+async fn what_is_attached_too_deep_is_told_and_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| Layout::create(&dir.path().join(name)).unwrap();
+    let (from, to) = (at("from"), at("to"));
+    let mut chain = vec![put_image(&from, b"image".to_vec(), Some("1.0")).await];
+    for text in ["1", "2", "3", "4", "5"] {
+        let last = chain.last().unwrap();
+        let next = attach(&from, last, SBOM, text).await;
+        chain.push(Descriptor::new(next.media_type, next.digest, next.size));
+    }
+    from.commit().await.unwrap();
+    let image = ImageRef::Tag("1.0".into());
+    let report = copy(&from, &image, &to, Some("1.0"), &CopyOptions::default()).await.unwrap();
+    let copied: Vec<_> = report.attached.iter().map(|one| one.digest).collect();
+    assert_eq!(copied, [1, 2, 3].map(|n| chain[n].digest));
+    assert_eq!(report.left.len(), 1);
+    assert_eq!(report.left[0].subject, chain[3].digest);
+    assert!(report.left[0].reason.contains("levels deep"), "{:?}", report.left);
+}
+
+/// An API that forbids, or does not know, the path; and a fallback tag that is no list.
+#[tokio::test]
+async fn odd_answers_about_referrers() {
+    let mock = Mock::start().await;
+    let image = put_image(&open(&mock, "ns/app"), b"image".to_vec(), Some("1.0")).await;
+    attach(&open(&mock, "ns/app"), &image, BUNDLE, "a").await;
+    for status in [400, 403, 404, 405, 406, 501] {
+        mock.misbehave(move |r, _| {
+            r.is("GET", "/referrers/").then(|| Fault::Answer(reply(status)))
+        });
+        assert_eq!(texts(&open(&mock, "ns/app"), &image.digest).await, ["a"], "{status}");
+    }
+    mock.misbehave(|r, _| r.is("GET", "/referrers/").then(|| Fault::Answer(reply(503))));
+    let error = referrers::list(&open(&mock, "ns/app"), &image.digest).await.unwrap_err();
+    assert!(matches!(error, StoreError::ServerError { status: 503, .. }), "{error}");
+
+    mock.behave();
+    let tag = fallback_tag(&image.digest);
+    let other = mock.manifest("ns/app", "1.0").unwrap();
+    mock.add_manifest("ns/app", &tag, media::MANIFEST, &other);
+    let store = open(&mock, "ns/app");
+    let error = referrers::list(&store, &image.digest).await.unwrap_err();
+    assert!(error.to_string().contains("has the tag of a list of referrers"), "{error}");
+    let manifest = referrer(&store, &image, BUNDLE, "b").await;
+    let error = referrers::put(&store, &image, &manifest).await.unwrap_err();
+    assert!(matches!(error, StoreError::BadManifest { .. }), "{error}");
+    assert_eq!(mock.manifest("ns/app", &tag).unwrap(), other, "it is never replaced");
+
+    let long = vec![b' '; MANIFEST_LIMIT as usize + 1];
+    mock.add_manifest("ns/app", &tag, media::INDEX, &long);
+    let listing = referrers::list(&store, &image.digest).await.unwrap();
+    assert_eq!((listing.referrers.len(), listing.cut), (0, Some(Cut::Bytes)));
+}

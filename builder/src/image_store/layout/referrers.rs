@@ -41,8 +41,11 @@ impl Inner {
     pub(super) fn referrers(&self, subject: &Digest) -> Result<Listing> {
         let index = self.index()?;
         let mut found = Collector::default();
-        if let Some(known) = self.fallback(&index, subject)? {
-            known.entries().iter().for_each(|entry| found.add_json(entry));
+        match self.fallback(&index, subject) {
+            Ok(Some(known)) => known.entries().iter().for_each(|entry| found.add_json(entry)),
+            Ok(None) => {}
+            Err(StoreError::TooLarge { .. }) => found.cut(Cut::Bytes),
+            Err(error) => return Err(error),
         }
         let waiting: Vec<_> = {
             let state = self.state();

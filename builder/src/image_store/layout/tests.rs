@@ -77,6 +77,67 @@ async fn the_only_image_or_a_question() {
     assert!(error.ends_with(": 1.0, 2.0"), "{error}");
 }
 
+/// oras lists every manifest in `index.json`, those of platforms and referrers too.
+#[tokio::test]
+async fn entries_without_a_tag_are_images_where_nothing_explains_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::create(dir.path()).unwrap();
+    let child = put_image(&layout, "child", "child").await;
+    let text = serde_json::json!({"schemaVersion": 2, "manifests": [child]}).to_string();
+    let index = Manifest::new(media::INDEX, text.into_bytes());
+    let about = |what: &Descriptor| {
+        let empty = Descriptor::new(media::EMPTY, Digest::of("{}"), 2);
+        let json = serde_json::json!(
+            {"schemaVersion": 2, "config": empty, "layers": [], "subject": what}
+        );
+        Manifest::new(media::MANIFEST, json.to_string().into_bytes())
+    };
+    let referrer = about(&index.descriptor());
+    for manifest in [&index, &referrer] {
+        layout.put_manifest(manifest, Placement::Child).await.unwrap();
+    }
+    let other = put_image(&layout, "other", "other").await;
+    layout.commit().await.unwrap();
+    let write = |entries: &[&Descriptor]| {
+        let json = serde_json::json!({"schemaVersion": 2, "manifests": entries});
+        fs::write(dir.path().join("index.json"), json.to_string()).unwrap();
+        Layout::open(dir.path()).unwrap()
+    };
+    let (root, referrer) = (index.descriptor(), referrer.descriptor());
+    let layout = write(&[&child, &referrer, &root]);
+    assert_eq!(layout.resolve(&ImageRef::Default).await.unwrap().unwrap().digest, root.digest);
+    let layout = write(&[&child, &referrer, &root, &other]);
+    let error = layout.resolve(&ImageRef::Default).await.unwrap_err();
+    let expected = [&root, &other].map(|image| format!("@{}", image.digest));
+    assert!(matches!(error, StoreError::Ambiguous { tags, .. } if tags == expected));
+    let layout = write(&[&referrer]);
+    let alone = layout.resolve(&ImageRef::Default).await.unwrap().unwrap();
+    assert_eq!(alone.digest, referrer.digest, "it is all there is");
+}
+
+#[tokio::test]
+async fn a_tag_that_moves_leaves_what_is_attached_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::create(dir.path()).unwrap();
+    let old = put_image(&layout, "old", "1.0").await;
+    let json = serde_json::json!({
+        "schemaVersion": 2, "subject": old, "layers": [],
+        "config": Descriptor::new("x/y", Digest::of("old"), 3),
+    });
+    let referrer = Manifest::new(media::MANIFEST, json.to_string().into_bytes());
+    layout.put_referrers(&old.digest, std::slice::from_ref(&referrer)).await.unwrap();
+    layout.commit().await.unwrap();
+
+    let layout = Layout::create(dir.path()).unwrap();
+    let new = put_image(&layout, "new", "1.0").await;
+    layout.commit().await.unwrap();
+    let layout = Layout::open(dir.path()).unwrap();
+    assert_eq!(layout.resolve(&ImageRef::Default).await.unwrap().unwrap().digest, new.digest);
+    let of_old = layout.referrers(&old.digest).await.unwrap().referrers;
+    assert_eq!(of_old[0].digest, referrer.digest());
+    assert_eq!(layout.referrers(&new.digest).await.unwrap(), Listing::default());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_at_once_lose_no_tag() {
     let dir = tempfile::tempdir().unwrap();

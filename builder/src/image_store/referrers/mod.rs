@@ -185,6 +185,10 @@ pub async fn put(
 /// descriptor lies it is mended. In a layout they become visible with
 /// [`commit`](ImageStore::commit).
 ///
+/// Several may add at once. Only a registry that has neither the referrers API nor `If-Match` cannot
+/// keep a writer who is slower by far, and does not look again, from replacing the list with an
+/// older one.
+///
 /// # Errors
 /// What writing meets; [`StoreError::BadManifest`] when a manifest has another subject, or when
 /// something that is no index has the fallback tag; [`StoreError::Contended`].

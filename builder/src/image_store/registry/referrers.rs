@@ -20,10 +20,12 @@ use crate::image_store::referrers::{
 use crate::image_store::{Descriptor, MANIFEST_LIMIT, Manifest, Repository, media};
 
 /// How a registry without the API says so: 404 by the specification; the others are met with
-/// registries that take the path for something else.
-const NO_API: [StatusCode; 5] = [
+/// registries that take the path for something else. One that really forbids it forbids reading the
+/// fallback tag too.
+const NO_API: [StatusCode; 6] = [
     StatusCode::NOT_FOUND,
     StatusCode::BAD_REQUEST,
+    StatusCode::FORBIDDEN,
     StatusCode::METHOD_NOT_ALLOWED,
     StatusCode::NOT_ACCEPTABLE,
     StatusCode::NOT_IMPLEMENTED,
@@ -69,10 +71,14 @@ impl Registry {
             return Ok(listing);
         }
         let mut found = Collector::default();
-        if let Some(index) = self.get_manifest(&fallback_tag(subject)).await? {
-            for entry in FallbackIndex::parse(&index, &self.name())?.entries() {
-                found.add_json(entry);
+        match self.get_manifest(&fallback_tag(subject)).await {
+            Ok(Some(index)) => {
+                let index = FallbackIndex::parse(&index, &self.name())?;
+                index.entries().iter().for_each(|entry| found.add_json(entry));
             }
+            Ok(None) => {}
+            Err(StoreError::TooLarge { .. }) => found.cut(Cut::Bytes),
+            Err(error) => return Err(error),
         }
         Ok(found.finish())
     }
