@@ -119,7 +119,7 @@ async fn a_registry_that_lists_and_does_not_say_so_needs_no_tag() {
     // One that answers any path with a page for people has no such API.
     mock.misbehave(|r, _| {
         let page = reply(200).with("content-type", "text/html").body("<p>welcome");
-        r.is("GET", "/referrers/").then(|| Fault::Answer(page))
+        r.is("GET", "/referrers/").then_some(Fault::Answer(page))
     });
     mock.keep_referrers(None);
     let store = open(&mock, "ns/app");

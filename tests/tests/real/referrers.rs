@@ -129,7 +129,7 @@ fn copies_at_once_to_a_registry_without_the_api_lose_nothing() {
     for n in 0..4 {
         let source = ferro.docker_name(&format!("source/small{n}:1"));
         env.treelay(["copy", "oci:built", &source]).ok();
-        env.write("said.json", &format!(r#"{{"said": {n}}}"#));
+        env.write("said.json", format!(r#"{{"said": {n}}}"#));
         let name = format!("{}/source/small{n}@{digest}", ferro.address());
         let kind = format!("--type=https://said.example/{n}");
         cosign(&env, "attest", &[&kind, "--predicate=said.json"], &name).ok();

@@ -44,8 +44,11 @@ pub(super) struct Known {
     /// Whether the referrers API is there.
     api: Mutex<HashMap<Repository, bool>>,
     /// Whose turn it is to change a fallback index, by repository and subject.
-    turns: Mutex<HashMap<(Repository, Digest), Arc<tokio::sync::Mutex<()>>>>,
+    turns: Mutex<HashMap<(Repository, Digest), Turn>>,
 }
+
+/// Held by who changes one fallback index.
+type Turn = Arc<tokio::sync::Mutex<()>>;
 
 impl Known {
     fn api(&self, repository: &Repository) -> Option<bool> {
@@ -57,7 +60,7 @@ impl Known {
         known.insert(repository.clone(), api);
     }
 
-    fn turn(&self, repository: &Repository, subject: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+    fn turn(&self, repository: &Repository, subject: &Digest) -> Turn {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(turns.entry((repository.clone(), *subject)).or_default())
     }
