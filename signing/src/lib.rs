@@ -6,6 +6,7 @@
 //!
 //! - [`keys`]: secret and public keys, and the files they live in;
 //! - [`schemes`]: the forms a signature takes, one file each, all in [`schemes::SCHEMES`];
+//! - [`bundle`], [`dsse`], [`statement`]: the documents of Sigstore and in-toto, read strictly;
 //! - [`Subject`] and [`Signature`]: what is signed, and what came of it;
 //! - [`Verdict`]: what a signature is worth, with the [`Reason`] when it is worth nothing.
 //!
@@ -23,11 +24,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod bundle;
+pub mod dsse;
+mod form;
 pub mod keys;
 pub mod schemes;
 mod signature;
+pub mod statement;
 mod verdict;
 
+pub use bundle::Bundle;
+pub use form::FormError;
 pub use keys::{KeyError, KeyKind, KeyList, KeyListError, PublicKey, SecretKey};
 pub use signature::{SignError, Signature, Subject};
+pub use statement::Statement;
 pub use verdict::{Reason, Verdict};

@@ -84,6 +84,12 @@ pub enum SignError {
         /// The digest.
         digest: String,
     },
+    /// An annotation whose name readers keep for something else, or that has none.
+    #[error("{name:?} cannot be the name of an annotation")]
+    BadAnnotation {
+        /// The name.
+        name: String,
+    },
     /// The key cannot be used, which its parsing did not show.
     #[error("signing with the {kind} key: {detail}")]
     UnusableKey {

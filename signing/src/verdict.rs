@@ -1,7 +1,8 @@
 //! [`Verdict`]: what a signature is worth.
 
+use crate::dsse::EnvelopeError;
+use crate::form::FormError;
 use crate::keys::KeyKind;
-use crate::schemes::simplesigning::PayloadError;
 
 /// What a signature says about a subject, to somebody who trusts one key.
 ///
@@ -12,9 +13,9 @@ use crate::schemes::simplesigning::PayloadError;
 pub enum Verdict {
     /// Made by the key, over exactly the subject.
     Good,
-    /// Says nothing, because it was not made by the key as far as can be told. The forms of
-    /// today carry no name of their key, so a signature by another key and a damaged one by this
-    /// key look the same.
+    /// Says nothing, because it was not made by the key as far as can be told. Most forms carry no
+    /// name of their key, so a signature by another key and a damaged one by this key look the
+    /// same.
     Unknown(Reason),
     /// Cannot be right, whoever made it, or was made by the key over something else.
     Bad(Reason),
@@ -109,7 +110,33 @@ pub enum Reason {
     NoPayload,
     /// The payload is signed by the key, but it is not one.
     #[error("the signed payload is not acceptable: {0}")]
-    Payload(#[from] PayloadError),
+    Payload(#[from] FormError),
+    /// The bundle holds no statement, but a signature over bytes that lie elsewhere.
+    #[error("a signature over a file, not a statement about an image")]
+    NoStatement,
+    /// The envelope around the statement is not acceptable.
+    #[error(transparent)]
+    Envelope(EnvelopeError),
+    /// The statement is signed by the key, but it is not one.
+    #[error("the signed statement is not acceptable: {0}")]
+    Statement(FormError),
+    /// Signed by the key, but not to sign an image: an attestation, which says something about one.
+    #[error(
+        "signed by the key, but it is a statement of the type {found:?}, not a signature \
+         ({expected})"
+    )]
+    NotASignature {
+        /// Type of the predicate of a signature.
+        expected: &'static str,
+        /// Type of its predicate.
+        found: String,
+    },
+    /// Made by a key that has a certificate and is named by nothing else.
+    #[error("made by a key with a certificate, not by {fingerprint}")]
+    ByCertificate {
+        /// Of the key that was tried.
+        fingerprint: String,
+    },
     /// Signed by the key, for something else.
     #[error("signed by the key for {found}, not for {expected}")]
     OtherSubject {

@@ -3,19 +3,18 @@
 //! | scheme | signs | keys | read by |
 //! |---|---|---|---|
 //! | [`simplesigning`] | images | all | cosign 2 and 3, podman, skopeo, rpm-ostree, bootc |
+//! | [`sigstore_bundle`] | images | all | cosign 3 |
 //! | [`ostree_ed25519`] | commits | Ed25519 | ostree built with libsodium or OpenSSL; boot-time composefs |
 //! | [`ostree_spki`] | commits | all | ostree 2025.2 and newer built with OpenSSL |
 //!
 //! To add one: a file here and a line in [`SCHEMES`]; the contract test then walks it too.
 //!
-//! Room is kept for the two that come next. A DSSE bundle is a scheme like these: its subject is
-//! an image, its payload the in-toto statement, its bytes the signature over the envelope's
-//! pre-authentication encoding, its key named by [`PublicKey::hint`], so that another's signature
-//! is [`Verdict::Unknown`] with certainty. Keyless signatures trust an identity instead of a key:
-//! they get their own entry point beside [`Scheme::verify`], returning the same [`Verdict`].
+//! Keyless signatures trust an identity instead of a key: they have their own entry point beside
+//! [`Scheme::verify`], returning the same [`Verdict`].
 
 pub mod ostree_ed25519;
 pub mod ostree_spki;
+pub mod sigstore_bundle;
 pub mod simplesigning;
 #[cfg(test)]
 mod tests;
@@ -24,8 +23,12 @@ use crate::keys::{Fit, PublicKey, SecretKey};
 use crate::{Reason, SignError, Signature, Subject, Verdict};
 
 /// All schemes, in the order in which they are tried and shown.
-pub const SCHEMES: &[&dyn Scheme] =
-    &[&simplesigning::SimpleSigning, &ostree_ed25519::OstreeEd25519, &ostree_spki::OstreeSpki];
+pub const SCHEMES: &[&dyn Scheme] = &[
+    &simplesigning::SimpleSigning,
+    &sigstore_bundle::SigstoreBundle,
+    &ostree_ed25519::OstreeEd25519,
+    &ostree_spki::OstreeSpki,
+];
 
 /// One form of signature.
 pub trait Scheme: Sync {
@@ -68,7 +71,7 @@ pub fn sign_all(subject: &Subject<'_>, key: &SecretKey) -> Result<Vec<Signature>
 }
 
 /// Signs `message`, of which `subject` is the name, for the scheme called `scheme`.
-fn sign_bytes(
+pub(crate) fn sign_bytes(
     scheme: &'static str,
     subject: String,
     message: &[u8],
@@ -80,7 +83,7 @@ fn sign_bytes(
 }
 
 /// Judges whether `key` made `signature` over `message`.
-fn verify_bytes(message: &[u8], signature: &Signature, key: &PublicKey) -> Verdict {
+pub(crate) fn verify_bytes(message: &[u8], signature: &Signature, key: &PublicKey) -> Verdict {
     let fingerprint = key.fingerprint();
     if let Some(found) = &signature.key
         && *found != fingerprint

@@ -3,9 +3,11 @@
 
 use std::sync::LazyLock;
 
-use super::simplesigning::{NAME, Payload, PayloadError};
-use super::{SCHEMES, Scheme, by_name, ostree_ed25519, ostree_spki, sign_all};
-use crate::{KeyKind, PublicKey, Reason, SecretKey, SignError, Signature, Subject, Verdict};
+use super::simplesigning::{NAME, Payload};
+use super::{SCHEMES, Scheme, by_name, ostree_ed25519, ostree_spki, sign_all, sigstore_bundle};
+use crate::{
+    FormError, KeyKind, PublicKey, Reason, SecretKey, SignError, Signature, Subject, Verdict,
+};
 
 const DIGEST: &str = "sha256:db270f0acb4e573c5f49cb758c2c0ee280c09d19fd7000552fa73a0ab3af9683";
 const OTHER: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -151,7 +153,7 @@ fn schemes_keep_to_their_subjects_keys_and_signatures() {
     };
     assert_eq!(kinds(&COMMIT, KeyKind::EcdsaP256), [ostree_spki::METADATA_KEY]);
     assert_eq!(kinds(&COMMIT, KeyKind::Ed25519), [ostree_ed25519::METADATA_KEY]);
-    assert_eq!(kinds(&IMAGE, KeyKind::Ed25519), [NAME]);
+    assert_eq!(kinds(&IMAGE, KeyKind::Ed25519), [NAME, sigstore_bundle::NAME]);
     assert!(by_name("gpg").is_none());
 
     // One scheme's signature is not another's, even where the bytes would fit.
@@ -237,7 +239,7 @@ fn an_image_signature_is_for_one_digest_and_one_name() {
     let bytes = key.sign(twice.as_bytes()).unwrap();
     let doubled = Signature { payload, bytes, scheme: NAME, subject: String::new(), key: None };
     let verdict = scheme.verify(&IMAGE, &doubled, key.public());
-    let expected = Reason::Payload(PayloadError::NotJson { detail: String::new() });
+    let expected = Reason::Payload(FormError::NotJson { detail: String::new() });
     let Verdict::Bad(found) = verdict else { panic!("{verdict:?}") };
     assert_eq!(std::mem::discriminant(&found), std::mem::discriminant(&expected));
 }

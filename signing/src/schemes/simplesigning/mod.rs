@@ -13,9 +13,13 @@
 
 mod payload;
 
-pub use payload::{MAX_PAYLOAD, Payload, PayloadError};
+use std::collections::BTreeMap;
+
+pub(crate) use payload::sha256_of;
+pub use payload::{MAX_PAYLOAD, Payload};
 
 use super::{Scheme, check_scheme, sign_bytes, verify_bytes};
+use crate::FormError;
 use crate::keys::{PublicKey, SecretKey};
 use crate::{Reason, SignError, Signature, Subject, Verdict};
 
@@ -32,6 +36,27 @@ pub const NAME: &str = "simplesigning";
 #[derive(Debug, Clone, Copy)]
 pub struct SimpleSigning;
 
+impl SimpleSigning {
+    /// Signs an image with annotations, which stand in the payload's `optional`.
+    ///
+    /// # Errors
+    /// As of [`Scheme::sign`], and [`SignError::BadAnnotation`].
+    pub fn sign_annotated(
+        subject: &Subject<'_>,
+        annotations: &BTreeMap<String, String>,
+        key: &SecretKey,
+    ) -> Result<Signature, SignError> {
+        let Subject::Image { digest, reference } = *subject else {
+            return Err(SignError::NotForScheme { scheme: NAME, subject: subject.name() });
+        };
+        let reference =
+            reference.ok_or_else(|| SignError::NoReference { digest: digest.to_owned() })?;
+        let payload = Payload::new(reference, digest)?.annotated(annotations)?.to_bytes();
+        let signature = sign_bytes(NAME, subject.name(), &payload, key)?;
+        Ok(Signature { payload: Some(payload), ..signature })
+    }
+}
+
 impl Scheme for SimpleSigning {
     fn name(&self) -> &'static str {
         NAME
@@ -46,14 +71,7 @@ impl Scheme for SimpleSigning {
     }
 
     fn sign(&self, subject: &Subject<'_>, key: &SecretKey) -> Result<Signature, SignError> {
-        let Subject::Image { digest, reference } = *subject else {
-            return Err(SignError::NotForScheme { scheme: NAME, subject: subject.name() });
-        };
-        let reference =
-            reference.ok_or_else(|| SignError::NoReference { digest: digest.to_owned() })?;
-        let payload = Payload::new(reference, digest)?.to_bytes();
-        let signature = sign_bytes(NAME, subject.name(), &payload, key)?;
-        Ok(Signature { payload: Some(payload), ..signature })
+        Self::sign_annotated(subject, &BTreeMap::new(), key)
     }
 
     fn verify(&self, subject: &Subject<'_>, signature: &Signature, key: &PublicKey) -> Verdict {
@@ -66,7 +84,8 @@ impl Scheme for SimpleSigning {
         };
         let Some(payload) = &signature.payload else { return Verdict::Bad(Reason::NoPayload) };
         if payload.len() > MAX_PAYLOAD {
-            return Verdict::Bad(PayloadError::TooLong { length: payload.len() }.into());
+            let (length, limit) = (payload.len(), MAX_PAYLOAD);
+            return Verdict::Bad(FormError::TooLong { length, limit }.into());
         }
         // Nothing is read from a payload that the key has not signed.
         match verify_bytes(payload, signature, key) {

@@ -4,16 +4,19 @@
 //! that forgive (cosign's uses Go's `encoding/json`: names in any case, the last of two wins)
 //! see another digest than strict ones in the same bytes, so nothing ambiguous is taken here.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::BTreeMap;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use crate::SignError;
+use crate::form::{self, Fields, FormError, Limits};
 
 /// Longest payload that is read, in bytes (containers/image,
 /// `internal/iolimits`: `MaxSignatureBodySize`).
 pub const MAX_PAYLOAD: usize = 4 * 1024 * 1024;
+
+/// Values in a payload; real ones have ten.
+const MAX_VALUES: usize = 10_000;
 
 /// The only type of payload there is.
 const TYPE: &str = "cosign container image signature";
@@ -27,43 +30,8 @@ const MAX_REFERENCE: usize = 512;
 pub struct Payload {
     reference: String,
     digest: String,
-}
-
-/// Why a payload is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PayloadError {
-    /// Longer than [`MAX_PAYLOAD`].
-    #[error("{length} bytes are more than the 4 MiB that readers take")]
-    TooLong {
-        /// Its length in bytes.
-        length: usize,
-    },
-    /// Not JSON, or an object in it has two values of one name.
-    #[error("not proper JSON: {detail}")]
-    NotJson {
-        /// What is wrong, and where.
-        detail: String,
-    },
-    /// A value is missing.
-    #[error("{name} is missing")]
-    Missing {
-        /// Where it should be.
-        name: String,
-    },
-    /// A value that has no place there; also one whose name is written in another case.
-    #[error("{name} has no place there")]
-    Unexpected {
-        /// Where it is.
-        name: String,
-    },
-    /// A value of the wrong type or form.
-    #[error("{name} is not {expected}")]
-    Wrong {
-        /// Where it is.
-        name: String,
-        /// What should be there.
-        expected: &'static str,
-    },
+    /// `None` is written as `null`.
+    optional: Option<BTreeMap<String, Value>>,
 }
 
 impl Payload {
@@ -81,16 +49,38 @@ impl Payload {
         if !is_digest(digest) {
             return Err(SignError::BadDigest { digest: digest.to_owned() });
         }
-        Ok(Self { reference: reference.to_owned(), digest: digest.to_owned() })
+        let (reference, digest) = (reference.to_owned(), digest.to_owned());
+        Ok(Self { reference, digest, optional: None })
+    }
+
+    /// The same claim with annotations, which are signed too: cosign's `-a`.
+    ///
+    /// # Errors
+    /// [`SignError::BadAnnotation`] for one that readers take for something else: they have
+    /// `timestamp` for a whole number, and an annotation is a text.
+    pub fn annotated(mut self, annotations: &BTreeMap<String, String>) -> Result<Self, SignError> {
+        if let Some(name) = annotations.keys().find(|name| name.is_empty() || *name == "timestamp")
+        {
+            return Err(SignError::BadAnnotation { name: name.clone() });
+        }
+        if !annotations.is_empty() {
+            let values = annotations.iter().map(|(name, text)| (name.clone(), text.clone().into()));
+            self.optional = Some(values.collect());
+        }
+        Ok(self)
     }
 
     /// The bytes cosign 2.5 and 3.1 write for the same claim. No time, no name of a tool: the
     /// same image gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Neither can hold a character that JSON escapes: `new` and `parse` see to that.
-        let Self { reference, digest } = self;
+        let Self { reference, digest, .. } = self;
+        let optional = match &self.optional {
+            None => Value::Null,
+            Some(values) => values.clone().into_iter().collect(),
+        };
         format!(
-            r#"{{"critical":{{"identity":{{"docker-reference":"{reference}"}},"image":{{"docker-manifest-digest":"{digest}"}},"type":"{TYPE}"}},"optional":null}}"#
+            r#"{{"critical":{{"identity":{{"docker-reference":"{reference}"}},"image":{{"docker-manifest-digest":"{digest}"}},"type":"{TYPE}"}},"optional":{optional}}}"#
         )
         .into_bytes()
     }
@@ -98,47 +88,32 @@ impl Payload {
     /// Reads a payload.
     ///
     /// # Errors
-    /// [`PayloadError`] for anything but exactly `critical` with `type`, `image` and `identity`,
-    /// and `optional`: an object or null.
-    pub fn parse(bytes: &[u8]) -> Result<Self, PayloadError> {
-        if bytes.len() > MAX_PAYLOAD {
-            return Err(PayloadError::TooLong { length: bytes.len() });
-        }
-        let root: Json = serde_json::from_slice(bytes)
-            .map_err(|e| PayloadError::NotJson { detail: e.to_string() })?;
-        let [critical, optional] = root.fields("payload", ["critical", "optional"])?;
-        let [kind, image, identity] = critical.fields("critical", ["type", "image", "identity"])?;
-        let [digest] = image.fields("critical.image", ["docker-manifest-digest"])?;
-        let [reference] = identity.fields("critical.identity", ["docker-reference"])?;
+    /// [`FormError`] for anything but exactly `critical` with `type`, `image` and `identity`, and
+    /// `optional`: an object or null.
+    pub fn parse(bytes: &[u8]) -> Result<Self, FormError> {
+        let value = form::parse(bytes, Limits { bytes: MAX_PAYLOAD, values: MAX_VALUES })?;
+        let root = Fields::of("", &value)?.only(&["critical", "optional"])?;
+        let critical =
+            Fields::of("critical", root.need("critical")?)?.only(&["type", "image", "identity"])?;
+        let image = Fields::of("critical.image", critical.need("image")?)?
+            .only(&["docker-manifest-digest"])?;
+        let identity = Fields::of("critical.identity", critical.need("identity")?)?
+            .only(&["docker-reference"])?;
 
-        let wrong = |name: &str, expected| PayloadError::Wrong { name: name.to_owned(), expected };
-        if kind.text() != Some(TYPE) {
-            return Err(wrong("critical.type", "\"cosign container image signature\""));
+        if critical.need_text("type")? != TYPE {
+            return Err(critical.wrong("type", "\"cosign container image signature\""));
         }
-        let digest = digest.text().filter(|text| is_digest(text)).ok_or_else(|| {
-            wrong("critical.image.docker-manifest-digest", "sha256: and 64 lowercase hex digits")
-        })?;
-        let reference = reference
-            .text()
-            .filter(|text| is_reference(text))
-            .ok_or_else(|| wrong("critical.identity.docker-reference", "the name of an image"))?;
-        match optional {
-            Json::Null => {}
-            Json::Object(fields) => {
-                for (name, value) in fields {
-                    match (name.as_str(), value) {
-                        ("creator", Json::Text(_)) | ("timestamp", Json::Integer) => {}
-                        ("creator", _) => return Err(wrong("optional.creator", "a text")),
-                        ("timestamp", _) => {
-                            return Err(wrong("optional.timestamp", "a whole number"));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            _ => return Err(wrong("optional", "an object or null")),
+        let digest = image.need_text("docker-manifest-digest")?;
+        if !is_digest(digest) {
+            let expected = "sha256: and 64 lowercase hex digits";
+            return Err(image.wrong("docker-manifest-digest", expected));
         }
-        Ok(Self { reference: reference.to_owned(), digest: digest.to_owned() })
+        let reference = identity.need_text("docker-reference")?;
+        if !is_reference(reference) {
+            return Err(identity.wrong("docker-reference", "the name of an image"));
+        }
+        let (reference, digest) = (reference.to_owned(), digest.to_owned());
+        Ok(Self { reference, digest, optional: optional(root)? })
     }
 
     /// The name the image is published under; cosign itself leaves the tag out.
@@ -150,6 +125,38 @@ impl Payload {
     pub fn digest(&self) -> &str {
         &self.digest
     }
+
+    /// What else is signed, by name; annotations are texts.
+    pub fn optional(&self) -> Option<&BTreeMap<String, Value>> {
+        self.optional.as_ref()
+    }
+}
+
+/// What stands in `optional`, which must be there, be it null.
+fn optional(root: Fields<'_>) -> Result<Option<BTreeMap<String, Value>>, FormError> {
+    let values = match root.map().get("optional") {
+        None => return Err(FormError::Missing { name: root.path("optional") }),
+        Some(Value::Null) => return Ok(None),
+        Some(Value::Object(values)) => values,
+        Some(_) => return Err(root.wrong("optional", "an object or null")),
+    };
+    for (name, value) in values {
+        match name.as_str() {
+            "creator" if !value.is_string() => {
+                return Err(root.wrong("optional.creator", "a text"));
+            }
+            "timestamp" if !(value.is_i64() || value.is_u64()) => {
+                return Err(root.wrong("optional.timestamp", "a whole number"));
+            }
+            _ => {}
+        }
+    }
+    Ok(Some(values.iter().map(|(name, value)| (name.clone(), value.clone())).collect()))
+}
+
+/// The hex digits of a digest, where it is one.
+pub(crate) fn sha256_of(digest: &str) -> Option<&str> {
+    digest.strip_prefix("sha256:").filter(|_| is_digest(digest))
 }
 
 fn is_digest(text: &str) -> bool {
@@ -169,104 +176,6 @@ fn is_reference(text: &str) -> bool {
         })
 }
 
-/// JSON in which no object has two values of one name. Of values only what is needed is kept.
-enum Json {
-    Null,
-    Text(String),
-    Integer,
-    Object(Vec<(String, Json)>),
-    Other,
-}
-
-impl Json {
-    /// The values called `names` of an object that has exactly these.
-    fn fields<const N: usize>(
-        &self,
-        place: &str,
-        names: [&str; N],
-    ) -> Result<[&Self; N], PayloadError> {
-        let Self::Object(fields) = self else {
-            return Err(PayloadError::Wrong { name: place.to_owned(), expected: "an object" });
-        };
-        let full = |name: &str| match place {
-            "payload" => name.to_owned(),
-            _ => format!("{place}.{name}"),
-        };
-        if let Some((name, _)) = fields.iter().find(|(name, _)| !names.contains(&name.as_str())) {
-            return Err(PayloadError::Unexpected { name: full(name) });
-        }
-        let mut values = [&Self::Other; N];
-        for (value, name) in values.iter_mut().zip(names) {
-            let field = fields.iter().find(|(found, _)| found == name);
-            *value = &field.ok_or_else(|| PayloadError::Missing { name: full(name) })?.1;
-        }
-        Ok(values)
-    }
-
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyJson;
-        impl<'de> Visitor<'de> for AnyJson {
-            type Value = Json;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("JSON")
-            }
-
-            fn visit_unit<E>(self) -> Result<Json, E> {
-                Ok(Json::Null)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-                Ok(Json::Other)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
-                Ok(Json::Integer)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-                Ok(Json::Integer)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-                Ok(Json::Other)
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-                Ok(Json::Text(text.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-                while items.next_element::<Json>()?.is_some() {}
-                Ok(Json::Other)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
-                let mut fields: Vec<(String, Json)> = Vec::new();
-                let mut names = BTreeSet::new();
-                while let Some((name, value)) = map.next_entry::<String, Json>()? {
-                    if !names.insert(name.clone()) {
-                        let message = format!("two values called {name:?}");
-                        return Err(serde::de::Error::custom(message));
-                    }
-                    fields.push((name, value));
-                }
-                Ok(Json::Object(fields))
-            }
-        }
-        deserializer.deserialize_any(AnyJson)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,6 +188,23 @@ mod tests {
         let payload = Payload::new("127.0.0.1:5077/demo/img", DIGEST).unwrap();
         assert_eq!(payload.to_bytes(), GOOD.as_bytes());
         assert_eq!(Payload::parse(GOOD.as_bytes()), Ok(payload));
+    }
+
+    #[test]
+    fn annotations_are_what_cosign_writes_for_them() {
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+        };
+        let payload = || Payload::new("127.0.0.1:5077/demo/img", DIGEST).unwrap();
+        let annotated = payload().annotated(&map(&[("n", "2"), ("foo", "b\"r")])).unwrap();
+        let expected = GOOD.replace("null", r#"{"foo":"b\"r","n":"2"}"#);
+        assert_eq!(String::from_utf8(annotated.to_bytes()).unwrap(), expected);
+        assert_eq!(Payload::parse(expected.as_bytes()), Ok(annotated));
+        assert_eq!(payload().annotated(&map(&[])), Ok(payload()));
+        for name in ["", "timestamp"] {
+            let refused = payload().annotated(&map(&[(name, "1")])).unwrap_err();
+            assert_eq!(refused, SignError::BadAnnotation { name: name.to_owned() });
+        }
     }
 
     #[test]
@@ -303,9 +229,9 @@ mod tests {
             assert!(GOOD.contains(from), "{from}");
             GOOD.replacen(from, to, 1)
         };
-        let missing = |name: &str| PayloadError::Missing { name: name.to_owned() };
-        let unexpected = |name: &str| PayloadError::Unexpected { name: name.to_owned() };
-        let named: Vec<(String, PayloadError)> = vec![
+        let missing = |name: &str| FormError::Missing { name: name.to_owned() };
+        let unexpected = |name: &str| FormError::Unexpected { name: name.to_owned() };
+        let named: Vec<(String, FormError)> = vec![
             ("{}".to_owned(), missing("critical")),
             (change(r#","optional":null"#, ""), missing("optional")),
             (change(r#","type":"cosign container image signature""#, ""), missing("critical.type")),
@@ -330,7 +256,7 @@ mod tests {
             (DIGEST.to_owned(), "sha256:00"),
             (DIGEST[..12].to_owned(), "sha256:DB270"),
             ("127.0.0.1:5077/demo/img".to_owned(), "a b"),
-            ("\"127.0.0.1:5077/demo/img\"".to_owned(), "null"),
+            ("\"127.0.0.1:5077/demo/img\"".to_owned(), "[]"),
             ("null".to_owned(), "[]"),
             ("null".to_owned(), "\"\""),
             ("null".to_owned(), r#"{"timestamp":1.5}"#),
@@ -339,11 +265,11 @@ mod tests {
         for (from, to) in wrong {
             let text = change(&from, to);
             let refused = Payload::parse(text.as_bytes()).unwrap_err();
-            assert!(matches!(refused, PayloadError::Wrong { .. }), "{text}: {refused:?}");
+            assert!(matches!(refused, FormError::Wrong { .. }), "{text}: {refused:?}");
         }
         for text in ["[]", "null", "\"\"", r#"[{"type":1},null]"#] {
             let refused = Payload::parse(text.as_bytes()).unwrap_err();
-            assert!(matches!(refused, PayloadError::Wrong { .. }), "{text}: {refused:?}");
+            assert!(matches!(refused, FormError::Wrong { .. }), "{text}: {refused:?}");
         }
 
         let not_json = [
@@ -358,13 +284,14 @@ mod tests {
         ];
         for text in not_json {
             let refused = Payload::parse(text.as_bytes()).unwrap_err();
-            assert!(matches!(refused, PayloadError::NotJson { .. }), "{refused:?}");
+            assert!(matches!(refused, FormError::NotJson { .. }), "{refused:?}");
         }
         let mut padded = GOOD.as_bytes().to_vec();
         padded.resize(MAX_PAYLOAD, b' ');
         assert!(Payload::parse(&padded).is_ok());
         padded.push(b' ');
         let length = padded.len();
-        assert_eq!(Payload::parse(&padded), Err(PayloadError::TooLong { length }));
+        let limit = MAX_PAYLOAD;
+        assert_eq!(Payload::parse(&padded), Err(FormError::TooLong { length, limit }));
     }
 }
