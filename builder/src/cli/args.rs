@@ -8,6 +8,7 @@ use treelay_recipes::Arch;
 
 use crate::dest::Dest;
 use crate::exec;
+use crate::sign::RequiredForm;
 
 /// Toolchain layers for image-based Linux: one recipe, a signed OCI image and signed OSTree
 /// commits.
@@ -199,12 +200,37 @@ pub struct SignArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub keys: KeyArgs,
+    /// Sign this beside the image's digest, which `cosign verify -a` can ask for; for images.
+    #[arg(long, short = 'a', value_name = "KEY=VALUE")]
+    pub annotation: Vec<Annotation>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub registry: RegistryArgs,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What is signed beside a digest.
+#[derive(Debug, Clone)]
+pub struct Annotation {
+    /// Its name.
+    pub name: String,
+    /// Its text.
+    pub value: String,
+}
+
+impl std::str::FromStr for Annotation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => {
+                Ok(Self { name: name.to_owned(), value: value.to_owned() })
+            }
+            _ => Err("expected KEY=VALUE".to_owned()),
+        }
+    }
 }
 
 /// `treelay verify`.
@@ -234,6 +260,11 @@ pub struct VerifyArgs {
     /// registry's own name; none for a layout].
     #[arg(long, value_name = "REPO[:TAG]")]
     pub signed_as: Option<String>,
+    /// The form of signatures that must be good of every manifest of an image: sig is what podman,
+    /// skopeo, rpm-ostree and bootc read, bundle what cosign 3 reads; any takes either and warns of
+    /// what is wrong with the other. A bundle names no repository.
+    #[arg(long, value_name = "any|sig|bundle|both", default_value = "any")]
+    pub require_form: RequiredForm,
     /// Read the layers of images in registries too, not only manifests and configs. Layouts and
     /// repositories are always read whole.
     #[arg(long)]

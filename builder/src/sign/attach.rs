@@ -1,15 +1,24 @@
-//! [`attach()`]: signatures onto an image.
+//! [`attach()`]: signatures onto an image, in both forms.
+
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use treelay_recipes::Digest;
-use treelay_signing::schemes::{Scheme, simplesigning, simplesigning::SimpleSigning};
+use treelay_signing::schemes::{
+    Scheme, sigstore_bundle, sigstore_bundle::SigstoreBundle, simplesigning,
+    simplesigning::SimpleSigning,
+};
 use treelay_signing::{SecretKey, Signature, Subject};
 
+use super::bundles::{self, Bundles, Content, NewBundle};
+use super::created;
 use super::error::SignatureError;
 use super::judge;
 use super::walk::{self, Node};
-use crate::image_store::{BlobSource, Descriptor, ImageRef, ImageStore, Platform, signatures};
+use crate::image_store::{
+    BlobSource, Descriptor, ImageRef, ImageStore, Manifest, Platform, referrers, signatures,
+};
 
 /// What was signed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -39,9 +48,11 @@ pub struct SignedSubject {
     pub digest: Digest,
     /// The platform, by the index.
     pub platform: Option<Platform>,
-    /// The manifest that holds its signatures, those of others with them.
+    /// The manifest of the tag, which holds its signatures, those of others with them.
     pub signatures: Digest,
-    /// Each of the given keys, once.
+    /// The manifests of the bundles by the given keys.
+    pub bundles: Vec<Digest>,
+    /// Each of the given keys, once for each form.
     pub keys: Vec<AttachedKey>,
 }
 
@@ -50,26 +61,51 @@ pub struct SignedSubject {
 pub struct AttachedKey {
     /// Its fingerprint.
     pub key: String,
-    /// Name of the scheme: `simplesigning`.
+    /// Name of the scheme: `simplesigning` for the tag, `sigstore-bundle`.
     pub scheme: &'static str,
     /// False when it had signed the same before: then nothing was written.
     pub added: bool,
 }
 
-/// Signs an image with every key: its index, and every manifest below. `reference` is the name the
-/// image is published under, `registry/repository:tag`; it is part of what is signed.
-///
-/// Signatures that are there are kept, in their order; a key that has signed the same claim before
-/// adds nothing, so that signing again changes no byte. Nothing is written before all of the image
-/// is found and all signatures are made. In a layout they become visible when the caller commits.
+/// How an image is signed.
+#[derive(Clone, Copy)]
+pub struct AttachOptions<'a> {
+    /// The name the image is published under, `registry/repository:tag`. The signatures of the tag
+    /// carry it; bundles have no name.
+    pub reference: &'a str,
+    /// What else is signed, by name: cosign's `-a`.
+    pub annotations: &'a BTreeMap<String, String>,
+}
+
+/// Signs an image with every key, in both forms, without annotations: see [`attach_with`].
 ///
 /// # Errors
-/// [`SignatureError::Store`] also when a manifest of the image is missing or damaged, or when what
-/// is in the place of the signatures is something else: that is never replaced.
+/// As of [`attach_with`].
 pub async fn attach(
     store: &dyn ImageStore,
     image: &Digest,
     reference: &str,
+    keys: &[SecretKey],
+) -> Result<AttachReport, SignatureError> {
+    let options = AttachOptions { reference, annotations: &BTreeMap::new() };
+    attach_with(store, image, options, keys).await
+}
+
+/// Signs an image with every key: its index, and every manifest below, each in both forms, the tag
+/// `sha256-<hex>.sig` and a bundle that refers to it.
+///
+/// Signatures that are there are kept, in their order; a key that has signed the same claim before
+/// adds nothing, whatever made that signature, so that signing again changes no byte. Nothing is
+/// written before all of the image is found and all signatures are made. In a layout they become
+/// visible when the caller commits.
+///
+/// # Errors
+/// [`SignatureError::Store`] also when a manifest of the image is missing or damaged, or when what
+/// is in the place of the signatures is something else: that is never replaced.
+pub async fn attach_with(
+    store: &dyn ImageStore,
+    image: &Digest,
+    options: AttachOptions<'_>,
     keys: &[SecretKey],
 ) -> Result<AttachReport, SignatureError> {
     let keys = distinct(keys);
@@ -77,9 +113,11 @@ pub async fn attach(
         return Err(SignatureError::NoKeys);
     }
     let root = walk::resolve(store, &ImageRef::Digest(*image)).await?;
+    let nodes = walk::subjects(walk::walk(store, root).await);
+    let created = created::of(store, &nodes).await;
     let mut pending = Vec::new();
-    for node in walk::subjects(walk::walk(store, root).await) {
-        pending.push(Pending::new(store, node, reference, &keys).await?);
+    for (node, created) in nodes.into_iter().zip(created) {
+        pending.push(Pending::new(store, node, &created, options, &keys).await?);
     }
     let mut subjects = Vec::new();
     // The index last: who finds it signed finds its children signed.
@@ -87,7 +125,8 @@ pub async fn attach(
         subjects.push(pending.write(store).await?);
     }
     subjects.reverse();
-    Ok(AttachReport { image: *image, reference: reference.to_owned(), subjects })
+    let reference = options.reference.to_owned();
+    Ok(AttachReport { image: *image, reference, subjects })
 }
 
 fn distinct(keys: &[SecretKey]) -> Vec<&SecretKey> {
@@ -103,11 +142,16 @@ fn distinct(keys: &[SecretKey]) -> Vec<&SecretKey> {
 /// A subject with signatures that are made and not written.
 struct Pending {
     name: String,
-    descriptor: Descriptor,
+    platform: Option<Platform>,
+    /// As the bundles name it.
+    subject: Descriptor,
     /// Where the signatures are that are there already.
     there: Option<Digest>,
     payload: Vec<u8>,
     layers: Vec<Descriptor>,
+    bundles: Vec<NewBundle>,
+    /// The bundles that are there already.
+    known_bundles: Vec<Digest>,
     keys: Vec<AttachedKey>,
 }
 
@@ -115,46 +159,121 @@ impl Pending {
     async fn new(
         store: &dyn ImageStore,
         node: Node,
-        reference: &str,
+        created: &str,
+        options: AttachOptions<'_>,
         keys: &[&SecretKey],
     ) -> Result<Self, SignatureError> {
         let Node { name, descriptor, content } = node;
-        content?;
-        let digest = descriptor.digest.to_string();
-        let subject = Subject::Image { digest: &digest, reference: Some(reference) };
-        let there = signatures::signatures_of(store, &descriptor.digest).await?;
-        let (holder, known) = match there {
+        let content = content?;
+        let subject = Descriptor::new(content.media_type, descriptor.digest, content.size);
+        let digest = subject.digest.to_string();
+        let image = Subject::Image { digest: &digest, reference: Some(options.reference) };
+        let (there, beside) = futures_util::join!(
+            signatures::signatures_of(store, &subject.digest),
+            bundles::of(store, &subject)
+        );
+        let (there, known) = match there? {
             Some((manifest, layers)) => (Some(manifest.digest()), layers),
             None => (None, Vec::new()),
         };
-        let (mut payload, mut layers, mut attached) = (Vec::new(), Vec::new(), Vec::new());
+        let mut pending = Self {
+            name,
+            platform: descriptor.platform,
+            subject,
+            there,
+            payload: Vec::new(),
+            layers: Vec::new(),
+            bundles: Vec::new(),
+            known_bundles: Vec::new(),
+            keys: Vec::new(),
+        };
+        let beside = beside?;
         for key in keys {
-            let sign = |source| SignatureError::Sign { what: format!("{name} ({digest})"), source };
-            let signature = SimpleSigning.sign(&subject, key).map_err(sign)?;
-            let layer = layer(&signature);
-            payload = signature.payload.unwrap_or_default();
-            let added = !has_signed(&descriptor.digest, &known, &layer, &payload, key);
-            if added {
-                layers.push(layer);
-            }
-            let key = key.public().fingerprint();
-            attached.push(AttachedKey { key, scheme: simplesigning::NAME, added });
+            let sign = |source| SignatureError::Sign {
+                what: format!("{} ({digest})", pending.name),
+                source,
+            };
+            let signature = SimpleSigning::sign_annotated(&image, options.annotations, key);
+            let signature = signature.map_err(sign)?;
+            let bundle = SigstoreBundle::sign_annotated(&image, options.annotations, key);
+            let bundle = bundle.map_err(sign)?;
+            pending.add_signature(signature, &known, key);
+            pending.add_bundle(&bundle, &beside, created, options.annotations, key);
         }
-        Ok(Self { name, descriptor, there: holder, payload, layers, keys: attached })
+        Ok(pending)
+    }
+
+    fn add_signature(&mut self, signature: Signature, known: &[Descriptor], key: &SecretKey) {
+        let layer = layer(&signature);
+        self.payload = signature.payload.unwrap_or_default();
+        let added = !has_signed(&self.subject.digest, known, &layer, &self.payload, key);
+        if added {
+            self.layers.push(layer);
+        }
+        let key = key.public().fingerprint();
+        self.keys.push(AttachedKey { key, scheme: simplesigning::NAME, added });
+    }
+
+    fn add_bundle(
+        &mut self,
+        signature: &Signature,
+        beside: &Bundles,
+        created: &str,
+        annotations: &BTreeMap<String, String>,
+        key: &SecretKey,
+    ) {
+        let known = bundle_of(&self.subject.digest, beside, annotations, key);
+        match (known, SigstoreBundle::to_bundle(signature, key.public())) {
+            (Some(known), _) => self.known_bundles.push(known),
+            (None, Some(bundle)) => {
+                self.bundles.push(NewBundle::new(&self.subject, bundle, created));
+            }
+            // The signature is of this scheme.
+            (None, None) => {}
+        }
+        let (key, added) = (key.public().fingerprint(), known.is_none());
+        self.keys.push(AttachedKey { key, scheme: sigstore_bundle::NAME, added });
     }
 
     async fn write(self, store: &dyn ImageStore) -> Result<SignedSubject, SignatureError> {
-        let Self { name, descriptor: Descriptor { digest, platform, .. }, keys, .. } = self;
+        let Self { name, subject, platform, keys, .. } = self;
         let signatures = match self.there {
             Some(there) if self.layers.is_empty() => there,
             _ => {
                 let payload = BlobSource::from_bytes(self.payload).named("signature");
                 store.put_blob(&payload).await?;
-                signatures::add_signatures(store, &digest, &self.layers).await?.digest
+                signatures::add_signatures(store, &subject.digest, &self.layers).await?.digest
             }
         };
-        Ok(SignedSubject { name, digest, platform, signatures, keys })
+        for blob in self.bundles.iter().flat_map(|bundle| &bundle.blobs) {
+            store.put_blob(blob).await?;
+        }
+        let new: Vec<Manifest> = self.bundles.into_iter().map(|bundle| bundle.manifest).collect();
+        if !new.is_empty() {
+            referrers::put_all(store, &subject, &new).await?;
+        }
+        let mut bundles = self.known_bundles;
+        bundles.extend(new.iter().map(Manifest::digest));
+        Ok(SignedSubject { name, digest: subject.digest, platform, signatures, bundles, keys })
     }
+}
+
+/// The bundle in which the key has signed the very same claim, whoever made it.
+fn bundle_of(
+    subject: &Digest,
+    beside: &Bundles,
+    annotations: &BTreeMap<String, String>,
+    key: &SecretKey,
+) -> Option<Digest> {
+    let digest = subject.to_string();
+    let image = Subject::Image { digest: &digest, reference: None };
+    let same = |found: &&bundles::Found| {
+        let Content::Bundle(bundle) = &found.content else { return false };
+        let good = SigstoreBundle::of_bundle(&image, bundle)
+            .is_ok_and(|it| SigstoreBundle.verify(&image, &it, key.public()).is_good());
+        good && judge::bundle::annotations(bundle, key.public(), subject) == *annotations
+    };
+    beside.found.iter().find(same).map(|found| found.manifest)
 }
 
 /// The layer that holds a signature.
@@ -184,7 +303,7 @@ fn has_signed(
     let digest = subject.to_string();
     let image = Subject::Image { digest: &digest, reference: None };
     known.iter().filter(same_claim).any(|other| {
-        judge::signature_in(subject, other, payload.to_vec())
+        judge::sig::signature_in(subject, other, payload.to_vec())
             .is_ok_and(|signature| SimpleSigning.verify(&image, &signature, key.public()).is_good())
     })
 }

@@ -99,6 +99,12 @@ pub enum Fault {
         /// Entries of the history that are not empty.
         found: usize,
     },
+    /// One form of its signatures is not good, or stands beside what is not.
+    #[error("{reason}")]
+    Signature {
+        /// What is to be known.
+        reason: String,
+    },
     /// It cannot be understood.
     #[error("{reason}")]
     Malformed {
@@ -139,6 +145,7 @@ impl Fault {
             Self::Platform { .. } => "platform",
             Self::LayerCount { .. } => "layer-count",
             Self::History { .. } => "history",
+            Self::Signature { .. } => "signature",
             Self::Malformed { .. } => "malformed",
         }
     }
@@ -160,6 +167,7 @@ impl Fault {
             Self::Missing
             | Self::Unreadable { .. }
             | Self::Compression { .. }
+            | Self::Signature { .. }
             | Self::Malformed { .. } => None,
         }
     }

@@ -1,8 +1,11 @@
 //! What was found out about an image and its signatures.
 
+use std::collections::BTreeMap;
+
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use treelay_recipes::Digest;
 
+use super::forms::Forms;
 use super::problem::Problem;
 use crate::image_store::Platform;
 
@@ -42,9 +45,9 @@ impl ImageReport {
 
     /// Why it is refused, a sentence each; empty when it is good.
     pub fn reasons(&self) -> Vec<String> {
-        let refused = self.subjects.iter().filter_map(|subject| {
-            let refusal = subject.refusal.as_ref()?;
-            Some(format!("{} ({}): {refusal}", subject.name, subject.digest))
+        let refused = self.subjects.iter().flat_map(|subject| {
+            let told = subject.reasons().into_iter();
+            told.map(move |reason| format!("{} ({}): {reason}", subject.name, subject.digest))
         });
         refused.chain(self.problems.iter().map(Problem::to_string)).collect()
     }
@@ -59,35 +62,64 @@ pub struct SubjectReport {
     pub digest: Digest,
     /// The platform, by the index.
     pub platform: Option<Platform>,
-    /// Its signatures, in the order in which they are stored.
+    /// Its signatures, in the order in which they are stored: those of the tag, then the bundles.
     pub signatures: Vec<SignatureReport>,
-    /// Why it is refused; `None` when one of its signatures is good.
+    /// What else is said of it in bundles. Not verified.
+    pub attestations: Vec<AttestationReport>,
+    /// What each form of its signatures is worth.
+    pub forms: Forms,
+    /// Why it is refused; `None` when the form that is required is good.
     pub refusal: Option<Refusal>,
 }
 
 impl SubjectReport {
-    /// Whether one of its signatures is good.
+    /// Whether it is not refused, and one of its signatures is good.
     pub fn is_good(&self) -> bool {
         self.refusal.is_none()
             && self.signatures.iter().any(|signature| signature.verdict == Judgement::Good)
+    }
+
+    /// Why it is refused, a sentence each; empty when it is not.
+    pub fn reasons(&self) -> Vec<String> {
+        match &self.refusal {
+            Some(refusal) => self.forms.reasons(refusal),
+            None => Vec::new(),
+        }
     }
 }
 
 /// One signature.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SignatureReport {
-    /// Name of the scheme: `simplesigning`.
+    /// Name of the scheme: `simplesigning` of the tag, `sigstore-bundle`.
     pub scheme: &'static str,
-    /// Digest of the signed payload.
+    /// Digest of the signed payload, or of the bundle.
     pub payload: Digest,
     /// Fingerprint of the key that made it, where it is one of those that were given.
     pub key: Option<String>,
-    /// The name of the image that was signed. Only told when one of the given keys signed it.
+    /// The name of the image that was signed. Only told when one of the given keys signed it; a
+    /// bundle has none.
     pub reference: Option<String>,
+    /// What else was signed, by name. Only told when one of the given keys signed it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// When it was signed, in seconds since 1970, where that is in what one of the given keys
+    /// signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<i64>,
     /// What it is worth.
     pub verdict: Judgement,
     /// Why it is not good.
     pub reason: Option<String>,
+}
+
+/// A bundle that says something else of a subject than that it is signed. Nothing of it is verified.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AttestationReport {
+    /// The manifest that holds it.
+    pub manifest: Digest,
+    /// What it says it is: `https://slsa.dev/provenance/v1`.
+    pub predicate_type: String,
 }
 
 /// What a signature is worth to somebody who trusts the given keys.
@@ -114,6 +146,31 @@ pub enum Refusal {
         place: String,
         /// The tag that was looked for.
         tag: String,
+    },
+    /// Nobody signed it in a bundle.
+    #[error("{}", no_bundle(.place, *.attestations))]
+    NoBundle {
+        /// The store.
+        place: String,
+        /// Bundles with something else in them.
+        attestations: usize,
+    },
+    /// One of the keys says something else about it, which is no signature.
+    #[error("what poses as its signature in a bundle is {reason}")]
+    Attestation {
+        /// What it is.
+        reason: String,
+    },
+    /// A bundle is good, but names nothing, and a name is asked for.
+    #[error(
+        "its bundle is good but names no image, and nothing else says that it is {expected}: \
+         {reason}"
+    )]
+    NameNotSigned {
+        /// The name that is asked for.
+        expected: String,
+        /// What is wrong with the form that would have a name.
+        reason: String,
     },
     /// Others signed it.
     #[error("{}", other_keys(.tag, *.signatures, .keys))]
@@ -160,10 +217,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether one of the keys made the signature, for something else.
+    pub(super) fn is_moved(&self) -> bool {
+        matches!(self, Self::OtherReference { .. } | Self::OtherImage { .. })
+    }
+
     /// One word for scripts.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NoSignature { .. } => "no-signature",
+            Self::NoBundle { .. } => "no-bundle",
+            Self::Attestation { .. } => "attestation",
+            Self::NameNotSigned { .. } => "name-not-signed",
             Self::OtherKeys { .. } => "other-keys",
             Self::OtherImage { .. } => "other-image",
             Self::OtherReference { .. } => "other-reference",
@@ -179,6 +244,17 @@ impl Serialize for Refusal {
         fields.serialize_field("kind", self.kind())?;
         fields.serialize_field("message", &self.to_string())?;
         fields.end()
+    }
+}
+
+fn no_bundle(place: &str, attestations: usize) -> String {
+    match attestations {
+        0 => format!("it is not signed in a bundle: {place} lists none beside it"),
+        // cosign 3 takes any bundle and then looks for no other form.
+        n => format!(
+            "it is not signed in a bundle: {place} lists {n} beside it, and all say something \
+             else, so that cosign 3 refuses it whatever the tag holds"
+        ),
     }
 }
 

@@ -4,12 +4,13 @@ use futures_util::{StreamExt, stream};
 use treelay_signing::PublicKey;
 
 use super::error::SignatureError;
+use super::forms::{FormReport, Forms, RequiredForm};
 use super::judge::{self, Judged, Trust};
-use super::problem::with_causes;
+use super::problem::{Fault, Problem, with_causes};
 use super::report::{ImageReport, Refusal, SubjectReport};
 use super::validate::{self, Jobs, ValidateOptions};
 use super::walk::{self, Node};
-use crate::image_store::{ImageRef, ImageStore};
+use crate::image_store::{Descriptor, ImageRef, ImageStore};
 
 /// Subjects whose signatures are read at once.
 const AT_ONCE: usize = 4;
@@ -20,6 +21,11 @@ pub struct VerifyOptions<'a> {
     /// The name that must have been signed: `registry/repository:tag` demands exactly this one,
     /// `registry/repository` any in that repository.
     pub expected_reference: Option<&'a str>,
+    /// Whether that name must be signed: then a bundle alone, which has none, is not enough.
+    /// Otherwise it is enough where no signature by one of the keys says another name.
+    pub name_must_be_signed: bool,
+    /// Which form of signatures must be good.
+    pub required_form: RequiredForm,
     /// Whether every blob is read and compared with what names it, signatures of others included.
     pub check_blobs: bool,
     /// How blobs are read.
@@ -27,7 +33,7 @@ pub struct VerifyOptions<'a> {
 }
 
 /// Verifies an image: its index and every manifest below must each carry a good signature by one of
-/// `keys`. A tag is resolved once.
+/// `keys`, in the form that is required. A tag is resolved once.
 ///
 /// # Errors
 /// Only where nothing can be said about the image: it is not there, the store does not answer, no
@@ -49,34 +55,67 @@ pub async fn verify_image(
         validate::add_image(store, &nodes, &mut jobs).await;
     }
     let trust = Trust { keys, reference: options.expected_reference };
-    let mut subjects = Vec::new();
+    let mut judged = Vec::new();
     let mut judging = stream::iter(walk::subjects(nodes).into_iter().map(|node| async move {
         let judged = judge_node(store, &node, trust).await;
         (node, judged)
     }))
     .buffered(AT_ONCE);
-    while let Some((node, judged)) = judging.next().await {
-        if let (true, Some(holder)) = (options.check_blobs, &judged.holder) {
-            validate::add_signatures(&node.name, holder, &mut jobs);
+    while let Some((node, one)) = judging.next().await {
+        if options.check_blobs {
+            for holder in &one.holders {
+                validate::add_signatures(&node.name, holder, &mut jobs);
+            }
         }
+        judged.push((node, one));
+    }
+    drop(judging);
+    let mixed = Forms::mixed(judged.iter().map(|(_, one)| &one.forms));
+    let named = options.expected_reference.filter(|_| options.name_must_be_signed);
+    let (mut subjects, mut damage, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    for (node, one) in judged {
         let Node { name, descriptor, .. } = node;
-        let Judged { signatures, refusal, .. } = judged;
         let (digest, platform) = (descriptor.digest, descriptor.platform);
-        subjects.push(SubjectReport { name, digest, platform, signatures, refusal });
+        let Judged { signatures, attestations, forms, notes, problems, .. } = one;
+        let (refusal, told) = forms.decide(options.required_form, &mixed, named);
+        damage.extend(problems);
+        warnings.extend(told.into_iter().chain(notes).map(|reason| {
+            let fault = Fault::Signature { reason };
+            Problem { what: name.clone(), digest, fault }
+        }));
+        let subject =
+            SubjectReport { name, digest, platform, signatures, attestations, forms, refusal };
+        subjects.push(subject);
     }
     let mut report = ImageReport::new(store.place(), digest, subjects);
-    let (problems, warnings) = validate::run(store, jobs, &options.validate).await;
-    report.add(problems, warnings);
+    let (problems, found) = validate::run(store, jobs, &options.validate).await;
+    damage.retain(|problem| {
+        options.check_blobs && problems.iter().all(|other| other.digest != problem.digest)
+    });
+    report.add(damage.into_iter().chain(problems).collect(), warnings);
+    report.add(Vec::new(), found);
     Ok(report)
 }
 
 async fn judge_node(store: &dyn ImageStore, node: &Node, trust: Trust<'_>) -> Judged {
+    let digest = node.descriptor.digest;
     match &node.content {
-        Ok(_) => judge::judge(store, &node.descriptor.digest, trust).await,
+        Ok(content) => {
+            let subject = Descriptor::new(&content.media_type, digest, content.size);
+            judge::judge(store, &node.name, &subject, trust).await
+        }
         Err(error) => {
             let (what, reason) = ("it".to_owned(), with_causes(error));
             let refusal = Some(Refusal::Unreadable { what, reason });
-            Judged { signatures: Vec::new(), refusal, holder: None }
+            let form = FormReport { refusal };
+            Judged {
+                signatures: Vec::new(),
+                attestations: Vec::new(),
+                forms: Forms { sig: form.clone(), bundle: form },
+                notes: Vec::new(),
+                holders: Vec::new(),
+                problems: Vec::new(),
+            }
         }
     }
 }

@@ -49,8 +49,10 @@ async fn a_flipped_byte_anywhere_is_named() {
         fs::write(&path, content).unwrap();
         flipped += 1;
     }
-    // Index, two manifests, two configs, three layers; manifest, config, payload of signatures each.
-    assert_eq!(flipped, 8 + 3 * 3);
+    // Index, two manifests, two configs, three layers; of each signed manifest the manifest, config
+    // and payload of the tag, the manifest of the bundle, the bundle and the list that has it; the
+    // empty config of all bundles.
+    assert_eq!(flipped, 8 + 3 * 6 + 1);
     assert!(image.verify(&keys).await.is_good());
 }
 

@@ -1,15 +1,17 @@
 //! `treelay sign`.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
-use crate::cli::args::SignArgs;
+use crate::cli::args::{Annotation, SignArgs};
 use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
 use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
 use crate::ostree_repo::Repository;
-use crate::sign;
+use crate::sign::{self, AttachOptions};
 
 pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
     if args.keys.key.is_empty() && args.keys.gpg_key.is_empty() {
@@ -18,7 +20,16 @@ pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
     let keys = passwords::secret_keys(session, &args.keys.key)?;
     let signing = || format!("signing {}", args.dest);
     let mut lines = Vec::new();
+    let mut annotations = BTreeMap::new();
+    for Annotation { name, value } in args.annotation {
+        if annotations.insert(name.clone(), value).is_some() {
+            return Err(Failure::usage_message(format!("two annotations called {name:?}")));
+        }
+    }
     if let Dest::Ostree { repo, reference } = args.dest.under(&session.around.current_dir) {
+        if !annotations.is_empty() {
+            return Err(Failure::usage_message("--annotation is for images, not commits"));
+        }
         let repository = Repository::open(&repo).doing(|| format!("opening {}", args.dest))?;
         for (name, commit) in repository.named(reference.as_deref()).doing(signing)? {
             let made = repository.sign_commit(&commit, &keys).doing(signing)?;
@@ -42,8 +53,9 @@ pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
                 .hinted("give --sign-as REPO:TAG"));
         };
         let found = place.resolve(&args.dest).await?;
+        let options = AttachOptions { reference: &name, annotations: &annotations };
         let signed =
-            sign::attach(&*place.store, &found.digest, &name, &keys).await.doing(signing)?;
+            sign::attach_with(&*place.store, &found.digest, options, &keys).await.doing(signing)?;
         place.store.commit().await.doing(signing)?;
         for subject in &signed.subjects {
             for key in subject.keys.iter().filter(|key| key.added) {

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
+use treelay_recipes::rfc3339;
 use treelay_signing::PublicKey;
+use treelay_signing::schemes::{sigstore_bundle, simplesigning};
 
 use crate::cli::args::VerifyArgs;
 use crate::cli::failure::Doing as _;
@@ -13,7 +15,9 @@ use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
 use crate::ostree_repo::{CommitSignature, Keyring, Repository, SignatureVerdict, Trust};
-use crate::sign::{ImageReport, Judgement, Refusal, SubjectReport, VerifyOptions, verify_image};
+use crate::sign::{
+    ImageReport, Judgement, Refusal, RequiredForm, SubjectReport, VerifyOptions, verify_image,
+};
 
 pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
     if args.key.is_empty() && args.gpg_keyring.is_none() && args.remote.is_none() {
@@ -104,8 +108,17 @@ async fn image(session: &Session, args: &VerifyArgs, keys: &[PublicKey]) -> Resu
     let place = images(session, &registries, &args.dest, Access::Read)?;
     let expected = args.signed_as.as_deref().or(place.reference.as_deref());
     let check_blobs = args.blobs || matches!(args.dest, Dest::Oci { .. });
-    let options =
-        VerifyOptions { expected_reference: expected, check_blobs, ..VerifyOptions::default() };
+    if args.require_form == RequiredForm::Bundle && args.signed_as.is_some() {
+        let message = "a bundle names no image: --signed-as needs --require-form sig or both";
+        return Err(Failure::usage_message(message));
+    }
+    let options = VerifyOptions {
+        expected_reference: expected,
+        name_must_be_signed: args.signed_as.is_some(),
+        required_form: args.require_form,
+        check_blobs,
+        ..VerifyOptions::default()
+    };
     let report = verify_image(&*place.store, &place.image, keys, &options)
         .await
         .doing(|| format!("verifying {}", args.dest))?;
@@ -141,13 +154,24 @@ fn image_text(report: &ImageReport) -> String {
     };
     // Why a subject is refused is among the reasons below.
     for subject in report.subjects.iter().filter(|subject| subject.is_good()) {
+        for attestation in &subject.attestations {
+            let kind = &attestation.predicate_type;
+            line(format!("{} {}: attestation {kind}", subject.name, subject.digest.short()));
+        }
         for signature in &subject.signatures {
-            let mut words = verdict_word(signature.verdict).to_owned();
+            let mut words =
+                format!("{} {}", verdict_word(signature.verdict), form(signature.scheme));
             if let Some(key) = &signature.key {
                 words += &format!(" by {}", &key[..key.len().min(12)]);
             }
             if let Some(name) = &signature.reference {
                 words += &format!(" as {name}");
+            }
+            for (name, value) in &signature.annotations {
+                words += &format!(" {name}={value}");
+            }
+            if let Some(time) = signature.time.and_then(|time| u64::try_from(time).ok()) {
+                words += &format!(" at {}", rfc3339(time));
             }
             if let Some(reason) = &signature.reason {
                 words += &format!(": {reason}");
@@ -162,6 +186,15 @@ fn image_text(report: &ImageReport) -> String {
         line(format!("warning: {warning}"));
     }
     text
+}
+
+/// What the form is called where people choose one.
+fn form(scheme: &str) -> &str {
+    match scheme {
+        simplesigning::NAME => ".sig",
+        sigstore_bundle::NAME => "bundle",
+        other => other,
+    }
 }
 
 fn verdict_word(verdict: Judgement) -> &'static str {

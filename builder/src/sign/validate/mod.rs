@@ -139,12 +139,13 @@ pub(super) async fn add_image(store: &dyn ImageStore, nodes: &[Node], jobs: &mut
 
 /// Adds the manifest that holds signatures, of whomever, and all it names.
 pub(super) fn add_signatures(subject: &str, holder: &Holder, jobs: &mut Jobs) {
-    let what = format!("signatures of {subject}");
+    let what = format!("{} of {subject}", holder.what);
     check_descriptor(&what, &holder.descriptor, holder.size, jobs);
     for (n, blob) in holder.blobs.iter().enumerate() {
         let what = match n {
             0 => format!("config of the {what}"),
-            n => format!("signature {n} of {subject}"),
+            n if holder.what == "signatures" => format!("signature {n} of {subject}"),
+            _ => what.clone(),
         };
         jobs.blob(blob, None, what, None);
     }

@@ -1,4 +1,4 @@
-//! The signatures of one subject, judged.
+//! The `.sig` of one subject, judged.
 
 use std::collections::BTreeMap;
 
@@ -12,66 +12,45 @@ use treelay_signing::schemes::{
 };
 use treelay_signing::{PublicKey, Reason, Signature, Subject, Verdict};
 
-use super::problem::with_causes;
-use super::report::{Judgement, Refusal, SignatureReport};
+use super::{Class, Finding, FormJudged, Holder, Trust, bundle, refusal, unreadable};
 use crate::image_store::{
     Descriptor, ImageRef, ImageStore, Parts, Repository, StoreError, media, signatures,
 };
+use crate::sign::problem::with_causes;
+use crate::sign::report::{Judgement, Refusal, SignatureReport};
 
 /// Payloads that are read at once.
 const AT_ONCE: usize = 8;
 
-/// Whom to trust.
-#[derive(Clone, Copy)]
-pub(super) struct Trust<'a> {
-    /// One of them must have signed.
-    pub(super) keys: &'a [PublicKey],
-    /// The name that must have been signed.
-    pub(super) reference: Option<&'a str>,
-}
-
-/// The manifest that holds the signatures of a subject.
-pub(super) struct Holder {
-    /// As the tag names it.
-    pub(super) descriptor: Descriptor,
-    /// Its length in bytes.
-    pub(super) size: u64,
-    /// Its config, then its layers.
-    pub(super) blobs: Vec<Descriptor>,
-}
-
-/// What came of it: the signatures, and the reason when none is good.
-pub(super) struct Judged {
-    pub(super) signatures: Vec<SignatureReport>,
-    pub(super) refusal: Option<Refusal>,
-    pub(super) holder: Option<Holder>,
-}
-
-/// Judges the signatures of `subject`. One good signature is enough, whatever stands beside it.
-pub(super) async fn judge(store: &dyn ImageStore, subject: &Digest, trust: Trust<'_>) -> Judged {
+/// Judges the `.sig` of `subject`. One good signature is enough, whatever stands beside it.
+pub(super) async fn judge(
+    store: &dyn ImageStore,
+    subject: &Digest,
+    trust: Trust<'_>,
+) -> FormJudged {
     let tag = signatures::signature_tag(subject);
-    let refused = |refusal| Judged { signatures: Vec::new(), refusal: Some(refusal), holder: None };
+    let refused = |refusal| FormJudged { refusal: Some(refusal), ..FormJudged::default() };
     let found = match store.resolve(&ImageRef::Tag(tag.clone())).await {
         Ok(Some(found)) => found,
         Ok(None) => return refused(Refusal::NoSignature { place: store.place(), tag }),
-        Err(error) => return refused(unreadable(tag, &error)),
+        Err(error) => return refused(unreadable(&tag, &error)),
     };
     let holder = match read_holder(store, found).await {
         Ok(holder) => holder,
-        Err(Broken::Store(error)) => return refused(unreadable(tag, &error)),
+        Err(Broken::Store(error)) => return refused(unreadable(&tag, &error)),
         Err(Broken::Form(reason)) => return refused(Refusal::Malformed { tag, reason }),
     };
     let findings = judge_layers(store, subject, &holder.blobs[1..], trust).await;
     let refusal = refusal(&tag, &findings, trust.keys);
     let signatures = findings.into_iter().map(|finding| finding.report).collect();
-    Judged { signatures, refusal, holder: Some(holder) }
+    FormJudged { signatures, refusal, holders: vec![holder], ..FormJudged::default() }
 }
 
 /// The signature in one layer, without a verdict.
 ///
 /// # Errors
 /// What keeps it from having the form of one.
-pub(super) fn signature_in(
+pub(in crate::sign) fn signature_in(
     subject: &Digest,
     layer: &Descriptor,
     payload: Vec<u8>,
@@ -164,28 +143,10 @@ async fn read_holder(store: &dyn ImageStore, found: Descriptor) -> Result<Holder
         Parts::Image { config, layers } => {
             let size = manifest.bytes().len() as u64;
             let blobs = std::iter::once(config).chain(layers).collect();
-            Ok(Holder { descriptor: found, size, blobs })
+            Ok(Holder { what: "signatures".to_owned(), descriptor: found, size, blobs })
         }
         Parts::Index(_) => Err(Broken::Form("it is an index".to_owned())),
     }
-}
-
-/// A signature's report, with what decides the refusal.
-struct Finding {
-    report: SignatureReport,
-    class: Class,
-}
-
-/// In the order of what is most worth telling.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Class {
-    Good,
-    OtherReference,
-    OtherImage,
-    Malformed,
-    OtherKeys,
-    /// Not even the form that signatures of the given keys have: by a key of another kind, or junk.
-    OtherForm,
 }
 
 fn judge_layer(subject: &Digest, layer: &Descriptor, payload: &[u8], trust: Trust<'_>) -> Finding {
@@ -231,9 +192,18 @@ fn judge_by(
     // The key signed it, so it may be read.
     let payload = signature.payload.as_deref().unwrap_or_default();
     let signed = match Payload::parse(payload) {
-        Ok(payload) => payload.reference().to_owned(),
+        Ok(payload) => payload,
         Err(error) => return malformed(layer, error.to_string()),
     };
+    for (name, value) in signed.optional().into_iter().flatten() {
+        match name.as_str() {
+            "timestamp" => finding.report.time = value.as_i64(),
+            _ => {
+                finding.report.annotations.insert(name.clone(), bundle::text(value.clone()));
+            }
+        }
+    }
+    let signed = signed.reference().to_owned();
     if let Some(expected) = trust.reference
         && class == Class::Good
         && !names(expected, &signed)
@@ -258,30 +228,12 @@ fn finding(
         payload: layer.digest,
         key: None,
         reference: None,
+        annotations: BTreeMap::new(),
+        time: None,
         verdict,
         reason,
     };
     Finding { report, class }
-}
-
-fn refusal(tag: &str, findings: &[Finding], keys: &[PublicKey]) -> Option<Refusal> {
-    let best = findings.iter().min_by_key(|finding| finding.class)?;
-    let tag = tag.to_owned();
-    let reason = best.report.reason.clone().unwrap_or_default();
-    match best.class {
-        Class::Good => None,
-        Class::OtherReference => Some(Refusal::OtherReference { tag, reason }),
-        Class::OtherImage => Some(Refusal::OtherImage { tag, reason }),
-        Class::Malformed | Class::OtherForm => Some(Refusal::Malformed { tag, reason }),
-        Class::OtherKeys => {
-            let keys = keys.iter().map(PublicKey::fingerprint).collect();
-            Some(Refusal::OtherKeys { tag, signatures: findings.len(), keys })
-        }
-    }
-}
-
-fn unreadable(tag: String, error: &StoreError) -> Refusal {
-    Refusal::Unreadable { what: format!("its signatures ({tag})"), reason: with_causes(error) }
 }
 
 /// Whether a signature under the name `signed` will do for `expected`: with a tag or digest, exactly

@@ -1,0 +1,299 @@
+//! Bundles beside an image: the manifests that hold them, read and made.
+//!
+//! Specified in cosign, `specs/BUNDLE_SPEC.md`: a manifest with `subject`, whose `artifactType` and
+//! whose one layer's media type are that of a bundle, with the empty config `{}`. Its annotations
+//! repeat what is inside, and are not believed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+use treelay_recipes::Digest;
+use treelay_signing::Bundle;
+use treelay_signing::bundle::{BundleVersion, MEDIA_TYPE};
+use treelay_signing::schemes::sigstore_bundle::PREDICATE_TYPE;
+
+use super::problem::{Fault, Problem, with_causes};
+use crate::image_store::referrers::{self, Cut, Lie, Listing, Referrer};
+use crate::image_store::{BlobSource, Descriptor, ImageStore, Manifest, Parts, StoreError, media};
+
+/// Annotation of the manifest: what the bundle has inside.
+pub(super) const CONTENT: &str = "dev.sigstore.bundle.content";
+
+/// Annotation of the manifest: the predicate type of the statement inside.
+pub(super) const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+
+/// Annotation of the manifest: its time.
+const CREATED: &str = "org.opencontainers.image.created";
+
+/// How the media types of bundles of every version begin.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+
+/// Longest bundle that is read as a signature: real ones with certificates, log entries and
+/// timestamps have about 10,000 bytes. What is longer is an attestation, or nothing.
+const SIGNATURE_LIMIT: u64 = 128 * 1024;
+
+/// Bytes of bundles beside one subject that are read.
+const BYTES: u64 = 16 * 1024 * 1024;
+
+/// Manifests and bundles that are read at once.
+const AT_ONCE: usize = 8;
+
+/// The bundles beside a subject.
+#[derive(Default)]
+pub(super) struct Bundles {
+    /// In the order of their list.
+    pub(super) found: Vec<Found>,
+    /// How many referrers are listed.
+    pub(super) listed: usize,
+    /// Why there may be more.
+    pub(super) cut: Option<Cut>,
+    /// Entries of the list that are none.
+    pub(super) unreadable: usize,
+}
+
+/// Something that is said to be a bundle, or is one.
+pub(super) struct Found {
+    /// Of the manifest that holds it.
+    pub(super) manifest: Digest,
+    /// What the manifest's annotation says of the statement inside; not believed.
+    pub(super) predicate_type: Option<String>,
+    /// Length of the manifest and what it names: its config, then the bundle.
+    pub(super) parts: Option<(u64, Vec<Descriptor>)>,
+    pub(super) content: Content,
+}
+
+/// What a bundle is.
+pub(super) enum Content {
+    /// Read, and not verified.
+    Bundle(Box<Bundle>),
+    /// Too long for a signature, and it does not say it is one.
+    Attestation,
+    /// Not to be used, for this reason.
+    Broken(String),
+    /// Damaged where it is stored, too.
+    Damaged(String, Fault),
+}
+
+/// Reads the bundles that refer to `subject`.
+///
+/// # Errors
+/// What kept the list from being read.
+pub(super) async fn of(
+    store: &dyn ImageStore,
+    subject: &Descriptor,
+) -> Result<Bundles, StoreError> {
+    let Listing { referrers, unreadable, cut } = referrers::list(store, &subject.digest).await?;
+    let (listed, left) = (referrers.len(), &AtomicU64::new(BYTES));
+    let mut reads = stream::iter(
+        referrers
+            .into_iter()
+            .map(|listed| async move { look(store, subject, &listed, left).await }),
+    )
+    .buffered(AT_ONCE);
+    let mut found = Vec::new();
+    while let Some(one) = reads.next().await {
+        found.extend(one);
+    }
+    Ok(Bundles { found, listed, cut, unreadable })
+}
+
+impl Bundles {
+    /// What is to be told of the list itself.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(cut) = self.cut {
+            notes.push(format!(
+                "the list of what refers to it {cut}: {} were looked at",
+                self.listed
+            ));
+        }
+        if self.unreadable > 0 {
+            let n = self.unreadable;
+            notes.push(format!("{n} entries of the list of what refers to it cannot be read"));
+        }
+        notes
+    }
+}
+
+/// Whether a list says that this is something else than a bundle. Where it says nothing, or has the
+/// type of the empty config as cosign 3.1 writes it, it may be one.
+fn is_other(listed: &Descriptor) -> bool {
+    match listed.artifact_type.as_deref() {
+        None | Some("" | media::EMPTY) => false,
+        Some(said) => !said.starts_with(BUNDLE),
+    }
+}
+
+/// Looks at one entry of a list; [`None`] for what neither is nor is said to be a bundle.
+async fn look(
+    store: &dyn ImageStore,
+    subject: &Descriptor,
+    listed: &Descriptor,
+    left: &AtomicU64,
+) -> Option<Found> {
+    let said_bundle = listed.artifact_type.as_deref().is_some_and(|said| said.starts_with(BUNDLE));
+    let found =
+        |content| Found { manifest: listed.digest, predicate_type: None, parts: None, content };
+    let referrer = match referrers::read(store, &subject.digest, listed).await {
+        Ok(referrer) => referrer,
+        // What is said to be something else is not a signature that could not be read.
+        Err(StoreError::BadManifest { .. }) if is_other(listed) => return None,
+        Err(error) => {
+            let fault = Fault::of(&error, &listed.digest);
+            let content = match error {
+                StoreError::BadManifest { .. } => Content::Broken(with_causes(&error)),
+                _ => Content::Damaged(with_causes(&error), fault),
+            };
+            return Some(found(content));
+        }
+    };
+    let Referrer { manifest, descriptor, subject: about, lies } = referrer;
+    let artifact_type = descriptor.artifact_type.as_deref().unwrap_or_default();
+    if !said_bundle && !artifact_type.starts_with(BUNDLE) {
+        return None;
+    }
+    let size = manifest.bytes().len() as u64;
+    let parts = match manifest.parts(&store.place()) {
+        Ok(Parts::Image { config, layers }) => Ok((config, layers)),
+        Ok(Parts::Index(_)) => Err("it is an index".to_owned()),
+        Err(error) => Err(with_causes(&error)),
+    };
+    let predicate_type = descriptor.annotations.get(PREDICATE).cloned();
+    let named = parts.as_ref().ok().map(|(config, layers)| {
+        (size, std::iter::once(config).chain(layers).cloned().collect::<Vec<_>>())
+    });
+    let checked = parts.and_then(|(_, layers)| {
+        check(artifact_type, &about, subject, &lies).and_then(|()| layer(&layers))
+    });
+    let content = match checked {
+        Err(reason) => Content::Broken(reason),
+        Ok(layer) => content(store, &layer, predicate_type.as_deref(), left).await,
+    };
+    Some(Found { manifest: listed.digest, predicate_type, parts: named, content })
+}
+
+/// Compares the manifest with what it is about, and with what the list says of it.
+fn check(
+    artifact_type: &str,
+    about: &Descriptor,
+    subject: &Descriptor,
+    lies: &[Lie],
+) -> Result<(), String> {
+    if let Some(lie) = lies.iter().find(|lie| !is_usual(lie)) {
+        return Err(lie.to_string());
+    }
+    if BundleVersion::of_media_type(artifact_type).is_none() {
+        return Err(format!("its artifact type {artifact_type:?} is no bundle of a known version"));
+    }
+    if (about.size, &about.media_type) != (subject.size, &subject.media_type) {
+        return Err(format!(
+            "its subject is {:?} of {} bytes, which the image is not: {:?} of {} bytes",
+            about.media_type, about.size, subject.media_type, subject.size
+        ));
+    }
+    Ok(())
+}
+
+/// cosign 3.1 lists the type of the empty config, others list none.
+fn is_usual(lie: &Lie) -> bool {
+    matches!(lie, Lie::ArtifactType { said, .. } if said.is_empty() || said == media::EMPTY)
+}
+
+fn layer(layers: &[Descriptor]) -> Result<Descriptor, String> {
+    let [layer] = layers else {
+        return Err(format!("its manifest has {} layers, expected one", layers.len()));
+    };
+    if BundleVersion::of_media_type(&layer.media_type).is_none() {
+        let found = &layer.media_type;
+        return Err(format!("its media type {found:?} is no bundle of a known version"));
+    }
+    Ok(layer.clone())
+}
+
+async fn content(
+    store: &dyn ImageStore,
+    layer: &Descriptor,
+    predicate_type: Option<&str>,
+    left: &AtomicU64,
+) -> Content {
+    let is_attestation = predicate_type.is_some_and(|said| said != PREDICATE_TYPE);
+    if layer.size > SIGNATURE_LIMIT {
+        if is_attestation {
+            return Content::Attestation;
+        }
+        let size = layer.size;
+        return Content::Broken(format!(
+            "{size} bytes are more than the {SIGNATURE_LIMIT} that a signature may have"
+        ));
+    }
+    let take = |left: u64| left.checked_sub(layer.size);
+    if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+        let reason = format!("not looked at: there are more than {BYTES} bytes of bundles");
+        return Content::Broken(reason);
+    }
+    let bytes = match store.blob(&layer.digest, layer.size).await {
+        Ok(blob) => blob.read_all(SIGNATURE_LIMIT).await,
+        Err(error) => Err(error),
+    };
+    match bytes {
+        Err(error) => {
+            let fault = Fault::of(&error, &layer.digest);
+            Content::Damaged(format!("reading the bundle: {}", with_causes(&error)), fault)
+        }
+        Ok(bytes) => match Bundle::parse(&bytes) {
+            Ok(bundle) => Content::Bundle(Box::new(bundle)),
+            Err(error) => Content::Broken(format!("it is no bundle: {error}")),
+        },
+    }
+}
+
+impl Found {
+    /// Damage of what is stored, as a problem of the image of that name.
+    pub(super) fn problem(&self, name: &str) -> Option<Problem> {
+        match &self.content {
+            Content::Damaged(_, fault) => {
+                let what = format!("bundle of {name}");
+                Some(Problem { what, digest: self.manifest, fault: fault.clone() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A bundle that is to be attached.
+pub(super) struct NewBundle {
+    /// The bundle itself, and the empty config.
+    pub(super) blobs: [BlobSource<'static>; 2],
+    /// What refers to the subject.
+    pub(super) manifest: Manifest,
+}
+
+impl NewBundle {
+    /// A signature's bundle beside `subject`.
+    ///
+    /// `created` is a date, which readers show and sort by. It is the image's own, not that of
+    /// signing: so the same key signs the same image in the same bytes, and signing again, or
+    /// elsewhere, adds no second manifest.
+    pub(super) fn new(subject: &Descriptor, bundle: String, created: &str) -> Self {
+        let bundle = BlobSource::from_bytes(bundle).named("bundle");
+        let config = BlobSource::from_bytes("{}".to_owned()).named("empty config");
+        let annotations = BTreeMap::from([
+            (CONTENT, "dsse-envelope"),
+            (PREDICATE, PREDICATE_TYPE),
+            (CREATED, created),
+        ]);
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": media::MANIFEST,
+            "artifactType": MEDIA_TYPE,
+            "config": Descriptor::new(media::EMPTY, *config.digest(), config.size()),
+            "layers": [Descriptor::new(MEDIA_TYPE, *bundle.digest(), bundle.size())],
+            "subject": Descriptor::new(&subject.media_type, subject.digest, subject.size),
+            "annotations": annotations,
+        });
+        let manifest = Manifest::new(media::MANIFEST, manifest.to_string().into_bytes());
+        Self { blobs: [bundle, config], manifest }
+    }
+}

@@ -1,0 +1,122 @@
+//! The signatures of one subject, in both forms, judged.
+
+pub(super) mod bundle;
+pub(super) mod sig;
+
+use treelay_signing::PublicKey;
+
+use super::forms::{FormReport, Forms};
+use super::problem::{Problem, with_causes};
+use super::report::{AttestationReport, Refusal, SignatureReport};
+use crate::image_store::{Descriptor, ImageStore, StoreError};
+
+/// Whom to trust, and for what.
+#[derive(Clone, Copy)]
+pub(super) struct Trust<'a> {
+    /// One of them must have signed.
+    pub(super) keys: &'a [PublicKey],
+    /// The name that must have been signed, where the form has one.
+    pub(super) reference: Option<&'a str>,
+}
+
+/// A manifest that holds signatures of a subject.
+pub(super) struct Holder {
+    /// What people call it: `signatures`, `bundle 2`.
+    pub(super) what: String,
+    /// As the tag or the list names it.
+    pub(super) descriptor: Descriptor,
+    /// Its length in bytes.
+    pub(super) size: u64,
+    /// Its config, then its layers.
+    pub(super) blobs: Vec<Descriptor>,
+}
+
+/// What came of it.
+pub(super) struct Judged {
+    pub(super) signatures: Vec<SignatureReport>,
+    pub(super) attestations: Vec<AttestationReport>,
+    pub(super) forms: Forms,
+    /// What is to be told whether it is refused or not.
+    pub(super) notes: Vec<String>,
+    pub(super) holders: Vec<Holder>,
+    /// Damage of what is stored.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// What came of one form.
+#[derive(Default)]
+struct FormJudged {
+    signatures: Vec<SignatureReport>,
+    attestations: Vec<AttestationReport>,
+    refusal: Option<Refusal>,
+    notes: Vec<String>,
+    holders: Vec<Holder>,
+    problems: Vec<Problem>,
+}
+
+/// Judges the signatures of `subject`, which people call `name`.
+pub(super) async fn judge(
+    store: &dyn ImageStore,
+    name: &str,
+    subject: &Descriptor,
+    trust: Trust<'_>,
+) -> Judged {
+    let (sig, bundle) = futures_util::join!(
+        sig::judge(store, &subject.digest, trust),
+        bundle::judge(store, name, subject, trust)
+    );
+    let forms = Forms {
+        sig: FormReport { refusal: sig.refusal },
+        bundle: FormReport { refusal: bundle.refusal },
+    };
+    Judged {
+        signatures: sig.signatures.into_iter().chain(bundle.signatures).collect(),
+        attestations: bundle.attestations,
+        forms,
+        notes: sig.notes.into_iter().chain(bundle.notes).collect(),
+        holders: sig.holders.into_iter().chain(bundle.holders).collect(),
+        problems: sig.problems.into_iter().chain(bundle.problems).collect(),
+    }
+}
+
+/// A signature's report, with what decides the refusal.
+struct Finding {
+    report: SignatureReport,
+    class: Class,
+}
+
+/// In the order of what is most worth telling.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Good,
+    OtherReference,
+    OtherImage,
+    /// By one of the keys, but not a signature.
+    Attestation,
+    Malformed,
+    OtherKeys,
+    /// Not even the form that signatures of the given keys have: by a key of another kind, or junk.
+    OtherForm,
+}
+
+/// Why none of the signatures that are `tag` or have that tag is good.
+fn refusal(tag: &str, findings: &[Finding], keys: &[PublicKey]) -> Option<Refusal> {
+    let best = findings.iter().min_by_key(|finding| finding.class)?;
+    let tag = tag.to_owned();
+    let reason = best.report.reason.clone().unwrap_or_default();
+    match best.class {
+        Class::Good => None,
+        Class::OtherReference => Some(Refusal::OtherReference { tag, reason }),
+        Class::OtherImage => Some(Refusal::OtherImage { tag, reason }),
+        Class::Attestation => Some(Refusal::Attestation { reason }),
+        Class::Malformed | Class::OtherForm => Some(Refusal::Malformed { tag, reason }),
+        Class::OtherKeys => {
+            let keys = keys.iter().map(PublicKey::fingerprint).collect();
+            Some(Refusal::OtherKeys { tag, signatures: findings.len(), keys })
+        }
+    }
+}
+
+fn unreadable(what: &str, error: &StoreError) -> Refusal {
+    Refusal::Unreadable { what: format!("its signatures ({what})"), reason: with_causes(error) }
+}
