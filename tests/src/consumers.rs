@@ -35,6 +35,12 @@ impl Cosign {
         }
     }
 
+    /// Arguments of `sign` for a signature with a key in a bundle, without any service; only
+    /// [`Cosign::Three`] does so for images.
+    pub const fn sign_bundle_offline() -> &'static [&'static str] {
+        &["--tlog-upload=false", "--use-signing-config=false", "--allow-http-registry"]
+    }
+
     /// Arguments of `verify` for a signature that is in no transparency log.
     pub const fn verify_offline(self) -> &'static [&'static str] {
         &["--insecure-ignore-tlog", "--allow-http-registry"]

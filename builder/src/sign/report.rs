@@ -250,10 +250,10 @@ impl Serialize for Refusal {
 fn no_bundle(place: &str, attestations: usize) -> String {
     match attestations {
         0 => format!("it is not signed in a bundle: {place} lists none beside it"),
-        // cosign 3 takes any bundle and then looks for no other form.
+        // cosign 3 takes any bundle, whatever it says, and looks for no tag where there is one.
         n => format!(
-            "it is not signed in a bundle: {place} lists {n} beside it, and all say something \
-             else, so that cosign 3 refuses it whatever the tag holds"
+            "it is not signed in a bundle: {place} lists {n} beside it that say something else, \
+             which are all that cosign 3 looks at"
         ),
     }
 }

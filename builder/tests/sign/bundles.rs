@@ -501,7 +501,7 @@ async fn attestations_are_no_signatures_and_are_listed() {
     let report = verify(&image, &public, RequiredForm::Both).await;
     let (kind, message) = bundle_refusal(&report.subjects[2]);
     assert_eq!(kind, "no-bundle");
-    assert!(message.contains("cosign 3 refuses"), "{message}");
+    assert!(message.contains("cosign 3 looks at"), "{message}");
     let kinds = report.subjects[2].attestations.iter().map(|one| one.predicate_type.as_str());
     assert_eq!(kinds.collect::<Vec<_>>(), [SPDX, SPDX]);
 

@@ -84,13 +84,16 @@ fn what_a_build_signed_is_good() {
     let env = signed();
     let verify = |dest: &str| env.treelay(["verify", "--key", "key.pub", dest]).ok();
     let text = settle(&env, &verify("oci:out").out());
-    let fingerprint = text.lines().nth(1).unwrap().split(' ').nth(6).unwrap();
+    let fingerprint = text.lines().nth(1).unwrap().split(' ').nth(7).unwrap();
     assert_eq!(
         text.replace(fingerprint, "[SHORT]"),
         r#"good: oci:[WORK]/out sha256:[SHA256]
-  index [SHORT]: good by [SHORT] as registry.example/small:1.0
-  linux/amd64 [SHORT]: good by [SHORT] as registry.example/small:1.0
-  linux/arm64/v8 [SHORT]: good by [SHORT] as registry.example/small:1.0
+  index [SHORT]: good .sig by [SHORT] as registry.example/small:1.0
+  index [SHORT]: good bundle by [SHORT]
+  linux/amd64 [SHORT]: good .sig by [SHORT] as registry.example/small:1.0
+  linux/amd64 [SHORT]: good bundle by [SHORT]
+  linux/arm64/v8 [SHORT]: good .sig by [SHORT] as registry.example/small:1.0
+  linux/arm64/v8 [SHORT]: good bundle by [SHORT]
 "#
     );
     prints(
@@ -141,7 +144,8 @@ fn signatures_are_reported_and_made_once() {
     let mut subjects = vec![text(&built["index"]["digest"])];
     subjects.extend(built["images"].as_array().unwrap().iter().map(|image| text(&image["digest"])));
     for subject in &subjects {
-        assert_eq!(of(subject), ["simplesigning", "simplesigning"], "{built}");
+        let both = ["simplesigning", "sigstore-bundle"];
+        assert_eq!(of(subject), [both, both].concat(), "{built}");
     }
     for commit in built["commits"].as_array().unwrap() {
         let mut schemes = of(commit["checksum"].as_str().unwrap());
@@ -158,6 +162,34 @@ fn signatures_are_reported_and_made_once() {
         }
     }
     assert_eq!(sign("ostree:repo")["signatures"], serde_json::json!([]));
+}
+
+#[test]
+fn annotations_are_signed_and_shown() {
+    let env = small();
+    generate(&env, "key", "ed25519");
+    with_password(&env, &["build", "small.yaml", "-o", "oci:out"]).ok();
+    let sign = |more: &[&str]| {
+        let line = ["sign", "oci:out", "--key", "key.key", "--sign-as", "registry.example/a:1"];
+        with_password(&env, &line).args(more)
+    };
+    let signed = sign(&["-a", "build=7", "--annotation", "by=a=b"]).ok();
+    assert_eq!(signed.out().lines().count(), 6, "{signed}");
+    let verify = ["verify", "oci:out", "--key", "key.pub", "--require-form", "both"];
+    let output = env.treelay(verify).ok();
+    assert_eq!(output.out().matches(" build=7 by=a=b\n").count(), 6, "{output}");
+    for (more, code, says) in [
+        (&["-a", "x"][..], 2, "KEY=VALUE"),
+        (&["-a", "=x"], 2, "KEY=VALUE"),
+        (&["-a", "a=1", "-a", "a=2"], 2, "two annotations"),
+        (&["-a", "timestamp=1"], 1, "\"timestamp\" cannot be the name"),
+    ] {
+        let refused = sign(more).fails(code);
+        assert!(refused.err().contains(says), "{refused}");
+    }
+    let commit = ["sign", "ostree:repo", "--key", "key.key", "-a", "a=1"];
+    let refused = with_password(&env, &commit).fails(2);
+    assert!(refused.err().contains("for images"), "{refused}");
 }
 
 #[test]
@@ -201,8 +233,11 @@ fn another_key_is_refused_with_the_reasons() {
         r#"
 refused: oci:[WORK]/out sha256:[SHA256]
   index (sha256:[SHA256]): its one signature (sha256-[SHA256].sig) was not made by key [SHA256], or was changed afterwards
+  index (sha256:[SHA256]): its one signature (bundles) was not made by key [SHA256], or was changed afterwards
   linux/amd64 (sha256:[SHA256]): its one signature (sha256-[SHA256].sig) was not made by key [SHA256], or was changed afterwards
+  linux/amd64 (sha256:[SHA256]): its one signature (bundles) was not made by key [SHA256], or was changed afterwards
   linux/arm64/v8 (sha256:[SHA256]): its one signature (sha256-[SHA256].sig) was not made by key [SHA256], or was changed afterwards
+  linux/arm64/v8 (sha256:[SHA256]): its one signature (bundles) was not made by key [SHA256], or was changed afterwards
 "#,
     );
     assert_eq!(output.err(), "error: oci:out is refused: the reasons are above\n");

@@ -26,8 +26,9 @@ fn every_blob_of_a_layout() {
     verify(&env, "oci:out").ok();
     let blobs = tamper::files(&env.path("out/blobs/sha256"));
     // Index; manifest, config and own layer of each arch; the layer of both; and for each of the
-    // three manifests a signature's payload and manifest; the three signatures share no config.
-    assert!(blobs.len() >= 14, "{blobs:?}");
+    // three manifests a signature's payload and manifest, a bundle, its manifest and the list that
+    // has it; the three signatures share no config, the bundles one.
+    assert!(blobs.len() >= 24, "{blobs:?}");
     for (seed, blob) in blobs.iter().enumerate() {
         let name = checksum(blob);
         for seed in [seed as u64, 1000 + seed as u64] {
@@ -120,4 +121,56 @@ fn a_ref_or_tag_that_was_moved() {
     assert!(output.out().contains("linux/amd64"), "{output}");
     env.write("out/index.json", index);
     verify(&env, "oci:out").ok();
+}
+
+/// Takes the entries of `index.json` away whose tags are chosen.
+fn untag(env: &Env, chosen: impl Fn(&str) -> bool) {
+    let mut index: serde_json::Value = serde_json::from_str(&env.read("out/index.json")).unwrap();
+    let tag = |entry: &serde_json::Value| {
+        let tag = &entry["annotations"]["org.opencontainers.image.ref.name"];
+        tag.as_str().unwrap_or_default().to_owned()
+    };
+    index["manifests"].as_array_mut().unwrap().retain(|entry| !chosen(&tag(entry)));
+    env.write("out/index.json", index.to_string());
+}
+
+#[test]
+fn a_form_of_signatures_that_was_taken_away() {
+    let env = signed();
+    let whole = env.read("out/index.json");
+    let report = env.treelay(["inspect", "oci:out", "--json"]).ok().json();
+    let child = report["images"][0]["digest"].as_str().unwrap().replace(':', "-");
+    let sig = |tag: &str| tag.starts_with("sha256-") && tag.ends_with(".sig");
+    let list = |tag: &str| tag.starts_with("sha256-") && !tag.contains('.');
+    let of_child = |tag: &str| tag.starts_with(child.as_str());
+    type Chosen<'a> = &'a dyn Fn(&str) -> bool;
+    let any: [(&str, Chosen<'_>, [bool; 4], &str); 6] = [
+        ("every .sig", &sig, [true, false, true, false], "it is not signed"),
+        ("every bundle", &list, [true, true, false, false], "not signed in a bundle"),
+        ("one .sig", &|tag| sig(tag) && of_child(tag), [false, false, true, false], "not signed"),
+        (
+            "one bundle",
+            &|tag| list(tag) && of_child(tag),
+            [false, true, false, false],
+            "in a bundle",
+        ),
+        ("both of one", &of_child, [false; 4], "linux/amd64"),
+        ("both", &|tag| sig(tag) || list(tag), [false; 4], "it is not signed"),
+    ];
+    for (what, chosen, expected, says) in any {
+        env.write("out/index.json", &whole);
+        untag(&env, chosen);
+        for (form, good) in ["any", "sig", "bundle", "both"].into_iter().zip(expected) {
+            let run = verify(&env, "oci:out").args(["--require-form", form]);
+            let output = if good { run.ok() } else { run.fails(1) };
+            // Also where it is good, what is missing is told.
+            assert!(output.out().contains(says), "{what} {form}: {output}");
+            assert_eq!(output.out().contains("warning: "), good, "{what} {form}: {output}");
+        }
+    }
+    env.write("out/index.json", whole);
+    verify(&env, "oci:out").args(["--require-form", "both"]).ok();
+    let named = ["--require-form", "bundle", "--signed-as", "registry.example/small"];
+    let refused = verify(&env, "oci:out").args(named).fails(2);
+    assert!(refused.err().contains("a bundle names no image"), "{refused}");
 }

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod base;
+mod bundles;
 mod cosign;
 mod harness;
 mod judged;
