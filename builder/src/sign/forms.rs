@@ -184,10 +184,16 @@ impl Forms {
 
     /// The refusals that are to be told of a subject that is refused for `first`.
     pub(super) fn reasons(&self, first: &Refusal) -> Vec<String> {
-        let absent = |form: &FormReport| form.state() == FormState::Absent;
-        let both_absent = absent(&self.sig) && absent(&self.bundle);
+        let bare = |form: &FormReport| {
+            matches!(
+                form.refusal,
+                Some(Refusal::NoSignature { .. } | Refusal::NoBundle { attestations: 0, .. })
+            )
+        };
+        // That there is nothing at all is said once.
+        let nothing = bare(&self.sig) && bare(&self.bundle);
         let all = [&self.sig, &self.bundle].into_iter().filter_map(|form| form.refusal.as_ref());
-        let others = all.filter(|refusal| *refusal != first && !both_absent);
+        let others = all.filter(|refusal| *refusal != first && !nothing);
         std::iter::once(first).chain(others).map(Refusal::to_string).collect()
     }
 }
