@@ -53,7 +53,7 @@ pub(super) struct Bundles {
     pub(super) unreadable: usize,
 }
 
-/// Something that is said to be a bundle, or is one.
+/// Something that refers to a subject.
 pub(super) struct Found {
     /// Of the manifest that holds it.
     pub(super) manifest: Digest,
@@ -64,7 +64,7 @@ pub(super) struct Found {
     pub(super) content: Content,
 }
 
-/// What a bundle is.
+/// What it is.
 pub(super) enum Content {
     /// Read, and not verified.
     Bundle(Box<Bundle>),
@@ -74,6 +74,8 @@ pub(super) enum Content {
     Broken(String),
     /// Damaged where it is stored, too.
     Damaged(String, Fault),
+    /// Neither a bundle nor said to be one; what is damaged about it.
+    Other(Option<Fault>),
 }
 
 /// Reads the bundles that refer to `subject`.
@@ -94,7 +96,7 @@ pub(super) async fn of(
     .buffered(AT_ONCE);
     let mut found = Vec::new();
     while let Some(one) = reads.next().await {
-        found.extend(one);
+        found.push(one);
     }
     Ok(Bundles { found, listed, cut, unreadable })
 }
@@ -126,34 +128,32 @@ fn is_other(listed: &Descriptor) -> bool {
     }
 }
 
-/// Looks at one entry of a list; [`None`] for what neither is nor is said to be a bundle.
+/// Looks at one entry of a list.
 async fn look(
     store: &dyn ImageStore,
     subject: &Descriptor,
     listed: &Descriptor,
     left: &AtomicU64,
-) -> Option<Found> {
+) -> Found {
     let said_bundle = listed.artifact_type.as_deref().is_some_and(|said| said.starts_with(BUNDLE));
     let found =
         |content| Found { manifest: listed.digest, predicate_type: None, parts: None, content };
     let referrer = match referrers::read(store, &subject.digest, listed).await {
         Ok(referrer) => referrer,
-        // What is said to be something else is not a signature that could not be read.
-        Err(StoreError::BadManifest { .. }) if is_other(listed) => return None,
         Err(error) => {
             let fault = Fault::of(&error, &listed.digest);
-            let content = match error {
+            return found(match error {
+                // What is said to be something else is no signature that cannot be used.
+                StoreError::BadManifest { .. } if is_other(listed) => Content::Other(None),
+                _ if is_other(listed) => Content::Other(Some(fault)),
                 StoreError::BadManifest { .. } => Content::Broken(with_causes(&error)),
                 _ => Content::Damaged(with_causes(&error), fault),
-            };
-            return Some(found(content));
+            });
         }
     };
     let Referrer { manifest, descriptor, subject: about, lies } = referrer;
     let artifact_type = descriptor.artifact_type.as_deref().unwrap_or_default();
-    if !said_bundle && !artifact_type.starts_with(BUNDLE) {
-        return None;
-    }
+    let is_bundle = said_bundle || artifact_type.starts_with(BUNDLE);
     let size = manifest.bytes().len() as u64;
     let parts = match manifest.parts(&store.place()) {
         Ok(Parts::Image { config, layers }) => Ok((config, layers)),
@@ -168,10 +168,11 @@ async fn look(
         check(artifact_type, &about, subject, &lies).and_then(|()| layer(&layers))
     });
     let content = match checked {
+        _ if !is_bundle => Content::Other(None),
         Err(reason) => Content::Broken(reason),
         Ok(layer) => content(store, &layer, predicate_type.as_deref(), left).await,
     };
-    Some(Found { manifest: listed.digest, predicate_type, parts: named, content })
+    Found { manifest: listed.digest, predicate_type, parts: named, content }
 }
 
 /// Compares the manifest with what it is about, and with what the list says of it.
@@ -250,11 +251,12 @@ async fn content(
 }
 
 impl Found {
-    /// Damage of what is stored, as a problem of the image of that name.
+    /// Damage of the manifest itself, as a problem of the image of that name. What it names is read
+    /// again when all is.
     pub(super) fn problem(&self, name: &str) -> Option<Problem> {
         match &self.content {
-            Content::Damaged(_, fault) => {
-                let what = format!("bundle of {name}");
+            Content::Damaged(_, fault) | Content::Other(Some(fault)) if self.parts.is_none() => {
+                let what = format!("what refers to {name}");
                 Some(Problem { what, digest: self.manifest, fault: fault.clone() })
             }
             _ => None,

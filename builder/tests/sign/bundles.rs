@@ -522,6 +522,38 @@ async fn attestations_are_no_signatures_and_are_listed() {
 }
 
 #[tokio::test]
+async fn what_else_refers_to_an_image_is_no_signature_and_is_read_when_all_is() {
+    let image = Image::new().await;
+    let (secret, public) = key();
+    image.attach(std::slice::from_ref(&secret)).await;
+    let kind = |it: &mut Value| {
+        it["artifactType"] = json!("application/spdx+json");
+        it["layers"][0]["mediaType"] = json!("application/spdx+json");
+    };
+    add(&image, &image.arm64, "{\"spdx\":1}", kind).await;
+    let keys = [public];
+    let report = image.verify(&keys).await;
+    assert!(report.is_good(), "{:?}", report.reasons());
+    assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+    assert_eq!(report.subjects[2].signatures.len(), 2);
+    assert!(report.subjects[2].attestations.is_empty());
+    let sbom = listed(&image, &image.arm64).await[1]["digest"].as_str().unwrap().to_owned();
+    for digest in [sbom.parse().unwrap(), Digest::of("{\"spdx\":1}")] {
+        let path = image.blob(&digest);
+        let content = fs::read(&path).unwrap();
+        let mut changed = content.clone();
+        changed[0] ^= 1;
+        fs::write(&path, changed).unwrap();
+        let report = image.verify(&keys).await;
+        let reasons = report.reasons().join("\n");
+        assert!(!report.is_good() && reasons.contains(&digest.hex()), "{reasons}");
+        // It says nothing about the signatures.
+        assert!(verify(&image, &keys[0], RequiredForm::Both).await.is_good());
+        fs::write(path, content).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_child_of_another_arch_is_not_what_was_signed() {
     let image = Image::new().await;
     let (secret, public) = key();

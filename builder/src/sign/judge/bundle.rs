@@ -40,10 +40,11 @@ pub(super) async fn judge(
     };
     let mut judged = FormJudged { notes: bundles.notes(), ..FormJudged::default() };
     let mut findings = Vec::new();
-    for found in &bundles.found {
+    for (found, n) in bundles.found.iter().zip(1..) {
         judged.problems.extend(found.problem(name));
-        judged.holders.extend(holder(found, findings.len() + judged.attestations.len()));
+        judged.holders.extend(holder(found, n));
         match judge_one(&subject.digest, found, trust) {
+            Judged::Other => {}
             Judged::Signature(finding) => findings.push(finding),
             Judged::Attestation(predicate_type) => {
                 let manifest = found.manifest;
@@ -77,10 +78,12 @@ fn with_count(refusal: Refusal, bundles: &Bundles) -> Refusal {
 fn holder(found: &Found, n: usize) -> Option<Holder> {
     let (size, blobs) = found.parts.clone()?;
     let descriptor = Descriptor::new("", found.manifest, size);
-    Some(Holder { what: format!("bundle {}", n + 1), descriptor, size, blobs })
+    Some(Holder { what: format!("referrer {n}"), descriptor, size, blobs })
 }
 
 enum Judged {
+    /// No bundle.
+    Other,
     Signature(Finding),
     /// Something else that is said of the image, with its predicate type.
     Attestation(String),
@@ -96,6 +99,7 @@ fn judge_one(subject: &Digest, found: &Found, trust: Trust<'_>) -> Judged {
         Content::Attestation => {
             return Judged::Attestation(found.predicate_type.clone().unwrap_or_default());
         }
+        Content::Other(_) => return Judged::Other,
         Content::Broken(reason) | Content::Damaged(reason, _) => return broken(reason),
     };
     if let Some(predicate_type) = honest_attestation(found, bundle) {

@@ -19,9 +19,9 @@ pub(super) struct Trust<'a> {
     pub(super) reference: Option<&'a str>,
 }
 
-/// A manifest that holds signatures of a subject.
+/// A manifest that holds signatures of a subject, or refers to it.
 pub(super) struct Holder {
-    /// What people call it: `signatures`, `bundle 2`.
+    /// What people call it: `signatures`, `referrer 2`.
     pub(super) what: String,
     /// As the tag or the list names it.
     pub(super) descriptor: Descriptor,
