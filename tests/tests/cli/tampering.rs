@@ -165,7 +165,7 @@ fn a_form_of_signatures_that_was_taken_away() {
             let output = if good { run.ok() } else { run.fails(1) };
             // Also where it is good, what is missing is told.
             assert!(output.out().contains(says), "{what} {form}: {output}");
-            assert_eq!(output.out().contains("warning: "), good, "{what} {form}: {output}");
+            assert!(!good || output.out().contains("warning: "), "{what} {form}: {output}");
         }
     }
     env.write("out/index.json", whole);

@@ -15,9 +15,7 @@ use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
 use crate::ostree_repo::{CommitSignature, Keyring, Repository, SignatureVerdict, Trust};
-use crate::sign::{
-    ImageReport, Judgement, Refusal, RequiredForm, SubjectReport, VerifyOptions, verify_image,
-};
+use crate::sign::{ImageReport, Judgement, RequiredForm, VerifyOptions, verify_image};
 
 pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
     if args.key.is_empty() && args.gpg_keyring.is_none() && args.remote.is_none() {
@@ -128,12 +126,16 @@ async fn image(session: &Session, args: &VerifyArgs, keys: &[PublicKey]) -> Resu
     } else {
         session.print(&image_text(&report))?;
     }
-    let other_name =
-        |subject: &SubjectReport| matches!(subject.refusal, Some(Refusal::OtherReference { .. }));
+    let refused_as = |kind: &str| {
+        report.subjects.iter().filter_map(|one| one.refusal.as_ref()).any(|it| it.kind() == kind)
+    };
     match refuse(args, good) {
         // cosign, for one, names the repository alone, which default policies of hosts refuse too.
-        Err(failure) if report.subjects.iter().any(other_name) => Err(failure
+        Err(failure) if refused_as("other-reference") => Err(failure
             .hinted("--signed-as REPOSITORY takes signatures under any name in that repository")),
+        // cosign 3 makes nothing but bundles.
+        Err(failure) if refused_as("name-not-signed") => Err(failure
+            .hinted("without --signed-as the digest alone counts, which is what a bundle signs")),
         result => result,
     }
 }
