@@ -7,6 +7,7 @@
 //! - [`keys`]: secret and public keys, and the files they live in;
 //! - [`schemes`]: the forms a signature takes, one file each, all in [`schemes::SCHEMES`];
 //! - [`bundle`], [`dsse`], [`statement`]: the documents of Sigstore and in-toto, read strictly;
+//! - [`keyless`]: signatures with certificates, logs and timestamps, by a trusted root;
 //! - [`Subject`] and [`Signature`]: what is signed, and what came of it;
 //! - [`Verdict`]: what a signature is worth, with the [`Reason`] when it is worth nothing.
 //!
@@ -27,6 +28,7 @@
 pub mod bundle;
 pub mod dsse;
 mod form;
+pub mod keyless;
 pub mod keys;
 pub mod schemes;
 mod signature;

@@ -29,6 +29,7 @@ pub use kind::{KeyKind, UnknownKeyKind};
 pub use list::{KeyList, KeyListError};
 pub(crate) use public::Fit;
 pub use public::PublicKey;
+pub(crate) use public::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_RSA};
 pub use sealed::SealedKey;
 pub use secret::{SecretKey, SecretKeyFile};
 

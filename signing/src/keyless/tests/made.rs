@@ -1,0 +1,1 @@
+//! Bundles of a world of our own.
