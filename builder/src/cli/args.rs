@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use treelay_recipes::Arch;
+use treelay_recipes::{Arch, Digest, NotADigest};
 
-use crate::dest::Dest;
+use crate::dest::{Dest, NotADest};
 use crate::exec;
 use crate::sign::RequiredForm;
 
@@ -32,7 +32,7 @@ pub struct Cli {
 }
 
 const PLACES: &str = "Places: oci:DIR[:TAG], docker://HOST/REPO[:TAG|@DIGEST], ostree:REPO[:REF], \
-                      tree:DIR.\nExit status: 0 done; 1 it failed or was refused; 2 the command \
+                      tree:DIR; treelay verify also takes file:PATH and sha256:DIGEST.\nExit status: 0 done; 1 it failed or was refused; 2 the command \
                       line or the recipe is wrong.";
 
 /// The commands.
@@ -236,8 +236,9 @@ impl std::str::FromStr for Annotation {
 /// `treelay verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// What to verify.
-    pub dest: Dest,
+    /// What to verify: an image, the commits of a repository, or with --bundle a file
+    /// (file:PATH) or what has a digest (sha256:DIGEST).
+    pub dest: Verifiable,
     /// Accept signatures by this public key.
     #[arg(long, value_name = "PUB")]
     pub key: Vec<PathBuf>,
@@ -269,12 +270,70 @@ pub struct VerifyArgs {
     /// repositories are always read whole.
     #[arg(long)]
     pub blobs: bool,
+    /// The bundle (.sigstore.json) with the signature of a file.
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Whom to trust for certificates, logs and timestamps: a trusted_root.json. Nothing is ever
+    /// fetched.
+    #[arg(long, value_name = "FILE")]
+    pub trusted_root: Option<PathBuf>,
+    /// Accept signatures by who has this name in a certificate: an email address, the URI of a
+    /// workflow, or a user name.
+    #[arg(long, value_name = "WHO", conflicts_with = "identity_regexp")]
+    pub identity: Option<String>,
+    /// The same by a regular expression, which must match the whole name.
+    #[arg(long, value_name = "REGEX")]
+    pub identity_regexp: Option<String>,
+    /// Who must vouch for that name: the issuer of its OpenID Connect tokens.
+    #[arg(long, value_name = "URL", conflicts_with = "issuer_regexp")]
+    pub issuer: Option<String>,
+    /// The same by a regular expression, which must match the whole.
+    #[arg(long, value_name = "REGEX")]
+    pub issuer_regexp: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub registry: RegistryArgs,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `treelay verify` verifies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verifiable {
+    /// What a place has.
+    Place(Dest),
+    /// `file:PATH`: a file. All after `file:` is the path.
+    File(PathBuf),
+    /// `sha256:DIGEST`: something of which the digest is known.
+    Digest(Digest),
+}
+
+impl std::str::FromStr for Verifiable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("file", "")) => Err("the path after file: is missing".to_owned()),
+            Some(("file", path)) => Ok(Self::File(path.into())),
+            Some(("sha256", _)) => {
+                text.parse().map(Self::Digest).map_err(|error: NotADigest| error.to_string())
+            }
+            _ => text.parse().map(Self::Place).map_err(|error: NotADest| {
+                format!("{error}; or, with --bundle, file:PATH or sha256:DIGEST")
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for Verifiable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Place(dest) => dest.fmt(f),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
 }
 
 /// `treelay copy`.

@@ -6,6 +6,7 @@
 mod archives;
 mod copies;
 mod diffs;
+mod files;
 mod fixture;
 mod git;
 mod golang;

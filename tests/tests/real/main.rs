@@ -6,6 +6,7 @@ mod accounts;
 mod base;
 mod bundles;
 mod cosign;
+mod files;
 mod harness;
 mod judged;
 mod labels;

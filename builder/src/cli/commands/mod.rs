@@ -13,6 +13,7 @@ mod sign;
 mod store;
 mod texts;
 mod verify;
+mod verify_file;
 
 use super::args::Command;
 use super::{Result, Session};

@@ -8,7 +8,8 @@ use treelay_recipes::rfc3339;
 use treelay_signing::PublicKey;
 use treelay_signing::schemes::{sigstore_bundle, simplesigning};
 
-use crate::cli::args::VerifyArgs;
+use super::verify_file;
+use crate::cli::args::{Verifiable, VerifyArgs};
 use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
 use crate::cli::plain::plain;
@@ -18,19 +19,33 @@ use crate::ostree_repo::{CommitSignature, Keyring, Repository, SignatureVerdict,
 use crate::sign::{ImageReport, Judgement, RequiredForm, VerifyOptions, verify_image};
 
 pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
+    let Verifiable::Place(dest) = args.dest.clone() else {
+        return verify_file::run(session, &args);
+    };
+    for (option, given) in [
+        ("--bundle", args.bundle.is_some()),
+        ("--trusted-root", args.trusted_root.is_some()),
+        ("--identity", args.identity.is_some() || args.identity_regexp.is_some()),
+        ("--issuer", args.issuer.is_some() || args.issuer_regexp.is_some()),
+    ] {
+        if given {
+            let message = format!("{option} is for files: file:PATH or sha256:DIGEST");
+            return Err(Failure::usage_message(message));
+        }
+    }
     if args.key.is_empty() && args.gpg_keyring.is_none() && args.remote.is_none() {
         return Err(Failure::usage_message("nothing to verify with")
             .hinted("give --key PUB; or, for commits, --gpg-keyring FILE or --remote NAME"));
     }
     let keys = passwords::public_keys(session, &args.key)?;
-    match args.dest.under(&session.around.current_dir) {
+    match dest.under(&session.around.current_dir) {
         Dest::Ostree { repo, reference } => {
             commits(session, &args, &repo, reference.as_deref(), keys)
         }
         Dest::Tree { .. } => {
             Err(Failure::usage_message("a tree carries no signatures: verify the image or commit"))
         }
-        _ => image(session, &args, &keys).await,
+        _ => image(session, &args, &dest, &keys).await,
     }
 }
 
@@ -92,7 +107,12 @@ fn commits(
     refuse(args, good)
 }
 
-async fn image(session: &Session, args: &VerifyArgs, keys: &[PublicKey]) -> Result<()> {
+async fn image(
+    session: &Session,
+    args: &VerifyArgs,
+    dest: &Dest,
+    keys: &[PublicKey],
+) -> Result<()> {
     for (option, given) in [
         ("--gpg-keyring", args.gpg_keyring.is_some()),
         ("--remote", args.remote.is_some()),
@@ -103,9 +123,9 @@ async fn image(session: &Session, args: &VerifyArgs, keys: &[PublicKey]) -> Resu
         }
     }
     let registries = session.around.registries(args.registry.plain_http);
-    let place = images(session, &registries, &args.dest, Access::Read)?;
+    let place = images(session, &registries, dest, Access::Read)?;
     let expected = args.signed_as.as_deref().or(place.reference.as_deref());
-    let check_blobs = args.blobs || matches!(args.dest, Dest::Oci { .. });
+    let check_blobs = args.blobs || matches!(dest, Dest::Oci { .. });
     if args.require_form == RequiredForm::Bundle && args.signed_as.is_some() {
         let message = "a bundle names no image: --signed-as needs --require-form sig or both";
         return Err(Failure::usage_message(message));

@@ -1,0 +1,256 @@
+//! `treelay verify file:PATH` and `sha256:DIGEST`: signatures of anything, in a bundle beside it.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use treelay_signing::keyless::{
+    self, Artifact, KeylessError, MAX_TRUSTED_ROOT, Matcher, Policy, Signed, SignedBy, TrustedRoot,
+};
+use treelay_signing::{Bundle, PublicKey, bundle::MAX_BUNDLE};
+
+use crate::cli::args::{Verifiable, VerifyArgs};
+use crate::cli::failure::Doing as _;
+use crate::cli::plain::plain;
+use crate::cli::{Failure, Result, Session, passwords};
+
+/// Longest file that is held whole, which signatures by Ed25519 keys need; of longer ones only the
+/// hashes are known.
+const MAX_HELD: u64 = 64 * 1024 * 1024;
+
+/// Where trusted roots come from.
+const ROOTS: &str = "give --trusted-root FILE: `cosign trusted-root create --with-default-services` \
+                     writes one, and cosign keeps the present one of the public good instance \
+                     below ~/.sigstore/root as targets/trusted_root.json";
+
+/// Who must have signed.
+enum Trust {
+    Keys(Vec<PublicKey>),
+    Identity(Policy),
+}
+
+pub fn run(session: &Session, args: &VerifyArgs) -> Result<()> {
+    check_options(args)?;
+    let trust = trust(session, args)?;
+    let here = &session.around.current_dir;
+    let Some(file) = &args.bundle else {
+        return Err(Failure::usage_message(format!("{} carries no signature itself", args.dest))
+            .hinted("give the bundle that has it: --bundle FILE"));
+    };
+    let root = match &args.trusted_root {
+        Some(file) => {
+            let bytes = read(&here.join(file), MAX_TRUSTED_ROOT)
+                .doing(|| format!("reading the trusted root {}", file.display()))?;
+            let root = TrustedRoot::parse(&bytes);
+            Some(root.doing(|| format!("using the trusted root {}", file.display()))?)
+        }
+        None => None,
+    };
+    if let (Trust::Identity(_), None) = (&trust, &root) {
+        let message = "a signature by an identity is verified against a trusted root";
+        return Err(Failure::usage_message(message).hinted(ROOTS));
+    }
+    let bytes = read(&here.join(file), MAX_BUNDLE)
+        .doing(|| format!("reading the bundle {}", file.display()))?;
+    let bundle = Bundle::parse(&bytes).doing(|| format!("using the bundle {}", file.display()))?;
+    let verdict = with_artifact(session, &args.dest, |artifact| {
+        verify(&bundle, artifact, &trust, root.as_ref())
+    })?;
+    print(session, args, &bundle, root.is_some(), verdict)
+}
+
+/// Refuses what says nothing about files.
+fn check_options(args: &VerifyArgs) -> Result<()> {
+    for (option, given) in [
+        ("--gpg-keyring", args.gpg_keyring.is_some()),
+        ("--remote", args.remote.is_some()),
+        ("--revoked", !args.revoked.is_empty()),
+        ("--signed-as", args.signed_as.is_some()),
+        ("--blobs", args.blobs),
+    ] {
+        if given {
+            return Err(Failure::usage_message(format!("{option} is not for files")));
+        }
+    }
+    Ok(())
+}
+
+fn trust(session: &Session, args: &VerifyArgs) -> Result<Trust> {
+    let identity = matcher(args.identity.as_deref(), args.identity_regexp.as_deref())?;
+    let issuer = matcher(args.issuer.as_deref(), args.issuer_regexp.as_deref())?;
+    match (identity, issuer) {
+        (Some(identity), Some(issuer)) if args.key.is_empty() => {
+            Ok(Trust::Identity(Policy { identity, issuer }))
+        }
+        (None, None) if !args.key.is_empty() => {
+            Ok(Trust::Keys(passwords::public_keys(session, &args.key)?))
+        }
+        (None, None) => Err(Failure::usage_message("nothing to verify with")
+            .hinted("give --key PUB, or --identity WHO with --issuer URL and --trusted-root FILE")),
+        (Some(_), None) => Err(Failure::usage_message(
+            "--identity needs --issuer: a name is worth what whoever vouches for it is worth",
+        )),
+        (None, Some(_)) => Err(Failure::usage_message("--issuer needs --identity")),
+        (Some(_), Some(_)) => {
+            Err(Failure::usage_message("give either --key, or --identity and --issuer"))
+        }
+    }
+}
+
+fn matcher(exactly: Option<&str>, pattern: Option<&str>) -> Result<Option<Matcher>> {
+    match (exactly, pattern) {
+        (Some(text), _) => Ok(Some(Matcher::exactly(text))),
+        (None, Some(pattern)) => Matcher::pattern(pattern).map(Some).map_err(Failure::usage),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Reads a file that must not be longer than `most`.
+fn read(path: &Path, most: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > most {
+        return Err(std::io::Error::other(format!("it is longer than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Hands the digests of what is to be verified to `judge`; of a short file the bytes too.
+fn with_artifact<T>(
+    session: &Session,
+    what: &Verifiable,
+    judge: impl FnOnce(&Artifact<'_>) -> T,
+) -> Result<T> {
+    let path = match what {
+        Verifiable::Digest(digest) => return Ok(judge(&Artifact::of_sha256(*digest.as_bytes()))),
+        Verifiable::File(path) => session.around.current_dir.join(path),
+        // Others are verified elsewhere.
+        Verifiable::Place(dest) => return Err(Failure::message(format!("{dest} is no file"))),
+    };
+    let hash = || -> std::io::Result<T> {
+        let mut file = std::fs::File::open(&path)?;
+        if file.metadata()?.len() <= MAX_HELD {
+            let mut bytes = Vec::new();
+            file.by_ref().take(MAX_HELD + 1).read_to_end(&mut bytes)?;
+            // A file that grows, or a device, goes on below from its beginning.
+            if bytes.len() as u64 <= MAX_HELD {
+                return Ok(judge(&Artifact::of_bytes(&bytes)));
+            }
+            file = std::fs::File::open(&path)?;
+        }
+        let (mut sha256, mut sha384, mut sha512) = (Sha256::new(), Sha384::new(), Sha512::new());
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let read = file.read(&mut buffer)?;
+            if read == 0 {
+                break;
+            }
+            sha256.update(&buffer[..read]);
+            sha384.update(&buffer[..read]);
+            sha512.update(&buffer[..read]);
+        }
+        let (sha256, sha384, sha512) = (sha256.finalize(), sha384.finalize(), sha512.finalize());
+        Ok(judge(&Artifact::of_hashes(sha256.into(), sha384.into(), sha512.into())))
+    };
+    hash().doing(|| format!("reading {what}"))
+}
+
+fn verify(
+    bundle: &Bundle,
+    artifact: &Artifact<'_>,
+    trust: &Trust,
+    root: Option<&TrustedRoot>,
+) -> std::result::Result<Signed, Vec<KeylessError>> {
+    match (trust, root) {
+        (Trust::Identity(policy), Some(root)) => {
+            keyless::verify(bundle, artifact, root, policy).map_err(|error| vec![error])
+        }
+        // Asked for before.
+        (Trust::Identity(_), None) => Err(Vec::new()),
+        (Trust::Keys(keys), root) => {
+            let mut reasons = Vec::new();
+            for key in keys {
+                match keyless::verify_by_key(bundle, artifact, key, root) {
+                    Ok(signed) => return Ok(signed),
+                    Err(error) if reasons.contains(&error) => {}
+                    Err(error) => reasons.push(error),
+                }
+            }
+            Err(reasons)
+        }
+    }
+}
+
+fn print(
+    session: &Session,
+    args: &VerifyArgs,
+    bundle: &Bundle,
+    has_root: bool,
+    verdict: std::result::Result<Signed, Vec<KeylessError>>,
+) -> Result<()> {
+    let unchecked = !has_root && !(bundle.log_entries.is_empty() && bundle.timestamps.is_empty());
+    if args.json {
+        let reasons = |reasons: &Vec<KeylessError>| -> Vec<String> {
+            reasons.iter().map(ToString::to_string).collect()
+        };
+        session.print_json(&match &verdict {
+            Ok(signed) => json!({ "good": true, "signature": signed }),
+            Err(errors) => json!({ "good": false, "reasons": reasons(errors) }),
+        })?;
+    } else {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        match &verdict {
+            Ok(signed) => {
+                let _ = writeln!(text, "good: {}", plain(&args.dest.to_string()));
+                for line in lines(signed) {
+                    let _ = writeln!(text, "  {}", plain(&line));
+                }
+                if unchecked {
+                    text += "  its log entries and timestamps were not checked: that takes \
+                             --trusted-root\n";
+                }
+            }
+            Err(errors) => {
+                let _ = writeln!(text, "refused: {}", plain(&args.dest.to_string()));
+                for error in errors {
+                    let _ = writeln!(text, "  {}", plain(&error.to_string()));
+                }
+            }
+        }
+        session.print(&text)?;
+    }
+    match verdict {
+        Ok(_) => Ok(()),
+        Err(errors) => {
+            let failure =
+                Failure::message(format!("{} is refused: the reasons are above", args.dest));
+            Err(match errors.first() {
+                Some(
+                    KeylessError::UnknownAuthority { .. }
+                    | KeylessError::UnknownLog { .. }
+                    | KeylessError::LogPeriod { .. }
+                    | KeylessError::AuthorityPeriod { .. },
+                ) => failure.hinted(
+                    "a trusted root that is too old, or of another instance, does not know them",
+                ),
+                _ => failure,
+            })
+        }
+    }
+}
+
+/// Who signed what, when, in which form.
+fn lines(signed: &Signed) -> Vec<String> {
+    let mut lines = vec![format!("{} is signed by {}", signed.artifact, signed.by)];
+    if let SignedBy::Identity { certificate, .. } = &signed.by {
+        lines.push(format!("with the certificate {certificate}"));
+    }
+    lines.extend(signed.times.iter().map(|time| format!("at {time}")));
+    lines.push(format!("in {}", signed.form));
+    lines.extend(signed.log.iter().map(|record| format!("logged as {record}")));
+    lines
+}
