@@ -32,8 +32,9 @@ pub struct Cli {
 }
 
 const PLACES: &str = "Places: oci:DIR[:TAG], docker://HOST/REPO[:TAG|@DIGEST], ostree:REPO[:REF], \
-                      tree:DIR; treelay verify also takes file:PATH and sha256:DIGEST.\nExit status: 0 done; 1 it failed or was refused; 2 the command \
-                      line or the recipe is wrong.";
+                      tree:DIR; treelay verify also takes file:PATH and sha256:DIGEST.\n\
+                      Exit status: 0 done; 1 it failed or was refused; 2 the command line or the \
+                      recipe is wrong.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]

@@ -170,6 +170,23 @@ pub enum KeylessError {
         /// The certificate, or the key.
         by: String,
     },
+    /// The bundle names the key it was made with, and it is another one.
+    #[error("made by key {found}, not by {fingerprint}")]
+    OtherKey {
+        /// Of the key that was tried.
+        fingerprint: String,
+        /// Of the key that is named.
+        found: String,
+    },
+    /// The key made it, but over a hash that no verifier computes.
+    #[error(
+        "made by the key, but with {hash}, which verifiers do not compute for such a key (cosign 3 \
+         does so by mistake): sign again"
+    )]
+    HashNobodyReads {
+        /// The hash.
+        hash: &'static str,
+    },
     /// What is signed is another hash than the one that is known, or the bytes themselves.
     #[error("this signature is over more than the given digest ({kind}): give the file itself")]
     NeedsBytes {

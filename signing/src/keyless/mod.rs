@@ -116,21 +116,20 @@ pub fn verify_by_key(
         return Err(KeylessError::ByCertificate);
     }
     let fingerprint = key.fingerprint();
-    let by = || format!("key {fingerprint}");
-    if bundle.key_fingerprint().is_some_and(|named| named != fingerprint) {
-        return Err(KeylessError::Signature { by: by() });
+    if let Some(found) = bundle.key_fingerprint().filter(|found| *found != fingerprint) {
+        return Err(KeylessError::OtherKey { fingerprint, found });
     }
     // Keys that can be read are of kinds that are known here.
-    let verifier = Key::from_spki(key.spki_der()).ok_or(KeylessError::Signature { by: by() })?;
+    let verifier = Key::from_spki(key.spki_der()).ok_or_else(|| misfit(Signer::Key(key)))?;
     let evidence = Evidence::of_bundle(bundle, artifact)?;
     let times = match root {
         Some(root) => evidence.check(Signer::Key(key), &verifier, root)?,
         None => {
-            evidence.check_signature(&verifier, &by())?;
+            evidence.check_signature(Signer::Key(key), &verifier)?;
             Times::default()
         }
     };
-    evidence.into_signed(bundle, artifact, SignedBy::Key { key: fingerprint.clone() }, times)
+    evidence.into_signed(bundle, artifact, SignedBy::Key { key: fingerprint }, times)
 }
 
 /// Every certificate that a bundle brings beside the signer's must be known: nothing is taken from
@@ -212,13 +211,7 @@ impl<'a> Evidence<'a> {
         key: &Key,
         root: &TrustedRoot,
     ) -> Result<Times, KeylessError> {
-        let by = match signer {
-            Signer::Certificate(certificate) => {
-                format!("the certificate {}", certificate.fingerprint())
-            }
-            Signer::Key(key) => format!("key {}", key.fingerprint()),
-        };
-        self.check_signature(key, &by)?;
+        self.check_signature(signer, key)?;
         let mut found = Times::default();
         for response in self.timestamps {
             let (time, authority) = timestamp::verify(response, self.signature, root)?;
@@ -258,30 +251,41 @@ impl<'a> Evidence<'a> {
         Ok(found)
     }
 
-    fn check_signature(&self, key: &Key, by: &str) -> Result<(), KeylessError> {
-        let fits = match self.content {
-            entry::Content::Envelope(envelope) => {
-                let message = envelope.pae();
-                hashes(key.kind()).iter().any(|hash| key.fits(*hash, &message, self.signature))
-            }
-            entry::Content::Message(artifact) => match (key.kind(), artifact.bytes()) {
-                (Kind::Ed25519, None) => {
-                    return Err(KeylessError::NeedsBytes { kind: "Ed25519" });
+    fn check_signature(&self, signer: Signer<'_>, key: &Key) -> Result<(), KeylessError> {
+        let by_key = matches!(signer, Signer::Key(_));
+        let (usual, others) = hashes(key.kind(), by_key);
+        if key.kind() == Kind::Ed25519 {
+            let envelope;
+            let bytes = match self.content {
+                entry::Content::Envelope(it) => {
+                    envelope = it.pae();
+                    Some(envelope.as_slice())
                 }
-                (Kind::Ed25519, Some(bytes)) => {
-                    key.fits(Hash::Sha512, bytes, self.signature)
-                        || key.fits_ed25519ph(bytes, self.signature)
-                }
-                (kind, _) => hashes(kind).iter().any(|hash| {
-                    let digest = artifact.hash(*hash);
-                    digest.is_some_and(|digest| key.fits_digest(*hash, digest, self.signature))
-                }),
-            },
+                entry::Content::Message(artifact) => artifact.bytes(),
+            };
+            let bytes = bytes.ok_or(KeylessError::NeedsBytes { kind: "Ed25519" })?;
+            let is_message = matches!(self.content, entry::Content::Message(_));
+            return match (key.fits(Hash::Sha512, bytes, self.signature), by_key) {
+                (true, _) => Ok(()),
+                (false, _) if !key.fits_ed25519ph(bytes, self.signature) => Err(misfit(signer)),
+                // So are files signed with certificates.
+                (false, false) if is_message => Ok(()),
+                (false, _) => Err(KeylessError::HashNobodyReads { hash: "Ed25519ph" }),
+            };
+        }
+        let fits = |hash: &Hash| match self.content {
+            entry::Content::Envelope(envelope) => key.fits(*hash, &envelope.pae(), self.signature),
+            entry::Content::Message(artifact) => artifact
+                .hash(*hash)
+                .is_some_and(|digest| key.fits_digest(*hash, digest, self.signature)),
         };
-        if fits {
+        if usual.iter().any(fits) {
             return Ok(());
         }
-        Err(KeylessError::Signature { by: by.to_owned() })
+        if others.iter().any(fits) {
+            return Err(KeylessError::HashNobodyReads { hash: "SHA-384" });
+        }
+        Err(misfit(signer))
     }
 
     /// Phase 6.
@@ -310,15 +314,27 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// The hashes with which keys of a kind sign in sigstore's programs, the usual one first: that of
-/// the size of the curve in newer ones, SHA-256 in older ones.
-fn hashes(kind: Kind) -> &'static [Hash] {
+fn misfit(signer: Signer<'_>) -> KeylessError {
+    let by = match signer {
+        Signer::Certificate(certificate) => {
+            format!("the certificate {}", certificate.fingerprint())
+        }
+        Signer::Key(key) => format!("key {}", key.fingerprint()),
+    };
+    KeylessError::Signature { by }
+}
+
+/// The hashes with which keys of a kind sign, and those with which they sign by mistake. With a
+/// certificate it is that of the size of the curve, in older programs SHA-256; with a key that
+/// lives on always SHA-256, as [`crate::keys`] says.
+fn hashes(kind: Kind, by_key: bool) -> (&'static [Hash], &'static [Hash]) {
     match kind {
-        Kind::P256 | Kind::Rsa => &[Hash::Sha256],
-        Kind::P384 => &[Hash::Sha384, Hash::Sha256],
-        Kind::P521 => &[Hash::Sha512, Hash::Sha256],
-        // Has none, or its own.
-        Kind::Ed25519 => &[Hash::Sha512],
+        Kind::P384 if by_key => (&[Hash::Sha256], &[Hash::Sha384]),
+        Kind::P384 => (&[Hash::Sha384, Hash::Sha256], &[]),
+        Kind::P521 => (&[Hash::Sha512, Hash::Sha256], &[]),
+        Kind::P256 | Kind::Rsa => (&[Hash::Sha256], &[]),
+        // Has none.
+        Kind::Ed25519 => (&[], &[]),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use treelay_tests::{Env, Run};
 
-use crate::fixture::{prints, refused};
+use crate::fixture::prints;
 
 const WHO: &str = "w.vollprecht@gmail.com";
 const ISSUER: &str = "https://github.com/login/oauth";
@@ -41,8 +41,8 @@ fn who_signed_a_file_and_when_is_told() {
         &output,
         r#"
 good: file:blob.txt
-  sha256:e194b99df6639501325c5f44da79fe3a8efae6f239bd79443a19787e06fb1764 is signed by w.vollprecht@gmail.com, says https://github.com/login/oauth
-  with the certificate a5959f9002314d46f7b895dfaec235b4b40bab204de56ba123875a97c4aabbcc
+  sha256:[SHA256] is signed by w.vollprecht@gmail.com, says https://github.com/login/oauth
+  with the certificate [SHA256]
   at 2025-12-03T18:36:42Z by the timestamp authority https://timestamp.sigstore.dev/api/v1/timestamp
   at 2025-12-03T18:36:43Z by the log https://rekor.sigstore.dev
   in a bundle of version 0.3 with a signature over the bytes
@@ -69,12 +69,8 @@ good: file:blob.txt
 fn what_is_not_signed_by_them_is_refused() {
     let env = files();
     env.write("other.txt", "test content for cosigm\n");
-    refused(
-        &env,
-        verify(&env, "file:other.txt", &BLOB),
-        1,
-        "error: file:other.txt is refused: the reasons are above\n",
-    );
+    let output = verify(&env, "file:other.txt", &BLOB).fails(1);
+    output.says("error: file:other.txt is refused: the reasons are above");
     let seen = verify(&env, "file:other.txt", &BLOB).arg("--json").fails(1).json();
     assert_eq!(seen["good"], false, "{seen}");
     assert!(seen["reasons"][0].as_str().unwrap().starts_with("signed for sha256:e194"), "{seen}");

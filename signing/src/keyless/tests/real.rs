@@ -155,6 +155,34 @@ fn a_bundle_by_a_key_is_good_with_and_without_a_root() {
 }
 
 #[test]
+fn keys_sign_with_the_hash_that_everybody_computes() {
+    let digest = "sha256:7af112925c5f8ebe0f4a4d5a38476adc973d2c4ba0d11c0dba11b65b1799581a";
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_bytes!(concat!("../../../fixtures/", $name)).as_slice()
+        };
+    }
+    let (p256, p384) = (fixture!("cosign-3.1-p256.pub"), fixture!("cosign-3.1-p384.pub"));
+    let (rsa, ed25519) = (fixture!("cosign-3.1-rsa.pub"), fixture!("cosign-2.5-ed25519.pub"));
+    for (bundle, key, reason) in [
+        (fixture!("cosign-3.1-p256.bundle.json"), p256, ""),
+        (fixture!("cosign-3.1-rsa.bundle.json"), rsa, ""),
+        (fixture!("cosign-3.1-p384.bundle.json"), p384, "with SHA-384, which"),
+        (fixture!("cosign-3.1-ed25519.bundle.json"), ed25519, "with Ed25519ph, which"),
+        (fixture!("cosign-3.1-p256.bundle.json"), p384, "made by key "),
+    ] {
+        let (bundle, key) = (Bundle::parse(bundle).unwrap(), PublicKey::parse(key).unwrap());
+        match verify_by_key(&bundle, &artifact(digest), &key, None) {
+            Ok(_) => assert_eq!(reason, ""),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(!reason.is_empty() && error.contains(reason), "{reason}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_file_and_its_digests_are_the_same_artifact() {
     let text = include_bytes!("../../../fixtures/keyless/cosign-blob.txt");
     let (bundle, root) = (bundle("cosign-blob-v0.3"), root("public-good"));

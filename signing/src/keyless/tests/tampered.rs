@@ -265,6 +265,28 @@ fn no_byte_can_be_flipped() {
     }
 }
 
+/// The same with every byte of the JSON: what is still read as a bundle and accepted says the same.
+#[test]
+fn no_byte_of_the_json_makes_another_verdict() {
+    let case = REKOR2;
+    let (artifact, root) = (artifact(case.digest), root(case.root));
+    let text = json(case.name).as_bytes();
+    let what = |signed: Signed| (signed.artifact, signed.by, signed.times, signed.log);
+    let verdict = what(verify(&bundle(case.name), &artifact, &root, &anybody()).unwrap());
+    let mut accepted = 0;
+    for at in 0..text.len() {
+        let mut tampered = text.to_vec();
+        tampered[at] ^= 1 << (at % 7);
+        let Ok(tampered) = Bundle::parse(&tampered) else { continue };
+        if let Ok(signed) = verify(&tampered, &artifact, &root, &anybody()) {
+            assert_eq!(what(signed), verdict, "{at}");
+            accepted += 1;
+        }
+    }
+    // Spaces that become line ends, and the status of the timestamp.
+    assert!(accepted < text.len() / 50, "{accepted} of {}", text.len());
+}
+
 type Part = fn(&mut Bundle) -> &mut [u8];
 
 /// Every sequence of bytes of a bundle, decoded, and its length.

@@ -96,7 +96,10 @@ impl Plan {
             signature: algorithm(),
             issuer: self.issuer.parse::<Name>().unwrap(),
             validity: Validity { not_before: time(self.from), not_after: time(self.to) },
-            subject: self.subject.parse::<Name>().unwrap(),
+            subject: match self.subject {
+                "" => Name::default(),
+                name => name.parse().unwrap(),
+            },
             subject_public_key_info: SubjectPublicKeyInfoOwned::from_der(&spki(self.key)).unwrap(),
             issuer_unique_id: None,
             subject_unique_id: None,
