@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::json;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use treelay_signing::keyless::{
-    self, Artifact, KeylessError, MAX_TRUSTED_ROOT, Matcher, Policy, Signed, SignedBy, TrustedRoot,
+    self, Artifact, KeylessError, MAX_TRUSTED_ROOT, Matcher, Policy, Signed, SignedBy,
+    TimestampError, TrustedRoot,
 };
 use treelay_signing::{Bundle, PublicKey, bundle::MAX_BUNDLE};
 
@@ -15,6 +16,7 @@ use crate::cli::args::{Verifiable, VerifyArgs};
 use crate::cli::failure::Doing as _;
 use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, passwords};
+use crate::sign::RequiredForm;
 
 /// Longest file that is held whole, which signatures by Ed25519 keys need; of longer ones only the
 /// hashes are known.
@@ -68,6 +70,7 @@ fn check_options(args: &VerifyArgs) -> Result<()> {
         ("--remote", args.remote.is_some()),
         ("--revoked", !args.revoked.is_empty()),
         ("--signed-as", args.signed_as.is_some()),
+        ("--require-form", args.require_form != RequiredForm::Any),
         ("--blobs", args.blobs),
     ] {
         if given {
@@ -233,7 +236,10 @@ fn print(
                     KeylessError::UnknownAuthority { .. }
                     | KeylessError::UnknownLog { .. }
                     | KeylessError::LogPeriod { .. }
-                    | KeylessError::AuthorityPeriod { .. },
+                    | KeylessError::AuthorityPeriod { .. }
+                    | KeylessError::Timestamp(
+                        TimestampError::NoSigner | TimestampError::AuthorityPeriod { .. },
+                    ),
                 ) => failure.hinted(
                     "a trusted root that is too old, or of another instance, does not know them",
                 ),
