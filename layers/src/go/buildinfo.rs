@@ -12,8 +12,38 @@ pub struct BuildInfo {
     pub version: String,
     /// The import path of its main package.
     pub path: String,
+    /// The module that its main package is of; none for Go's own programs.
+    pub main: Option<BuiltModule>,
+    /// The modules that packages of it come from, in the linker's order: those that were really
+    /// used, where go.mod replaces some.
+    pub modules: Vec<BuiltModule>,
     /// `GOARCH`, `CGO_ENABLED`, `-trimpath` and so on.
     pub settings: BTreeMap<String, String>,
+}
+
+/// A module in a Go program.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BuiltModule {
+    /// Its path: `golang.org/x/sys`. Of a local replacement, a path of files: `../fork`.
+    pub path: String,
+    /// Its version, `v0.30.0`; empty or `(devel)` where it was built from files.
+    pub version: String,
+    /// Its sum, `h1:…`; empty where it was built from files.
+    pub sum: String,
+}
+
+impl BuiltModule {
+    /// What stands after `mod`, `dep` or `=>`.
+    fn parse(text: &str) -> Self {
+        let mut fields = text.split('\t').map(str::to_owned);
+        let mut next = || fields.next().unwrap_or_default();
+        Self { path: next(), version: next(), sum: next() }
+    }
+
+    /// Its version, where it is of one.
+    pub fn released(&self) -> Option<&str> {
+        (!matches!(&*self.version, "" | "(devel)")).then_some(&self.version)
+    }
 }
 
 const MAGIC: &[u8] = b"\xff Go buildinf:";
@@ -44,9 +74,26 @@ impl BuildInfo {
         let module = module.get(MARK..module.len().checked_sub(MARK)?)?;
         let mut info =
             Self { version: String::from_utf8_lossy(version).into_owned(), ..Self::default() };
+        let mut last_is_main = false;
         for line in String::from_utf8_lossy(module).lines() {
             match line.split_once('\t') {
                 Some(("path", path)) => info.path = path.to_owned(),
+                Some(("mod", main)) => {
+                    info.main = Some(BuiltModule::parse(main));
+                    last_is_main = true;
+                }
+                Some(("dep", module)) => {
+                    info.modules.push(BuiltModule::parse(module));
+                    last_is_main = false;
+                }
+                // Stands below the module that it is in the place of.
+                Some(("=>", other)) => {
+                    let replaced = match last_is_main {
+                        true => info.main.as_mut(),
+                        false => info.modules.last_mut(),
+                    };
+                    replaced.into_iter().for_each(|module| *module = BuiltModule::parse(other));
+                }
                 Some(("build", setting)) => {
                     if let Some((name, value)) = setting.split_once('=') {
                         info.settings.insert(name.to_owned(), value.to_owned());
@@ -106,6 +153,34 @@ mod tests {
         assert_eq!((&*info.version, &*info.path), ("go1.27.3", "cmd/gofmt"));
         assert_eq!(info.settings["GOARCH"], "arm64");
         assert_eq!(info.settings["-tags"].len(), 200);
+    }
+
+    #[test]
+    fn names_the_modules_that_were_used() {
+        let text = "path\texample.org/x/cmd/x\n\
+                    mod\texample.org/x\tv1.2.0\th1:a=\n\
+                    dep\texample.org/y\tv0.1.0\n\
+                    =>\texample.org/fork\tv0.1.1\th1:b=\n\
+                    dep\texample.org/z\tv2.0.0+incompatible\th1:c=\n\
+                    dep\texample.org/w\tv1.0.0\n\
+                    =>\t./w\t(devel)\t\n";
+        let info = BuildInfo::parse(&section("go1.27.3", text)).unwrap();
+        let module = |path: &str, version: &str, sum: &str| BuiltModule {
+            path: path.to_owned(),
+            version: version.to_owned(),
+            sum: sum.to_owned(),
+        };
+        assert_eq!(info.main, Some(module("example.org/x", "v1.2.0", "h1:a=")));
+        let expected = [
+            module("example.org/fork", "v0.1.1", "h1:b="),
+            module("example.org/z", "v2.0.0+incompatible", "h1:c="),
+            module("./w", "(devel)", ""),
+        ];
+        assert_eq!(info.modules, expected);
+        assert_eq!(info.modules[1].released(), Some("v2.0.0+incompatible"));
+        assert_eq!(info.modules[2].released(), None);
+        let own = BuildInfo::parse(&section("go1.27.3", "path\tcmd/go\nbuild\tGOOS=linux\n"));
+        assert_eq!(own.unwrap().main, None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::elf::Elf;
 use crate::tree::{NotATreePath, TreeError};
 use crate::{Contents, Entry, Node, Tree, TreePath};
 
-pub use buildinfo::BuildInfo;
+pub use buildinfo::{BuildInfo, BuiltModule};
 pub use gate::{Gate, GateError, find as find_text};
 pub use rebuild::Rebuild;
 pub use version::GoVersion;

@@ -27,7 +27,7 @@ impl GoVersion {
     ///
     /// # Errors
     /// What is wrong with it, as the rest of a sentence about the file.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut lines = text.lines();
         let first = lines.next().unwrap_or_default();
         let version = first
