@@ -78,6 +78,7 @@ pub const LIBRARIES: &[(Tier, &str)] = &[
     (Tier::Real, "libsepol2"),
     (Tier::Real, "golang-github-opencontainers-image-spec-dev"),
     (Tier::Real, "python3-jsonschema"),
+    (Tier::Real, "python3-venv"),
     (Tier::Host, "libzstd-dev"),
     (Tier::Slow, "libattr1-dev"),
     (Tier::Slow, "libcap-dev"),
@@ -101,6 +102,8 @@ pub enum Kept {
     DockerRegistry,
     /// ferro-oci-server, a registry with the referrers endpoint.
     Ferro,
+    /// The official schemas and validators of SPDX and CycloneDX, for Python.
+    Documents,
     /// Debian's SELinux policy, built as its package does, in a folder and not for the machine.
     Selinux,
     /// A whole Debian 13 root with podman 5, skopeo, ostree and cosign.
@@ -123,6 +126,7 @@ impl Kept {
             Self::Cosign3 => "cosign-3",
             Self::DockerRegistry => "docker-registry",
             Self::Ferro => "ferro",
+            Self::Documents => "documents",
             Self::Selinux => "selinux",
             Self::Trixie => "trixie",
             Self::OstreeExt => "ostree-ext",
@@ -135,9 +139,12 @@ impl Kept {
     /// The first tier that needs it.
     pub const fn tier(self) -> Tier {
         match self {
-            Self::Cosign2 | Self::Cosign3 | Self::DockerRegistry | Self::Ferro | Self::Selinux => {
-                Tier::Real
-            }
+            Self::Cosign2
+            | Self::Cosign3
+            | Self::DockerRegistry
+            | Self::Ferro
+            | Self::Documents
+            | Self::Selinux => Tier::Real,
             Self::Trixie | Self::OstreeExt | Self::Toolbox => Tier::Host,
             Self::Ostree | Self::Machine => Tier::Slow,
         }
@@ -149,6 +156,7 @@ impl Kept {
             Self::Cosign2 | Self::Cosign3 => "usr/bin/cosign",
             Self::DockerRegistry => "usr/bin/docker-registry",
             Self::Ferro => "bin/ferro-oci-server",
+            Self::Documents => "bin/python",
             Self::Selinux => "etc/selinux/default/contexts/files/file_contexts",
             Self::Trixie => "usr/bin/podman",
             Self::OstreeExt => "bin/treelay-ostree-ext",

@@ -4,6 +4,7 @@
 //! folders of their own ([`Kept`]). Each is asked for first, so that a second run only looks.
 
 mod apt;
+mod documents;
 mod ferro;
 mod machine;
 mod ostree;
@@ -61,12 +62,13 @@ type Make = fn(&Path) -> Result<()>;
 
 /// The consumers that set-up keeps, each with the text that says how it is made: when that text
 /// changes, it is made again.
-fn kept() -> [(Kept, String, Make); 10] {
+fn kept() -> [(Kept, String, Make); 11] {
     [
         (Kept::Cosign2, unpacked::recipe("cosign", Some("trixie")), unpacked::cosign_2),
         (Kept::Cosign3, unpacked::recipe("cosign", Some("sid")), unpacked::cosign_3),
         (Kept::DockerRegistry, unpacked::recipe("docker-registry", None), unpacked::registry),
         (Kept::Ferro, ferro::recipe(), ferro::install),
+        (Kept::Documents, documents::recipe(), documents::make),
         (Kept::Selinux, selinux::recipe(), selinux::make),
         (Kept::Trixie, trixie::recipe(), trixie::make),
         (Kept::OstreeExt, ostree_ext::recipe(), ostree_ext::install),
