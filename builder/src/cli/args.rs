@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use treelay_recipes::{Arch, Digest, NotADigest};
 
+use crate::attest::{DocumentKind, PredicateType, Required};
 use crate::dest::{Dest, NotADest};
 use crate::exec;
 use crate::sign::RequiredForm;
@@ -49,6 +50,8 @@ pub enum Command {
     Sign(SignArgs),
     /// Check signatures and every digest of an image or commit.
     Verify(VerifyArgs),
+    /// Put documents beside an image or commits, signed, or show what is there.
+    Attest(AttestArgs),
     /// Copy an image with its signatures, or commits as an image.
     Copy(CopyArgs),
     /// Show arches, layers, sizes, metadata and signatures.
@@ -134,6 +137,14 @@ pub struct BuildArgs {
     /// machine.
     #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
     pub sandbox: Sandbox,
+    /// Put documents about images and commits beside them, signed with the keys that are given: where
+    /// they come from (SLSA provenance), what is in them (SPDX 2.3, CycloneDX 1.6).
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "DOCUMENT,…")]
+    pub attest: Vec<Document>,
+    /// The URI of the platform that this build runs on, for the provenance; verifiers compare it
+    /// [default: urn:treelay:builder:local, which vouches for nothing].
+    #[arg(long, value_name = "URI", requires = "attest")]
+    pub builder_id: Option<String>,
     /// Make all layers a second time, from nothing but the inputs, in other directories and on
     /// another number of threads, and fail where they are not the same byte for byte.
     #[arg(long)]
@@ -157,6 +168,27 @@ impl From<Sandbox> for exec::Sandbox {
         match sandbox {
             Sandbox::Auto => Self::Auto,
             Sandbox::Off => Self::Off,
+        }
+    }
+}
+
+/// A document that a build makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    /// From what and how it was made, as SLSA v1 has it.
+    Provenance,
+    /// Every file and package, as SPDX 2.3.
+    Spdx,
+    /// Every package and program, as CycloneDX 1.6: what scanners read.
+    Cyclonedx,
+}
+
+impl From<Document> for DocumentKind {
+    fn from(document: Document) -> Self {
+        match document {
+            Document::Provenance => Self::Provenance,
+            Document::Spdx => Self::Spdx,
+            Document::Cyclonedx => Self::Cyclonedx,
         }
     }
 }
@@ -243,6 +275,11 @@ pub struct VerifyArgs {
     /// Accept signatures by this public key.
     #[arg(long, value_name = "PUB")]
     pub key: Vec<PathBuf>,
+    /// Refuse what does not have these documents, signed by one of the keys: provenance (SLSA v1),
+    /// sbom (SPDX or CycloneDX), or any type that `treelay attest` takes. Those of an index count for
+    /// its images, but for an sbom.
+    #[arg(long, value_delimiter = ',', value_name = "DOCUMENT,…", requires = "key")]
+    pub require: Vec<Required>,
     /// Accept GPG signatures of commits by the keys of this keyring.
     #[arg(long, value_name = "FILE")]
     pub gpg_keyring: Option<PathBuf>,
@@ -335,6 +372,37 @@ impl std::fmt::Display for Verifiable {
             Self::Digest(digest) => digest.fmt(f),
         }
     }
+}
+
+/// `treelay attest`.
+#[derive(Debug, Args)]
+pub struct AttestArgs {
+    /// The image, or one ref or all refs of an OSTree repository. With nothing else, what is beside it
+    /// is listed.
+    pub dest: Dest,
+    /// The type of document: slsaprovenance1, spdxjson, cyclonedx, openvex, vuln, link, custom, or a
+    /// URI.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<PredicateType>,
+    /// The document to put there: a JSON object.
+    #[arg(long, value_name = "FILE", requires = "kind", requires = "key")]
+    pub predicate: Option<PathBuf>,
+    /// Sign with this key; its password is COSIGN_PASSWORD, or is asked for on a terminal.
+    #[arg(long, value_name = "FILE", requires = "predicate")]
+    pub key: Vec<PathBuf>,
+    /// Print the document of this type that is there. Nobody has verified it: `treelay verify
+    /// --require` does.
+    #[arg(long, requires = "kind", conflicts_with = "predicate")]
+    pub show: bool,
+    /// Only the image or commit of this arch [default: the index and all that it names; all commits].
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<Arch>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `treelay copy`.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use treelay_recipes::{Arch, Digest, Recipe};
 use treelay_signing::Signature;
 
+use crate::attest::AttachedDocument;
 use crate::cli::count;
 use crate::dest::Dest;
 use crate::exec::{Blobs, Layers};
@@ -53,6 +54,8 @@ pub struct BuildReport {
     images: Vec<Image>,
     commits: Vec<Commit>,
     signatures: Vec<SignatureLine>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attestations: Vec<AttachedDocument>,
     outputs: Vec<Output>,
     phases: Vec<Phase>,
     seconds: f64,
@@ -130,6 +133,7 @@ impl BuildReport {
             images: Vec::new(),
             commits: Vec::new(),
             signatures: Vec::new(),
+            attestations: Vec::new(),
             outputs: Vec::new(),
             phases: Vec::new(),
             seconds: 0.0,
@@ -210,6 +214,18 @@ impl BuildReport {
         }
     }
 
+    /// Documents were signed.
+    pub fn attested(&mut self, attached: Vec<AttachedDocument>) {
+        for one in attached {
+            let same = |there: &AttachedDocument| {
+                (&there.subject, &there.kind, &there.key) == (&one.subject, &one.kind, &one.key)
+            };
+            if !self.attestations.iter().any(same) {
+                self.attestations.push(one);
+            }
+        }
+    }
+
     /// Commits were made.
     pub fn committed(&mut self, dest: &Dest, repo: &Repository, commits: &[CommitArtifact]) {
         let mut text = format!("{dest} ({}):", repo.mode());
@@ -274,6 +290,9 @@ impl BuildReport {
         }
         if !self.signatures.is_empty() {
             line(count(self.signatures.len(), "signature"));
+        }
+        if !self.attestations.is_empty() {
+            line(count(self.attestations.len(), "attestation"));
         }
         line(format!("{:.2} s", self.seconds));
         text

@@ -18,6 +18,8 @@ use crate::store::Store;
 pub struct Workspace {
     /// As its author wrote it.
     pub recipe: Recipe,
+    /// The text of its file.
+    pub text: String,
     /// As it is on each of its arches.
     pub expanded: Expanded,
     /// Inputs for this machine, where the recipe is not for it and yet needs them.
@@ -84,6 +86,7 @@ impl Workspace {
         let fetcher = Fetcher::new(session.around.fetch_options(offline));
         Ok(Self {
             recipe: parsed,
+            text,
             expanded,
             beside,
             lock_file,
@@ -126,6 +129,7 @@ impl Workspace {
         let options = LocalOptions { again: true, ..options };
         Ok(Self {
             recipe: self.recipe.clone(),
+            text: self.text.clone(),
             expanded: self.expanded.clone(),
             // It locks nothing.
             beside: Expanded::new(),

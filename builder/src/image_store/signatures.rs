@@ -145,7 +145,11 @@ pub async fn add_signatures(
     add_beside(store, subject, Beside::Signatures, layers).await
 }
 
-pub(super) async fn add_beside(
+/// The same for anything that is the layers of a manifest beside `subject`.
+///
+/// # Errors
+/// As [`add_signatures`].
+pub async fn add_beside(
     store: &dyn ImageStore,
     subject: &Digest,
     what: Beside,

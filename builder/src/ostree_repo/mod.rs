@@ -22,6 +22,7 @@
 //!
 //! *Deliberately absent:* deltas, pruning, checking out.
 
+mod attestations;
 mod base;
 mod boot;
 mod check;
@@ -65,6 +66,7 @@ use ostree::gio::Cancellable;
 use ostree::{Repo, RepoMode, gio, glib};
 use treelay_recipes::{Arch, Digest};
 
+pub use attestations::{ATTESTATIONS, MOST as MOST_ATTESTATIONS};
 pub use base::{Base, BaseFacts};
 pub use boot::{Bootable, what_it_boots};
 pub use check::Checked;

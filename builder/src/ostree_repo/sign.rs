@@ -127,7 +127,7 @@ impl Repository {
     }
 
     /// Keeps others of treelay from adding signatures at the same time: one of both would be lost.
-    fn lock_signatures(&self) -> Result<OwnedFd> {
+    pub(super) fn lock_signatures(&self) -> Result<OwnedFd> {
         let locking = || format!("locking {}", self.path.display());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = openat(&self.dir, ".", flags, Mode::empty()).doing(locking)?;
@@ -147,7 +147,7 @@ impl Repository {
     }
 
     /// The same, to be added to.
-    fn kept(&self, commit: &Digest) -> Result<BTreeMap<String, Variant>> {
+    pub(super) fn kept(&self, commit: &Digest) -> Result<BTreeMap<String, Variant>> {
         let metadata = self
             .detached_variant(commit)
             .doing(|| format!("reading the signatures of commit {}", commit.hex()))?;

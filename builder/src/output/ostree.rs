@@ -9,6 +9,7 @@ use treelay_layers::selinux::{FileType, Own};
 use treelay_layers::{ContentSink as _, Tree};
 use treelay_recipes::{Arch, Digest, recipe};
 
+use crate::attest::{AttestError, DocumentError};
 use crate::dest::for_arch;
 use crate::exec::{BuiltLayer, ExecError, Layers, Workshop};
 use crate::ostree_repo::{
@@ -46,6 +47,12 @@ pub enum CommitError {
     /// The memory of objects could not be written.
     #[error("remembering OSTree objects in the store")]
     Memory(#[source] std::io::Error),
+    /// A document about a commit could not be made.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A document could not be signed, or kept beside its commit.
+    #[error("attesting a commit")]
+    Attest(#[from] AttestError),
 }
 
 /// Makes the commit of every arch. `refname` is the destination's, where it names one; its
@@ -61,7 +68,7 @@ pub async fn write(
     plan: &Plan,
     layers: &Layers<'_>,
     sources: &Sources,
-    sign: &mut dyn FnMut(&Digest) -> Result<(), OstreeError>,
+    sign: &mut dyn FnMut(&CommitArtifact) -> Result<(), CommitError>,
 ) -> Result<Vec<CommitArtifact>, CommitError> {
     let memory = ObjectIndex::new(workshop.store);
     let contents = Everything { sources, store: workshop.store };
@@ -146,9 +153,10 @@ pub async fn write(
         };
         new.extend(key.filter(|_| known.as_ref() != Some(&found)).map(|key| (key, found)));
         // Before the refs move: a commit and its signatures become visible together.
-        sign(&outcome.checksum)?;
         let base = planned.base.as_ref().map(|base| base.commit);
-        commits.push(CommitArtifact { arch, base, outcome });
+        let artifact = CommitArtifact { arch, base, outcome };
+        sign(&artifact)?;
+        commits.push(artifact);
     }
     run.finish()?;
     memory.save().map_err(CommitError::Memory)?;

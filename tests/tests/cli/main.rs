@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod archives;
+mod attestations;
 mod copies;
 mod diffs;
 mod files;

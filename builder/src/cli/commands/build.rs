@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use treelay_layers::Contents;
-use treelay_recipes::{Arch, Digest, Lock};
+use treelay_recipes::{Arch, Lock};
 use treelay_signing::SecretKey;
 
-use super::make::{Made, Maker};
+use super::make::{Image, Made, Maker};
+use crate::attest::{self, DocumentKind, Documents};
 use crate::cli::args::{BuildArgs, KeyArgs};
 use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
@@ -17,12 +18,12 @@ use crate::cli::report::{BuildReport, Phases};
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Failure, Result, Session, count, passwords};
 use crate::dest::{Access, Dest, for_arch};
-use crate::exec::Layers;
 use crate::exec::again::{self, Outcome};
+use crate::exec::{Layers, Workshop};
 use crate::image_store::layout::Layout;
 use crate::image_store::{ImageRef, is_tag};
 use crate::ostree_repo::Repository;
-use crate::output::{BuiltImage, ostree as commits};
+use crate::output::{CommitArtifact, ostree as commits};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::sign;
@@ -65,6 +66,8 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
         session,
         workspace: &workspace,
         plan: &plan,
+        lock: &lock,
+        workshop: &workshop,
         keys: &keys,
         args: &args,
         report: BuildReport::new(&workspace.recipe, &args.recipe.recipe, &plan),
@@ -147,6 +150,7 @@ fn check_outputs(session: &Session, args: &BuildArgs, workspace: &Workspace) -> 
         }
     }
     let commits = args.output.iter().any(|dest| matches!(dest, Dest::Ostree { .. }));
+    check_attest(args)?;
     if !args.keys.gpg_key.is_empty() && !commits {
         return Err(Failure::usage_message(
             "--gpg-key signs commits, and no output is ostree:REPO",
@@ -161,6 +165,23 @@ fn check_outputs(session: &Session, args: &BuildArgs, workspace: &Workspace) -> 
             // Its server says what it takes when it is asked.
             Dest::Docker { .. } => {}
         }
+    }
+    Ok(())
+}
+
+/// Refuses documents that nobody would sign, or that would be beside nothing.
+fn check_attest(args: &BuildArgs) -> Result<()> {
+    if args.attest.is_empty() {
+        return Ok(());
+    }
+    if args.keys.key.is_empty() {
+        return Err(Failure::usage_message("--attest signs documents, and no key is given")
+            .hinted("give --key FILE"));
+    }
+    if args.output.iter().all(|dest| matches!(dest, Dest::Tree { .. })) {
+        return Err(Failure::usage_message(
+            "--attest puts documents beside images and commits, and no output is one",
+        ));
     }
     Ok(())
 }
@@ -202,6 +223,8 @@ struct Build<'a> {
     session: &'a Session,
     workspace: &'a Workspace,
     plan: &'a Plan,
+    lock: &'a Lock,
+    workshop: &'a Workshop<'a>,
     keys: &'a [SecretKey],
     args: &'a BuildArgs,
     report: BuildReport,
@@ -215,14 +238,32 @@ impl Build<'_> {
             }
             (Dest::Tree { dir }, _) => self.write_tree(dest, dir.clone(), &made.layers),
             (Dest::Oci { .. } | Dest::Docker { .. }, Some(image)) => {
-                self.write_image(dest, &image.built).await
+                self.write_image(dest, image).await
             }
             // Images are always made where a destination wants them.
             (Dest::Oci { .. } | Dest::Docker { .. }, None) => Ok(()),
         }
     }
 
-    async fn write_image(&mut self, dest: &Dest, image: &BuiltImage) -> Result<()> {
+    /// What makes documents of this build.
+    fn documents(&self) -> Documents<'_> {
+        let file = self.args.recipe.recipe.file_name().and_then(|name| name.to_str());
+        Documents {
+            workshop: self.workshop,
+            sources: &self.workspace.sources,
+            plan: self.plan,
+            lock: self.lock,
+            file_name: file.unwrap_or("recipe.yaml"),
+            text: &self.workspace.text,
+            builder: self.args.builder_id.as_deref().unwrap_or(attest::LOCAL_BUILDER),
+        }
+    }
+
+    fn document_kinds(&self) -> Vec<DocumentKind> {
+        self.args.attest.iter().map(|kind| (*kind).into()).collect()
+    }
+
+    async fn write_image(&mut self, dest: &Dest, image: &Image<'_>) -> Result<()> {
         let registries = self.session.around.registries(self.args.registry.plain_http);
         let place = images(self.session, &registries, dest, Access::Write)?;
         let tag = match &place.image {
@@ -233,7 +274,8 @@ impl Build<'_> {
             return Err(Failure::usage_message(format!("{tag:?} cannot be a tag of a registry")));
         }
         let progress: Arc<dyn Progress> = self.session.reporter.clone();
-        let written = image
+        let built = &image.built;
+        let written = built
             .write(&self.workspace.store, &*place.store, &tag, &progress)
             .await
             .doing(|| format!("writing {dest}"))?;
@@ -246,6 +288,20 @@ impl Build<'_> {
                 .await
                 .doing(|| format!("signing {dest}"))?;
             self.report.signed(&signed);
+        }
+        // After the signatures, which cosign 3 looks for among attestations too.
+        let kinds = self.document_kinds();
+        if !kinds.is_empty() {
+            let attesting = || format!("attesting {dest}");
+            let documents = self.documents().of_image(&kinds, built, &image.layers);
+            let documents = documents.doing(attesting)?;
+            let manifests = built.images.iter().map(|one| one.manifest.descriptor());
+            let subjects: Vec<_> =
+                [built.index.descriptor()].into_iter().chain(manifests).collect();
+            let store = &self.workspace.store;
+            let attached =
+                attest::attach(&*place.store, store, &subjects, &documents, self.keys).await;
+            self.report.attested(attached.doing(attesting)?);
         }
         place.store.commit().await.doing(|| format!("writing {dest}"))?;
         self.report.wrote(dest, &tag, &written);
@@ -265,19 +321,32 @@ impl Build<'_> {
         let workshop = self.workspace.workshop(&self.session.reporter);
         let sources = &self.workspace.sources;
         let (keys, gpg_keys) = (self.keys, &self.args.keys.gpg_key);
-        let report = &mut self.report;
-        let mut sign = |commit: &Digest| {
-            report.signed_commit(commit, &repository.sign_commit(commit, keys)?);
+        let kinds = self.document_kinds();
+        let (mut signed, mut gpg_signed, mut attested) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sign = |made: &CommitArtifact| {
+            let commit = made.outcome.checksum;
+            signed.push((commit, repository.sign_commit(&commit, keys)?));
             for id in gpg_keys {
-                repository.gpg_sign(commit, id, None)?;
-                report.gpg_signed_commit(commit, id);
+                repository.gpg_sign(&commit, id, None)?;
+                gpg_signed.push((commit, id));
             }
+            let made = std::slice::from_ref(made);
+            let documents = self.documents().of_commits(&kinds, made, layers)?;
+            let store = &self.workspace.store;
+            attested.extend(attest::attach_to_commits(&repository, store, &documents, keys)?);
             Ok(())
         };
         let written =
             commits::write(&repository, refname, &workshop, self.plan, layers, sources, &mut sign)
                 .await
                 .doing(|| format!("writing {dest}"))?;
+        for (commit, signatures) in &signed {
+            self.report.signed_commit(commit, signatures);
+        }
+        for (commit, id) in gpg_signed {
+            self.report.gpg_signed_commit(&commit, id);
+        }
+        self.report.attested(attested);
         self.report.committed(dest, &repository, &written);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod attest;
 mod build;
 mod copy;
 mod diff;
@@ -29,6 +30,7 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Plan(args) => plan::run(session, args).await,
         Command::Sign(args) => sign::run(session, args).await,
         Command::Verify(args) => verify::run(session, args).await,
+        Command::Attest(args) => attest::run(session, args).await,
         Command::Copy(args) => copy::run(session, args).await,
         Command::Inspect(args) => inspect::run(session, args).await,
         Command::Diff(args) => diff::run(session, args).await,

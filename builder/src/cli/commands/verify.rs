@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use treelay_recipes::rfc3339;
 use treelay_signing::PublicKey;
 use treelay_signing::schemes::{sigstore_bundle, simplesigning};
 
 use super::verify_file;
+use crate::attest::{self, Requirement, require_of_commit};
 use crate::cli::args::{Verifiable, VerifyArgs};
 use crate::cli::failure::Doing as _;
 use crate::cli::places::images;
@@ -66,25 +67,32 @@ fn commits(
     let repository = opened.doing(|| format!("opening {}", args.dest))?;
     let mut trust = match &args.remote {
         Some(name) => repository.trust_of_remote(name, sysroot.as_deref()).doing(verifying)?,
-        None => Trust::of(keys),
+        None => Trust::of(keys.clone()),
     };
     trust.revoked.extend(passwords::key_lists(session, &args.revoked)?);
     if let Some(file) = &args.gpg_keyring {
         trust.gpg = Some(Keyring::read(&here.join(file)).doing(verifying)?);
     }
     let mut reports = Vec::new();
+    let mut required = Vec::new();
     for named in repository.named_of(args.remote.as_deref(), reference).doing(verifying)? {
         let report = repository.verify_commit(&named, &trust, session.jobs).doing(verifying)?;
+        let (name, commit) = (&named.name, &report.checksum);
+        let found = require_of_commit(&repository, name, commit, &args.require, &keys);
+        required.extend(found.doing(verifying)?);
         reports.push((named.name, report));
     }
-    let good = reports.iter().all(|(_, report)| report.is_good());
+    let good = reports.iter().all(|(_, report)| report.is_good()) && all_met(&required);
     if args.json {
         let list: Vec<_> = reports.iter().map(|(_, report)| report).collect();
-        session.print_json(&json!({ "good": good, "remote": args.remote, "commits": list }))?;
+        let mut said = json!({ "good": good, "remote": args.remote, "commits": list });
+        add(&mut said, &required);
+        session.print_json(&said)?;
     } else {
         let mut text = String::new();
         for (name, report) in &reports {
-            let verdict = if report.is_good() { "good" } else { "refused" };
+            let about = || required.iter().filter(|one| one.subject == report.checksum);
+            let verdict = verdict(report.is_good() && about().all(Requirement::is_met));
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
@@ -100,6 +108,9 @@ fn commits(
             }
             for reason in &report.reasons {
                 let _ = writeln!(text, "  {}", plain(reason));
+            }
+            for requirement in about() {
+                let _ = writeln!(text, "  {}", plain(&requirement.to_string()));
             }
         }
         session.print(&text)?;
@@ -140,11 +151,17 @@ async fn image(
     let report = verify_image(&*place.store, &place.image, keys, &options)
         .await
         .doing(|| format!("verifying {}", args.dest))?;
-    let good = report.is_good();
+    // Of what the tag was resolved to, wherever it points by now.
+    let required = attest::require(&*place.store, &report.image, &args.require, keys)
+        .await
+        .doing(|| format!("looking for what {} must have", args.dest))?;
+    let good = report.is_good() && all_met(&required);
     if args.json {
-        session.print_json(&json!({ "good": good, "image": report }))?;
+        let mut said = json!({ "good": good, "image": report });
+        add(&mut said, &required);
+        session.print_json(&said)?;
     } else {
-        session.print(&image_text(&report))?;
+        session.print(&image_text(&report, &required))?;
     }
     let refused_as = |kind: &str| {
         report.subjects.iter().filter_map(|one| one.refusal.as_ref()).any(|it| it.kind() == kind)
@@ -167,8 +184,23 @@ fn refuse(args: &VerifyArgs, good: bool) -> Result<()> {
     Err(Failure::message(format!("{} is refused: the reasons are above", args.dest)))
 }
 
-fn image_text(report: &ImageReport) -> String {
-    let verdict = if report.is_good() { "good" } else { "refused" };
+fn all_met(required: &[Requirement]) -> bool {
+    required.iter().all(Requirement::is_met)
+}
+
+/// Adds what was required to an answer, where anything was.
+fn add(said: &mut Value, required: &[Requirement]) {
+    if !required.is_empty() {
+        said["required"] = json!(required);
+    }
+}
+
+fn verdict(good: bool) -> &'static str {
+    if good { "good" } else { "refused" }
+}
+
+fn image_text(report: &ImageReport, required: &[Requirement]) -> String {
+    let verdict = verdict(report.is_good() && all_met(required));
     let mut text = format!("{verdict}: {} {}\n", plain(&report.place), report.image);
     let mut line = |words: String| {
         // Writing to a String cannot fail.
@@ -203,6 +235,9 @@ fn image_text(report: &ImageReport) -> String {
     }
     for reason in report.reasons() {
         line(reason);
+    }
+    for requirement in required {
+        line(requirement.to_string());
     }
     for warning in &report.warnings {
         line(format!("warning: {warning}"));
