@@ -7,6 +7,7 @@ mod base;
 mod bundles;
 mod cosign;
 mod files;
+mod documents;
 mod harness;
 mod judged;
 mod labels;
