@@ -11,6 +11,7 @@ pub mod dest;
 pub mod diff;
 pub mod exec;
 pub mod fetch;
+pub mod hosts;
 pub mod image_store;
 pub mod ostree_repo;
 pub mod output;

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use treelay_recipes::{Arch, Digest, NotADigest};
 
+use super::host_args::{DoctorArgs, HostKitArgs};
 use crate::attest::{DocumentKind, PredicateType, Required};
 use crate::dest::{Dest, NotADest};
 use crate::exec;
@@ -61,6 +62,11 @@ pub enum Command {
     /// Make keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Write all the files that make hosts trust what some keys sign.
+    HostKit(HostKitArgs),
+    /// Say what a host would refuse, or take unsigned, and how to mend it. Exit status 1 where
+    /// something is to be mended.
+    Doctor(DoctorArgs),
     /// Remove from the store what was not used for long. What running builds use stays.
     Gc(GcArgs),
     /// Look after the store.
@@ -304,6 +310,14 @@ pub struct VerifyArgs {
     /// what is wrong with the other. A bundle names no repository.
     #[arg(long, value_name = "any|sig|bundle|both", default_value = "any")]
     pub require_form: RequiredForm,
+    /// Judge an image as a host with this policy (containers-policy.json(5)) does; keys are read from
+    /// where it says.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Say whether this consumer would accept an image, and which of its rules it breaks: podman-5,
+    /// rpm-ostree, cosign-2, cosign-3. May be given several times.
+    #[arg(long = "as", value_name = "CONSUMER")]
+    pub as_consumer: Vec<String>,
     /// Read the layers of images in registries too, not only manifests and configs. Layouts and
     /// repositories are always read whole.
     #[arg(long)]

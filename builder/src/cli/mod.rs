@@ -7,6 +7,7 @@
 pub mod args;
 mod commands;
 mod failure;
+pub mod host_args;
 mod passwords;
 mod places;
 mod plain;

@@ -128,7 +128,7 @@ impl Keyring {
     }
 
     /// Its packets.
-    pub(super) fn packets(&self) -> &[u8] {
+    pub fn packets(&self) -> &[u8] {
         &self.0
     }
 }

@@ -23,6 +23,7 @@ mod attach;
 mod bundles;
 mod created;
 mod error;
+pub mod evidence;
 mod forms;
 mod judge;
 mod problem;

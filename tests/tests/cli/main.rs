@@ -11,6 +11,7 @@ mod files;
 mod fixture;
 mod git;
 mod golang;
+mod hosts;
 mod keys;
 mod locks;
 mod mishaps;

@@ -288,6 +288,8 @@ impl Build<'_> {
                 .await
                 .doing(|| format!("signing {dest}"))?;
             self.report.signed(&signed);
+            place.store.commit().await.doing(|| format!("writing {dest}"))?;
+            super::as_host::check_published(dest, &place, &name, self.keys).await?;
         }
         // After the signatures, which cosign 3 looks for among attestations too.
         let kinds = self.document_kinds();

@@ -51,6 +51,7 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
             .await
             .doing(|| format!("signing {}", args.dest))?;
         to.store.commit().await.doing(copying)?;
+        super::as_host::check_published(&args.dest, &to, &name, &keys).await?;
     } else if let Some(reference) = &to.reference
         && !copied.signed.is_empty()
     {
@@ -126,7 +127,7 @@ async fn encapsulate(
             ))
         })?,
     };
-    let name = name_to_sign(args, &to, Some(&tag), keys)?;
+    let signed_as = name_to_sign(args, &to, Some(&tag), keys)?;
     let store = session.store()?;
     let dir = store.temporary_dir().doing(copying)?;
     let made = Encapsulated::make(&repository, &commits, dir.path(), session.jobs);
@@ -134,13 +135,16 @@ async fn encapsulate(
     let progress: Arc<dyn Progress> = session.reporter.clone();
     let written = made.write(&*to.store, &tag, &progress).await.doing(copying)?;
     let mut signed = Vec::new();
-    if let Some(name) = name {
-        let report = sign::attach(&*to.store, &written.index.digest, &name, keys).await;
+    if let Some(name) = &signed_as {
+        let report = sign::attach(&*to.store, &written.index.digest, name, keys).await;
         report.doing(|| format!("signing {}", args.dest))?;
         signed.push(written.index.digest);
         signed.extend(written.manifests.iter().map(|(_, digest)| *digest));
     }
     to.store.commit().await.doing(copying)?;
+    if let Some(name) = &signed_as {
+        super::as_host::check_published(&args.dest, &to, name, keys).await?;
+    }
     let children: Vec<Digest> = written.manifests.iter().map(|(_, digest)| *digest).collect();
     let (moved, bytes) = written.moved;
     if args.json {

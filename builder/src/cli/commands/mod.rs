@@ -1,10 +1,13 @@
 //! One file for each command.
 
+mod as_host;
 mod attest;
 mod build;
 mod copy;
 mod diff;
+mod doctor;
 mod gc;
+mod host_kit;
 mod inspect;
 mod key;
 mod lock;
@@ -35,6 +38,8 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Inspect(args) => inspect::run(session, args).await,
         Command::Diff(args) => diff::run(session, args).await,
         Command::Key(args) => key::run(session, args),
+        Command::HostKit(args) => host_kit::run(session, &args),
+        Command::Doctor(args) => doctor::run(session, args).await,
         Command::Gc(args) => gc::run(session, &args),
         Command::Store(command) => store::run(session, &command),
         Command::Schema => texts::schema(session),

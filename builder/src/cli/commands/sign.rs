@@ -57,6 +57,7 @@ pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
         let signed =
             sign::attach_with(&*place.store, &found.digest, options, &keys).await.doing(signing)?;
         place.store.commit().await.doing(signing)?;
+        super::as_host::check_published(&args.dest, &place, &name, &keys).await?;
         for subject in &signed.subjects {
             for key in subject.keys.iter().filter(|key| key.added) {
                 lines.push((

@@ -34,11 +34,15 @@ pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
             return Err(Failure::usage_message(message));
         }
     }
-    if args.key.is_empty() && args.gpg_keyring.is_none() && args.remote.is_none() {
+    let as_host = args.policy.is_some() || !args.as_consumer.is_empty();
+    if args.key.is_empty() && args.gpg_keyring.is_none() && args.remote.is_none() && !as_host {
         return Err(Failure::usage_message("nothing to verify with")
             .hinted("give --key PUB; or, for commits, --gpg-keyring FILE or --remote NAME"));
     }
     let keys = passwords::public_keys(session, &args.key)?;
+    if as_host {
+        return super::as_host::verify(session, &args, &dest, &keys).await;
+    }
     match dest.under(&session.around.current_dir) {
         Dest::Ostree { repo, reference } => {
             commits(session, &args, &repo, reference.as_deref(), keys)

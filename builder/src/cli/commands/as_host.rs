@@ -1,0 +1,272 @@
+//! Images judged as hosts judge them: `verify --policy`, `verify --as`, `doctor DEST`, and what was
+//! just published.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use treelay_signing::{PublicKey, SecretKey};
+
+use crate::cli::args::{RegistryArgs, VerifyArgs};
+use crate::cli::failure::Doing as _;
+use crate::cli::places::{Images, images};
+use crate::cli::plain::plain;
+use crate::cli::{Failure, Result, Session};
+use crate::dest::{Access, Dest};
+use crate::hosts::consumers::{self, Broken, Consumer, Trust};
+use crate::hosts::doctor::{Host, Level};
+use crate::hosts::policy::{ImageAsked, Outcome, Policy};
+use crate::hosts::root::{Files, Root};
+use crate::hosts::{Reference, published};
+use crate::image_store::ImageRef;
+use crate::sign::evidence::{self, Evidence, SigTag, Subject};
+
+/// `treelay verify --policy FILE` and `--as CONSUMER`.
+pub async fn verify(
+    session: &Session,
+    args: &VerifyArgs,
+    dest: &Dest,
+    keys: &[PublicKey],
+) -> Result<()> {
+    if !args.as_consumer.is_empty() && keys.is_empty() {
+        return Err(Failure::usage_message("--as needs to know whose signature counts")
+            .hinted("give --key PUB"));
+    }
+    let consumers =
+        args.as_consumer.iter().map(|name| consumer(name)).collect::<Result<Vec<_>>>()?;
+    let policy = args.policy.as_ref().map(|file| {
+        let path = session.around.current_dir.join(file);
+        let reading = || format!("reading the policy {}", file.display());
+        Policy::parse(&std::fs::read_to_string(path).doing(reading)?).doing(reading)
+    });
+    let policy = policy.transpose()?;
+    let registries = session.around.registries(args.registry.plain_http);
+    let place = images(session, &registries, dest, Access::Read)?;
+    let name = name(args, dest)?;
+    let evidence = gather(&place, dest).await?;
+
+    let mut report = Report::new(&evidence);
+    if let Some(policy) = &policy {
+        report.policy(policy, &evidence, &name);
+    }
+    let trust = Trust { keys, name: Some(&name) };
+    for consumer in consumers {
+        report.consumer(consumer, &consumer.judge(&evidence, &trust));
+    }
+    if args.json {
+        session.print_json(&report.json(&name))?;
+    } else {
+        session.print(&report.text)?;
+    }
+    match report.good {
+        true => Ok(()),
+        false => Err(Failure::message(format!("{} is refused: the reasons are above", args.dest))),
+    }
+}
+
+fn consumer(name: &str) -> Result<&'static dyn Consumer> {
+    consumers::by_name(name).ok_or_else(|| {
+        let known: Vec<_> = consumers::CONSUMERS.iter().map(|it| it.name()).collect();
+        Failure::usage_message(format!("there is no consumer {name:?}"))
+            .hinted(format!("expected one of {}", known.join(", ")))
+    })
+}
+
+/// The name by which hosts pull the image.
+fn name(args: &VerifyArgs, dest: &Dest) -> Result<Reference> {
+    let given = args.signed_as.as_deref().map(str::parse::<Reference>).transpose();
+    match (given.map_err(Failure::usage)?, dest) {
+        (Some(name), _) => Ok(name),
+        (None, Dest::Docker { repository, image }) => Ok(Reference::of(repository, image)),
+        (None, _) => {
+            Err(Failure::usage_message("a layout does not say what name hosts pull it by")
+                .hinted("give --signed-as REPO:TAG"))
+        }
+    }
+}
+
+async fn gather(place: &Images, dest: &Dest) -> Result<Evidence> {
+    evidence::gather(&*place.store, &place.image)
+        .await
+        .doing(|| format!("reading {dest} and its signatures"))
+}
+
+/// What was decided, for people and for programs.
+struct Report {
+    good: bool,
+    text: String,
+    image: String,
+    policy: Option<Vec<Value>>,
+    consumers: Vec<Value>,
+}
+
+impl Report {
+    fn new(evidence: &Evidence) -> Self {
+        let image = evidence.image.to_string();
+        let text = format!("{} {image}\n", plain(&evidence.place));
+        Self { good: true, text, image, policy: None, consumers: Vec::new() }
+    }
+
+    fn line(&mut self, words: &str) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "  {}", plain(words));
+    }
+
+    /// Like a careful host: index and manifests, all of them.
+    fn policy(&mut self, policy: &Policy, evidence: &Evidence, name: &Reference) {
+        let place = policy.lookup(name).place();
+        let mut list = Vec::new();
+        for subject in &evidence.subjects {
+            let reasons = unmet(policy, subject, name, &|path| {
+                std::fs::read(path).map_err(|error| error.to_string())
+            });
+            let short = subject.digest.short();
+            let (accepted, unchecked, keys) = match &reasons {
+                Ok(outcome) => {
+                    (outcome.is_accepted(), outcome.is_unchecked(), outcome.keys.clone())
+                }
+                Err(_) => (false, false, Vec::new()),
+            };
+            let texts: Vec<String> = match &reasons {
+                Ok(outcome) => outcome.unmet.iter().map(ToString::to_string).collect(),
+                Err(reason) => vec![reason.clone()],
+            };
+            let verdict = match (accepted, unchecked) {
+                (true, true) => format!("accepted unsigned: {place} accepts anything"),
+                (true, false) => {
+                    let by: Vec<_> = keys.iter().map(|key| &key[..key.len().min(12)]).collect();
+                    format!("accepted, signed by {}", by.join(" and by "))
+                }
+                (false, _) => format!("refused by {place}: {}", texts.join("; ")),
+            };
+            self.line(&format!("policy: {} {short}: {verdict}", subject.name));
+            self.good &= accepted;
+            list.push(json!({
+                "name": subject.name,
+                "digest": subject.digest,
+                "accepted": accepted,
+                "unsigned": unchecked,
+                "scope": place,
+                "keys": keys,
+                "reasons": texts,
+            }));
+        }
+        self.policy = Some(list);
+    }
+
+    fn consumer(&mut self, consumer: &dyn Consumer, broken: &[Broken]) {
+        let name = consumer.name();
+        let accepts = broken.is_empty();
+        let verdict = if accepts { "accepts it" } else { "refuses it" };
+        self.line(&format!("{name} {verdict} ({})", consumer.about()));
+        for Broken { rule, subject, reason } in broken {
+            let asks = consumer.rules().iter().find(|known| known.id == *rule);
+            let asks = asks.map_or("", |rule| rule.asks);
+            self.line(&format!("  {rule}: {subject}: {reason}"));
+            self.line(&format!("    it asks: {asks}"));
+        }
+        self.good &= accepts;
+        self.consumers.push(json!({ "name": name, "accepted": accepts, "broken": broken }));
+    }
+
+    fn json(&self, name: &Reference) -> Value {
+        json!({
+            "good": self.good,
+            "image": self.image,
+            "as": name.to_string(),
+            "policy": self.policy,
+            "consumers": self.consumers,
+        })
+    }
+}
+
+/// What of a policy a manifest does not meet, or why containers/image does not come so far.
+fn unmet(
+    policy: &Policy,
+    subject: &Subject,
+    name: &Reference,
+    read: &dyn Fn(&str) -> std::result::Result<Vec<u8>, String>,
+) -> std::result::Result<Outcome, String> {
+    if let Some(reason) = &subject.unreadable {
+        return Err(reason.clone());
+    }
+    if let SigTag::Unusable(reason) = &subject.sig {
+        return Err(reason.clone());
+    }
+    let attached = subject.sig.attached();
+    let asked = ImageAsked { name: Some(name), digest: &subject.digest, attached };
+    Ok(policy.evaluate(&asked, read))
+}
+
+/// `treelay doctor DEST`: judges an image by the policy, keys and registries.d of a host.
+pub async fn examine(
+    session: &Session,
+    registry: &RegistryArgs,
+    files: &Root,
+    host: &mut Host,
+    dest: &Dest,
+    name: &Reference,
+) -> Result<()> {
+    let Some((path, policy)) = host.policy.clone() else { return Ok(()) };
+    let registries = session.around.registries(registry.plain_http);
+    let place = images(session, &registries, dest, Access::Read)?;
+    let evidence = gather(&place, dest).await?;
+    let looks = host.looks_beside(name);
+    let read = |path: &str| files.read(path).map_err(|error| error.to_string());
+    for subject in &evidence.subjects {
+        // Where the host does not look for signatures, it finds none.
+        let seen = match looks {
+            true => subject.clone(),
+            false => Subject { sig: SigTag::Absent, ..subject.clone() },
+        };
+        let reasons = match unmet(&policy, &seen, name, &read) {
+            Ok(outcome) => outcome.unmet.iter().map(ToString::to_string).collect(),
+            Err(reason) => vec![reason],
+        };
+        for reason in reasons {
+            let message = format!("{} of {name} is refused: {reason}", subject.name);
+            let mend = match looks {
+                true => {
+                    format!("treelay sign {dest} --key FILE, with the key that the host trusts")
+                }
+                false => "turn use-sigstore-attachments on for it".to_owned(),
+            };
+            host.add("image-refused", Level::Refused, &path, message, mend);
+        }
+    }
+    Ok(())
+}
+
+/// Whether hosts take what was just published in a registry and signed as `name`; nothing is asked of
+/// other places. What is there is read again.
+///
+/// # Errors
+/// Which consumer would refuse it, and by which rule.
+pub async fn check_published(
+    dest: &Dest,
+    place: &Images,
+    name: &str,
+    keys: &[SecretKey],
+) -> Result<()> {
+    let Dest::Docker { repository, .. } = dest else { return Ok(()) };
+    // As hosts ask for it: by the tag that was signed, where that is one of this place.
+    let signed = name.parse::<Reference>().ok().filter(|it| it.repository == *repository);
+    let image = match (&place.image, signed.and_then(|signed| signed.tag)) {
+        (ImageRef::Digest(digest), _) => ImageRef::Digest(*digest),
+        (ImageRef::Default, Some(tag)) => ImageRef::Tag(tag),
+        (image, _) => image.clone(),
+    };
+    let asked = Reference::of(repository, &image);
+    let keys: Vec<_> = keys.iter().map(|key| key.public().clone()).collect();
+    let refused = published::check(&*place.store, &image, &asked, &keys)
+        .await
+        .doing(|| format!("checking what is published as {asked}"))?;
+    let Some(first) = refused.first() else { return Ok(()) };
+    let more = match refused.len() {
+        1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    Err(Failure::message(format!("{asked} is published, and {first}{more}")).hinted(format!(
+        "sign it under the name it is pulled by: treelay sign docker://{asked} --key FILE; treelay \
+         verify docker://{asked} --key PUB --as podman-5 --as rpm-ostree shows all"
+    )))
+}

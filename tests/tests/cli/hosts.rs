@@ -1,0 +1,436 @@
+//! Kits for hosts, the hosts they are installed on, and what `doctor` says of them.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use treelay_tests::rfc8032::{self, PUBLIC};
+use treelay_tests::{Env, Output, Run};
+
+use crate::fixture::{listing, small};
+use crate::keys::generate;
+
+/// What distributions ship.
+const STOCK: &str = r#"{
+    "default": [
+        {
+            "type": "insecureAcceptAnything"
+        }
+    ],
+    "transports":
+        {
+            "docker-daemon":
+                {
+                    "": [{"type":"insecureAcceptAnything"}]
+                }
+        }
+}
+"#;
+
+const IMAGE: &str = "docker://registry.example/tools/small:1";
+
+const POLICY: &str = "root/etc/containers/policy.json";
+
+/// A host whose policy is this, and the key `trusted`.
+fn host(policy: &str) -> Env {
+    let env = Env::new();
+    generate(&env, "trusted", "ecdsa-p256");
+    env.write(POLICY, policy);
+    env
+}
+
+fn kit(env: &Env, args: &[&str]) -> Run {
+    env.treelay(["host-kit", IMAGE, "--key=trusted.pub"]).args(args)
+}
+
+fn install(env: &Env, args: &[&str]) -> Run {
+    env.run("/bin/sh").args(["kit/install.sh", "--root=root"]).args(args)
+}
+
+/// `doctor --json` of the host, without the network.
+fn doctor(env: &Env, args: &[&str]) -> Output {
+    env.treelay(["doctor", "--root=root", "--offline", "--json"]).args(args).output()
+}
+
+/// The ids of what is wrong, notes left out.
+fn wrong(output: &Output) -> Vec<String> {
+    let found = output.json();
+    let findings = found["findings"].as_array().unwrap().iter();
+    let wrong = findings.filter(|finding| finding["level"] != "note");
+    wrong.map(|finding| finding["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[track_caller]
+fn healthy(env: &Env) {
+    let output = doctor(env, &[IMAGE]).ok();
+    assert_eq!(output.json()["healthy"], true, "{output}");
+}
+
+fn root(env: &Env) -> String {
+    listing(&env.path("root"))
+}
+
+#[test]
+fn a_stock_host_is_diagnosed_and_mended() {
+    let env = host(STOCK);
+    let sick = doctor(&env, &[IMAGE]).fails(1);
+    assert_eq!(wrong(&sick), ["insecure-default", "image-unsigned"]);
+    kit(&env, &["-o", "kit"]).ok().says("kit/etc/containers/policy.json");
+
+    let before = root(&env);
+    install(&env, &["--dry-run"]).ok().says("would write: /etc/containers/policy.json");
+    assert_eq!(root(&env), before);
+    let done = install(&env, &[]).ok();
+    done.says("kept: /etc/containers/policy.json.before-treelay");
+    assert_eq!(env.read("root/etc/containers/policy.json.before-treelay"), STOCK);
+    healthy(&env);
+    let before = root(&env);
+    let again = install(&env, &[]).ok();
+    assert!(again.out().lines().all(|line| line.starts_with("unchanged: ")), "{again}");
+    assert_eq!(root(&env), before);
+
+    // Other images are taken as before.
+    let other = doctor(&env, &["docker://other.example/a:1"]).fails(1);
+    assert_eq!(wrong(&other), ["image-unsigned"]);
+    kit(&env, &["-o", "kit", "--others=reject"]).ok();
+    fs::copy(env.path("kit/etc/containers/policy.json"), env.path(POLICY)).unwrap();
+    let other = doctor(&env, &["docker://other.example/a:1"]).fails(1);
+    assert_eq!(wrong(&other), ["image-rejected"]);
+    healthy(&env);
+}
+
+#[test]
+fn a_host_with_rules_of_its_own_keeps_them() {
+    let own = r#"{
+  "default": [{"type": "reject"}],
+  "transports": {
+    "docker": {
+      "vendor.example": [
+        {"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/etc/pki/vendor.gpg"}
+      ]
+    }
+  }
+}
+"#;
+    let env = host(own);
+    env.write("root/etc/pki/vendor.gpg", "a keyring");
+    kit(&env, &["-o", "kit"]).ok();
+    let before = root(&env);
+    let refused = install(&env, &[]).fails(1);
+    refused.says("has rules of its own").says("nothing was changed");
+    assert_eq!(root(&env), before);
+
+    let shown = kit(&env, &["--merge", POLICY, "--dry-run"]).ok();
+    shown.says("+      \"registry.example/tools/small\": [");
+    assert_eq!(root(&env), before);
+    let merged = kit(&env, &["--merge", POLICY, "-o", "kit", "--json"]).ok().json();
+    assert_eq!(merged["scopes"], json!(["registry.example/tools/small"]));
+    let diff = merged["merged"]["diff"].as_str().unwrap();
+    // One bracket gets a comma, and no line is lost.
+    assert_eq!(diff.lines().filter(|line| line.starts_with('-')).count(), 2, "{diff}");
+    let policy = env.read(POLICY);
+    assert!(own.trim_end().lines().all(|line| policy.contains(line)), "{policy}");
+    assert_eq!(env.read("kit/etc/containers/policy.json"), policy);
+    // Keys and registries.d come with the kit.
+    assert_eq!(wrong(&doctor(&env, &[]).fails(1)), ["key-missing", "attachments-off"]);
+    install(&env, &[]).ok().says("unchanged: /etc/containers/policy.json");
+    healthy(&env);
+    kit(&env, &["--merge", POLICY]).ok().says("has all of it already");
+    assert_eq!(env.read(POLICY), policy);
+
+    // A kit that was made of a copy elsewhere installs where the policy is still that one.
+    env.write("copy.json", own);
+    kit(&env, &["--merge=copy.json", "-o", "kit"]).ok();
+    env.write(POLICY, own);
+    install(&env, &[]).ok().says("wrote: /etc/containers/policy.json");
+    assert_eq!(env.read(POLICY), policy);
+    env.write(POLICY, own.replace("vendor.example", "other.example"));
+    install(&env, &[]).fails(1).says("has rules of its own");
+}
+
+#[test]
+fn merging_refuses_what_would_not_hold_or_would_lift_something() {
+    let rule = |scope: &str, requirement: Value| {
+        let policy = json!({
+            "default": [{"type": "reject"}],
+            "transports": {"docker": {scope: [requirement]}},
+        });
+        policy.to_string()
+    };
+    let any = json!({"type": "insecureAcceptAnything"});
+    let other = json!({"type": "sigstoreSigned", "keyPath": "/other.pub"});
+    let env = host("");
+    for (policy, says) in [
+        (rule("registry.example/tools/small:1", any.clone()), "which would hold there instead"),
+        (rule("registry.example/tools/small", json!({"type": "reject"})), "has reject for"),
+        (rule("registry.example/tools/small", other.clone()), "--replace"),
+        (rule("registry.example", other.clone()), "would lift there"),
+        ("{}".to_owned(), "the default is missing"),
+        ("{\"default\": [], // none\n}".to_owned(), "not JSON"),
+    ] {
+        env.write(POLICY, &policy);
+        kit(&env, &["--merge", POLICY]).fails(1).says(says);
+        assert_eq!(env.read(POLICY), policy);
+    }
+    env.write(POLICY, rule("registry.example/tools/small", other));
+    kit(&env, &["--merge", POLICY, "--replace"]).ok().says("trusts other keys than before");
+    env.write(POLICY, rule("registry.example/tools/small", any));
+    kit(&env, &["--merge", POLICY]).ok().says("requires a signature where anything was accepted");
+}
+
+#[test]
+fn merging_makes_a_default_secure_when_asked() {
+    let env = host(STOCK);
+    kit(&env, &["--merge", POLICY, "-o", "kit"]).ok();
+    install(&env, &[]).ok();
+    assert_eq!(wrong(&doctor(&env, &[IMAGE]).fails(1)), ["insecure-default"]);
+    let merged = kit(&env, &["--merge", POLICY, "--secure-default"]).ok();
+    merged.says("the default rejects, and each transport accepts what the default accepted");
+    healthy(&env);
+}
+
+#[test]
+fn what_is_wrong_with_a_host_is_told_and_a_kit_mends_it() {
+    let env = host(STOCK);
+    kit(&env, &["-o", "kit"]).ok();
+    install(&env, &[]).ok();
+    let good = env.read(POLICY);
+    let key: Value = serde_json::from_str(&good).unwrap();
+    let key = &key["transports"]["docker"]["registry.example/tools/small"][0]["keyPath"];
+    let key = format!("root{}", key.as_str().unwrap());
+    let registries = "root/etc/containers/registries.d/treelay-registry.example-tools-small.yaml";
+    assert!(env.path(registries).exists() && env.path(&key).exists());
+
+    let remove = |path: &str| fs::remove_file(env.path(path)).unwrap();
+    remove(registries);
+    assert_eq!(wrong(&doctor(&env, &[]).fails(1)), ["attachments-off"]);
+    install(&env, &[]).ok();
+    remove(&key);
+    assert_eq!(wrong(&doctor(&env, &[]).fails(1)), ["key-missing"]);
+    install(&env, &[]).ok();
+    env.write(&key, "no key");
+    assert_eq!(wrong(&doctor(&env, &[]).fails(1)), ["key-unreadable"]);
+    install(&env, &[]).fails(1).says("is there and is not the kit's");
+    remove(&key);
+    install(&env, &[]).ok();
+    healthy(&env);
+
+    // Two files that speak of one scope would make hosts refuse everything.
+    let other = "root/etc/containers/registries.d/other.yaml";
+    let off = "docker:\n    registry.example/tools/small:\n        lookaside: file:///x\n";
+    env.write(other, off);
+    assert_eq!(wrong(&doctor(&env, &[]).fails(1)), ["registries-d"]);
+    remove(registries);
+    install(&env, &[]).fails(1).says("other.yaml speaks of registry.example/tools/small already");
+    assert!(!env.path(registries).exists());
+    env.write(other, format!("{off}        use-sigstore-attachments: true\n"));
+    install(&env, &[]).ok().says("not needed: /etc/containers/registries.d/");
+    healthy(&env);
+
+    // A scope inside that accepts anything; an older rule that takes any tag.
+    env.write(
+        POLICY,
+        good.replace(
+            "\"registry.example/tools/small\": [",
+            "\"registry.example/tools/small:1\": [{\"type\": \"insecureAcceptAnything\"}],\n\
+             \"registry.example/tools/small\": [",
+        ),
+    );
+    let found = wrong(&doctor(&env, &[IMAGE]).fails(1));
+    assert_eq!(found, ["scope-shadowed", "image-unsigned"]);
+    let wide = good.replacen(
+        ".pub\"\n",
+        ".pub\", \"signedIdentity\": {\"type\": \"matchRepository\"}\n",
+        1,
+    );
+    assert_ne!(wide, good);
+    env.write(POLICY, wide);
+    let noted = doctor(&env, &[IMAGE]).ok().json();
+    assert_eq!(noted["findings"][0]["id"], "identity-wide");
+    kit(&env, &["--merge", POLICY]).ok().says("requires the signed tag, not only the repository");
+    assert_eq!(doctor(&env, &[IMAGE]).ok().json()["findings"], json!([]));
+
+    // What people read.
+    env.write(POLICY, STOCK);
+    let told = env.treelay(["doctor", "--root=root"]).fails(1);
+    told.says("insecure: /etc/containers/policy.json [insecure-default]").says("  mend: ");
+}
+
+#[test]
+fn deployments_that_come_from_unchecked_images_are_told() {
+    let env = host(STOCK);
+    kit(&env, &["-o", "kit"]).ok();
+    install(&env, &[]).ok();
+    let origin = |form: &str| {
+        let text =
+            format!("[origin]\ncontainer-image-reference={form}registry.example/tools/small:1\n");
+        env.write("root/ostree/deploy/os/deploy/0123.0.origin", text);
+    };
+    origin("ostree-unverified-registry:");
+    let found = doctor(&env, &[]).fails(1);
+    assert_eq!(wrong(&found), ["origin-unverified"]);
+    found.says("rpm-ostree rebase ostree-image-signed:docker://registry.example/tools/small:1");
+    origin("ostree-image-signed:docker://");
+    healthy(&env);
+}
+
+/// A remote of a kit is one by which treelay, reading as ostree does, takes what the key signed.
+#[test]
+fn a_kit_has_a_remote_for_commits() {
+    let env = small();
+    rfc8032::write(&env);
+    let build = env.treelay(["build", "small.yaml", "-o", "ostree:repo", "--key=a.key"]);
+    build.env("COSIGN_PASSWORD", Env::PASSWORD).ok();
+    fs::create_dir(env.path("root")).unwrap();
+    let kit = |key: &str| {
+        let kit = env.treelay(["host-kit", "ostree:repo", "-o", "kit", "--remote=tools"]);
+        kit.args([key, "--ostree-url=https://os.example/repo"])
+    };
+    // ostree.repo-config(5) lets a remote be in the repository or in the system.
+    let verify = || {
+        let verify = ["verify", "ostree:repo", "--remote=tools", "--sysroot=root", "--json"];
+        env.treelay(verify).output()
+    };
+    for (key, good) in [("--key=b.pub", false), ("--key=a.pub", true)] {
+        let _ = fs::remove_dir_all(env.path("root"));
+        fs::create_dir(env.path("root")).unwrap();
+        kit(key).ok();
+        install(&env, &[]).ok().says("wrote: /etc/ostree/remotes.d/tools.conf");
+        let found = doctor(&env, &[]).json();
+        assert_eq!(found["findings"][0]["id"], "policy-missing", "{found}");
+        assert_eq!(found["findings"].as_array().unwrap().len(), 1, "{found}");
+        let config = env.read("root/etc/ostree/remotes.d/tools.conf");
+        let plain = env.read("repo/config");
+        env.write("repo/config", format!("{plain}\n{config}"));
+        let judged = verify();
+        env.write("repo/config", plain);
+        assert_eq!(judged.json()["good"], good, "{judged}");
+    }
+    assert!(env.read("kit/etc/pki/ostree/tools.ed25519").contains(PUBLIC[0]));
+    kit("--key=a.pub").args(["--merge=x"]).fails(2).says("--merge is for docker://HOST/REPO");
+    let without = ["host-kit", "ostree:repo", "-o", "kit", "--key=a.pub"];
+    env.treelay(without).fails(2).says("give --ostree-url URL");
+}
+
+#[test]
+fn what_makes_no_kit_is_told() {
+    let env = host(STOCK);
+    env.write("full/file", "");
+    for (args, status, says) in [
+        (&["host-kit", "tree:x", "-o", "kit", "--key=trusted.pub"][..], 2, "hosts pull no tree:x"),
+        (&["host-kit", IMAGE, "-o", "kit"], 2, "give --key PUB"),
+        (&["host-kit", IMAGE, "--key=trusted.pub"], 2, "--output"),
+        (&["host-kit", IMAGE, "--key=trusted.pub", "-o", "full"], 1, "has files that are no kit"),
+        (
+            &["host-kit", IMAGE, "--key=trusted.pub", "-o", "kit", "--scope=o.example"],
+            2,
+            "no --scope covers",
+        ),
+        (
+            &[
+                "host-kit",
+                IMAGE,
+                "--key=trusted.pub",
+                "-o",
+                "kit",
+                "--scope=registry.example/tools:1",
+            ],
+            2,
+            "no --scope covers",
+        ),
+        (
+            &["host-kit", IMAGE, "--key=trusted.pub", "-o", "kit", "--remote=x"],
+            2,
+            "--remote is for ostree:REPO",
+        ),
+        (&["host-kit", IMAGE, IMAGE, "--key=trusted.pub", "-o", "kit"], 2, "one of each"),
+        (&["doctor", "oci:x"], 2, "no image that hosts pull"),
+        (&["doctor", "--root=gone"], 2, "is no directory"),
+    ] {
+        env.treelay(args).fails(status).says(says);
+    }
+    assert!(!env.path("kit").exists());
+    kit(&env, &["-o", "kit", "--mirror=mirror.example/x"]).ok();
+    let policy: Value = serde_json::from_str(&env.read("kit/etc/containers/policy.json")).unwrap();
+    let remap = &policy["transports"]["docker"]["mirror.example/x"][0]["signedIdentity"];
+    assert_eq!(
+        *remap,
+        json!({
+            "type": "remapIdentity",
+            "prefix": "mirror.example/x",
+            "signedPrefix": "registry.example/tools/small",
+        })
+    );
+}
+
+/// An image in a layout, judged as the hosts that will pull it do.
+#[test]
+fn verify_judges_as_hosts_do() {
+    let env = small();
+    generate(&env, "trusted", "ecdsa-p256");
+    generate(&env, "other", "ecdsa-p256");
+    let name = "registry.example/small:1.0";
+    let build = ["build", "small.yaml", "-o", "oci:out", "--key=trusted.key"];
+    env.treelay(build).env("COSIGN_PASSWORD", Env::PASSWORD).ok();
+    let key = |name: &str| env.path(format!("{name}.pub")).display().to_string();
+    let policy = |key: &str, rest: Value| {
+        let mut rule = json!({"type": "sigstoreSigned", "keyPath": key});
+        if let Value::Object(rest) = rest {
+            rule.as_object_mut().unwrap().extend(rest);
+        }
+        let policy = json!({
+            "default": [{"type": "reject"}],
+            "transports": {"docker": {"registry.example": [rule]}},
+        });
+        env.write("policy.json", policy.to_string());
+    };
+    let verify = |args: &[&str]| env.treelay(["verify", "oci:out"]).args(args);
+    let by_policy = ["--policy=policy.json", "--signed-as", name];
+    policy(&key("trusted"), json!({}));
+    let good = verify(&by_policy).ok();
+    assert_eq!(good.out().matches("accepted, signed by").count(), 3, "{good}");
+    verify(&["--policy=policy.json"]).fails(2).says("give --signed-as REPO:TAG");
+    let other_tag = ["--policy=policy.json", "--signed-as", "registry.example/small:2"];
+    verify(&other_tag).fails(1).says("which matchRepoDigestOrExact does not take for");
+    policy(&key("trusted"), json!({"signedIdentity": {"type": "matchRepository"}}));
+    verify(&other_tag).ok();
+    policy(&key("other"), json!({}));
+    verify(&by_policy).fails(1).says("or was changed afterwards");
+    policy("/gone.pub", json!({}));
+    verify(&by_policy).fails(1).says("/gone.pub: No such file");
+    let elsewhere = ["--policy=policy.json", "--signed-as", "other.example/small:1.0"];
+    verify(&elsewhere).fails(1).says("refused by default: images of this scope are rejected");
+
+    let all = ["--as=podman-5", "--as=rpm-ostree", "--as=cosign-2", "--as=cosign-3"];
+    let as_all = |key: &str, name: &str| {
+        verify(&all).args(["--json", "--key", key, "--signed-as", name]).output().json()
+    };
+    let good = as_all("trusted.pub", name);
+    assert_eq!(good["good"], true, "{good}");
+    let broken = |found: &Value| -> Vec<Vec<String>> {
+        let consumers = found["consumers"].as_array().unwrap().iter();
+        let rules = |consumer: &Value| {
+            let broken = consumer["broken"].as_array().unwrap().iter();
+            let mut rules: Vec<_> =
+                broken.map(|it| it["rule"].as_str().unwrap().to_owned()).collect();
+            rules.dedup();
+            rules
+        };
+        consumers.map(rules).collect()
+    };
+    assert_eq!(
+        broken(&as_all("other.pub", name)),
+        [["podman-5/key"], ["rpm-ostree/key"], ["cosign-2/key"], ["cosign-3/bundle-first"]]
+    );
+    let renamed = as_all("trusted.pub", "registry.example/small:2");
+    let none: [&str; 0] = [];
+    assert_eq!(
+        broken(&renamed),
+        [&["podman-5/identity"][..], &["rpm-ostree/identity"], &none, &none]
+    );
+    verify(&["--as=docker", "--key=trusted.pub", "--signed-as", name])
+        .fails(2)
+        .says("expected one of podman-5, rpm-ostree, cosign-2, cosign-3");
+    verify(&["--as=podman-5", "--signed-as", name]).fails(2).says("give --key PUB");
+    assert!(Path::new(&key("trusted")).exists());
+}
