@@ -43,7 +43,7 @@ pub async fn check(
     name: &Reference,
     keys: &[PublicKey],
 ) -> Result<Vec<Refused>, StoreError> {
-    Ok(judge(&evidence::gather(store, image).await?, name, keys))
+    Ok(judge(&evidence::gather(store, image, false).await?, name, keys))
 }
 
 fn judge(evidence: &Evidence, name: &Reference, keys: &[PublicKey]) -> Vec<Refused> {

@@ -51,6 +51,7 @@ pub struct Subject {
     /// What is under its tag `sha256-<hex>.sig`.
     pub sig: SigTag,
     /// The bundles that refer to it, in the order of their list; or why the list cannot be read.
+    /// Empty where they were not asked for.
     pub bundles: Result<Vec<Bundled>, String>,
 }
 
@@ -97,22 +98,30 @@ impl Evidence {
     }
 }
 
-/// Reads an image's manifests and what is attached to them. A tag is resolved once.
+/// Reads an image's manifests and what is attached to them; `bundles` only where they are asked for,
+/// since most consumers do not look at them. A tag is resolved once.
 ///
 /// # Errors
 /// [`StoreError`] where the image itself is not there or the store does not answer; what is found
 /// wrong after that is in the evidence.
-pub async fn gather(store: &dyn ImageStore, image: &ImageRef) -> Result<Evidence, StoreError> {
+pub async fn gather(
+    store: &dyn ImageStore,
+    image: &ImageRef,
+    bundles: bool,
+) -> Result<Evidence, StoreError> {
     let root = walk::resolve(store, image).await?;
     let digest = root.digest;
     let nodes = walk::subjects(walk::walk(store, root).await);
-    let reads = nodes.into_iter().map(|node| async move { subject(store, node).await });
+    let reads = nodes.into_iter().map(|node| async move { subject(store, node, bundles).await });
     let subjects = stream::iter(reads).buffered(AT_ONCE).collect().await;
     Ok(Evidence { place: store.place(), image: digest, subjects })
 }
 
-async fn subject(store: &dyn ImageStore, node: Node) -> Subject {
-    let bundles = bundled(store, &node.descriptor).await;
+async fn subject(store: &dyn ImageStore, node: Node, bundles: bool) -> Subject {
+    let bundles = match bundles {
+        true => bundled(store, &node.descriptor).await,
+        false => Ok(Vec::new()),
+    };
     let Node { name, descriptor: Descriptor { digest, platform, media_type, .. }, content } = node;
     let (is_index, unreadable) = match &content {
         Ok(content) => (matches!(content.parts, Parts::Index(_)), None),

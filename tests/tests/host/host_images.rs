@@ -52,7 +52,7 @@ exec "$PWD/ostree-ext" container image deploy --sysroot sysroot --stateroot os -
 "#;
 
 /// A host with an empty system root, and the images' registry.
-fn host() -> Host {
+pub fn host() -> Host {
     let host = Host::new();
     let env = &host.env;
     env.write("system/usr/lib/modules/6.1.0/vmlinuz", "a kernel\n");

@@ -7,6 +7,7 @@ mod fixture;
 mod go;
 mod harness;
 mod host_images;
+mod kit;
 mod labels;
 mod metadata;
 mod ostree_ext;

@@ -5,6 +5,7 @@
 mod accounts;
 mod base;
 mod bundles;
+mod consumers;
 mod cosign;
 mod files;
 mod documents;

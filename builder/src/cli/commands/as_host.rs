@@ -42,7 +42,7 @@ pub async fn verify(
     let registries = session.around.registries(args.registry.plain_http);
     let place = images(session, &registries, dest, Access::Read)?;
     let name = name(args, dest)?;
-    let evidence = gather(&place, dest).await?;
+    let evidence = gather(&place, dest, !consumers.is_empty()).await?;
 
     let mut report = Report::new(&evidence);
     if let Some(policy) = &policy {
@@ -84,8 +84,8 @@ fn name(args: &VerifyArgs, dest: &Dest) -> Result<Reference> {
     }
 }
 
-async fn gather(place: &Images, dest: &Dest) -> Result<Evidence> {
-    evidence::gather(&*place.store, &place.image)
+async fn gather(place: &Images, dest: &Dest, bundles: bool) -> Result<Evidence> {
+    evidence::gather(&*place.store, &place.image, bundles)
         .await
         .doing(|| format!("reading {dest} and its signatures"))
 }
@@ -209,7 +209,7 @@ pub async fn examine(
     let Some((path, policy)) = host.policy.clone() else { return Ok(()) };
     let registries = session.around.registries(registry.plain_http);
     let place = images(session, &registries, dest, Access::Read)?;
-    let evidence = gather(&place, dest).await?;
+    let evidence = gather(&place, dest, false).await?;
     let looks = host.looks_beside(name);
     let read = |path: &str| files.read(path).map_err(|error| error.to_string());
     for subject in &evidence.subjects {
