@@ -126,8 +126,8 @@ fn a_host_with_rules_of_its_own_keeps_them() {
     let merged = kit(&env, &["--merge", POLICY, "-o", "kit", "--json"]).ok().json();
     assert_eq!(merged["scopes"], json!(["registry.example/tools/small"]));
     let diff = merged["merged"]["diff"].as_str().unwrap();
-    // One bracket gets a comma, and no line is lost.
-    assert_eq!(diff.lines().filter(|line| line.starts_with('-')).count(), 2, "{diff}");
+    // No line is lost: what begins with a dash is the name of the file.
+    assert_eq!(diff.lines().filter(|line| line.starts_with('-')).count(), 1, "{diff}");
     let policy = env.read(POLICY);
     assert!(own.trim_end().lines().all(|line| policy.contains(line)), "{policy}");
     assert_eq!(env.read("kit/etc/containers/policy.json"), policy);
@@ -286,7 +286,6 @@ fn a_kit_has_a_remote_for_commits() {
         let kit = env.treelay(["host-kit", "ostree:repo", "-o", "kit", "--remote=tools"]);
         kit.args([key, "--ostree-url=https://os.example/repo"])
     };
-    // ostree.repo-config(5) lets a remote be in the repository or in the system.
     let verify = || {
         let verify = ["verify", "ostree:repo", "--remote=tools", "--sysroot=root", "--json"];
         env.treelay(verify).output()
@@ -299,11 +298,7 @@ fn a_kit_has_a_remote_for_commits() {
         let found = doctor(&env, &[]).json();
         assert_eq!(found["findings"][0]["id"], "policy-missing", "{found}");
         assert_eq!(found["findings"].as_array().unwrap().len(), 1, "{found}");
-        let config = env.read("root/etc/ostree/remotes.d/tools.conf");
-        let plain = env.read("repo/config");
-        env.write("repo/config", format!("{plain}\n{config}"));
         let judged = verify();
-        env.write("repo/config", plain);
         assert_eq!(judged.json()["good"], good, "{judged}");
     }
     assert!(env.read("kit/etc/pki/ostree/tools.ed25519").contains(PUBLIC[0]));

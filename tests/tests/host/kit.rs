@@ -70,6 +70,14 @@ fn broken(host: &Host, image: &str) -> Vec<String> {
     rules
 }
 
+/// Makes the recipe that of another image, which nobody has signed.
+fn another(host: &Host, word: &str) {
+    let recipe =
+        host.env.read("small.yaml").replace("{{ arch }}\\n", &format!("{{{{ arch }}}} {word}\\n"));
+    assert!(recipe.contains(word));
+    host.env.write("small.yaml", recipe);
+}
+
 #[test]
 fn a_host_with_the_kit_takes_ours_and_refuses_the_rest() {
     let host = host();
@@ -79,6 +87,7 @@ fn a_host_with_the_kit_takes_ours_and_refuses_the_rest() {
     assert_eq!(broken(&host, &image), [""; 0]);
 
     // Unsigned; by another key; under another tag.
+    another(&host, "unsigned");
     host.push(&host.image("none"), None);
     refused(&host, &host.image("none"), NONE);
     assert_eq!(broken(&host, &host.image("none")), ["podman-5/sig-tag"]);
@@ -115,6 +124,7 @@ fn a_host_with_the_kit_refuses_other_keys_and_images() {
     let host = host();
     key(&host.env, "other");
     let image = host.image("other");
+    another(&host, "theirs");
     // What hosts would refuse is told by the command that publishes it, too: by keys of its own it is
     // fine, and the host has not got them.
     host.push(&image, Some("other"));
@@ -122,8 +132,7 @@ fn a_host_with_the_kit_refuses_other_keys_and_images() {
     assert_eq!(broken(&host, &image), ["podman-5/key"]);
 
     // The signature of one image under the tag of another's.
-    let recipe = host.env.read("small.yaml").replace("{{ arch.uname }}\\n", "another\\n");
-    host.env.write("small.yaml", recipe);
+    another(&host, "second");
     host.push(&host.image("2"), None);
     let (one, two) = (host.child(REPOSITORY, "1", "amd64"), host.child(REPOSITORY, "2", "amd64"));
     let (from, to) = (host.image(&signature_tag(&one)), host.image(&signature_tag(&two)));
