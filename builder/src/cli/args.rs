@@ -64,8 +64,7 @@ pub enum Command {
     Key(KeyCommand),
     /// Write all the files that make hosts trust what some keys sign.
     HostKit(HostKitArgs),
-    /// Say what a host would refuse, or take unsigned, and how to mend it. Exit status 1 where
-    /// something is to be mended.
+    /// Say what a host would refuse or take unsigned, and how to mend it.
     Doctor(DoctorArgs),
     /// Remove from the store what was not used for long. What running builds use stays.
     Gc(GcArgs),

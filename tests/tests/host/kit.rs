@@ -72,8 +72,8 @@ fn broken(host: &Host, image: &str) -> Vec<String> {
 
 /// Makes the recipe that of another image, which nobody has signed.
 fn another(host: &Host, word: &str) {
-    let recipe =
-        host.env.read("small.yaml").replace("{{ arch }}\\n", &format!("{{{{ arch }}}} {word}\\n"));
+    let content = "content: \"{{ arch }}";
+    let recipe = host.env.read("small.yaml").replace(content, &format!("{content} {word}"));
     assert!(recipe.contains(word));
     host.env.write("small.yaml", recipe);
 }
@@ -137,7 +137,7 @@ fn a_host_with_the_kit_refuses_other_keys_and_images() {
     let (one, two) = (host.child(REPOSITORY, "1", "amd64"), host.child(REPOSITORY, "2", "amd64"));
     let (from, to) = (host.image(&signature_tag(&one)), host.image(&signature_tag(&two)));
     host.copy_unchecked(&from, &to);
-    refused(&host, &host.image("2"), NOT_ACCEPTED);
+    refused(&host, &host.image("2"), "Signature for digest");
     assert!(broken(&host, &host.image("2")).contains(&"podman-5/digest".to_owned()));
 
     // Something else in the place of signatures.
@@ -201,6 +201,15 @@ fn doctor_diagnoses_what_podman_refuses_and_a_kit_mends_it() {
     doctor(&["image-refused"]);
     host.treelay(["sign", &image, "--key=trusted.key"]).ok();
     doctor(&[]);
+
+    // A key that is not the one that signed.
+    key(&host.env, "other");
+    let keys = host.env.path("root/etc/pki/containers");
+    let file = fs::read_dir(keys).unwrap().next().unwrap().unwrap().path();
+    fs::copy(host.env.path("other.pub"), &file).unwrap();
+    doctor(&[index, index, index, index]);
+    let told = host.treelay(["doctor", "--root=root", &image]).fails(1);
+    told.says("or where the host's key is an old one").says("was not made by");
 }
 
 /// The command that publishes fails where hosts would refuse what it published.

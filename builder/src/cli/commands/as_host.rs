@@ -14,7 +14,7 @@ use crate::cli::{Failure, Result, Session};
 use crate::dest::{Access, Dest};
 use crate::hosts::consumers::{self, Broken, Consumer, Trust};
 use crate::hosts::doctor::{Host, Level};
-use crate::hosts::policy::{ImageAsked, Outcome, Policy};
+use crate::hosts::policy::{ImageAsked, Outcome, Policy, Unmet};
 use crate::hosts::root::{Files, Root};
 use crate::hosts::{Reference, published};
 use crate::image_store::ImageRef;
@@ -218,22 +218,38 @@ pub async fn examine(
             true => subject.clone(),
             false => Subject { sig: SigTag::Absent, ..subject.clone() },
         };
+        let sign = format!("treelay sign {dest} --key FILE, with the key that the host trusts");
         let reasons = match unmet(&policy, &seen, name, &read) {
-            Ok(outcome) => outcome.unmet.iter().map(ToString::to_string).collect(),
-            Err(reason) => vec![reason],
+            Ok(outcome) => {
+                outcome.unmet.iter().map(|it| (it.to_string(), mend(it, &sign))).collect()
+            }
+            Err(reason) => vec![(reason, sign)],
         };
-        for reason in reasons {
+        for (reason, mend) in reasons {
             let message = format!("{} of {name} is refused: {reason}", subject.name);
             let mend = match looks {
-                true => {
-                    format!("treelay sign {dest} --key FILE, with the key that the host trusts")
-                }
+                true => mend,
                 false => "turn use-sigstore-attachments on for it".to_owned(),
             };
             host.add("image-refused", Level::Refused, &path, message, mend);
         }
     }
     Ok(())
+}
+
+/// How what a host refuses is mended; `sign` is how it is signed.
+fn mend(unmet: &Unmet, sign: &str) -> String {
+    match unmet {
+        Unmet::OtherKeys { .. } => format!(
+            "{sign}; or where the host's key is an old one: treelay host-kit DEST --key PUB --merge \
+             FILE --replace"
+        ),
+        Unmet::OtherName { asked, .. } => format!("{sign}, under the name {asked}"),
+        Unmet::Key { .. } => "put the public key there, in PEM".to_owned(),
+        Unmet::NoSignature | Unmet::OtherImage(_) | Unmet::Unusable(_) => sign.to_owned(),
+        _ => "treelay host-kit DEST --key PUB -o DIR makes a policy that takes what treelay signs"
+            .to_owned(),
+    }
 }
 
 /// Whether hosts take what was just published in a registry and signed as `name`; nothing is asked of
