@@ -118,7 +118,7 @@ mod tests {
         for (name, url) in [("a/b", "https://x"), (".a", "https://x"), ("a", "x\nurl=y"), ("a", "")]
         {
             let odd = OstreeRemote { name: name.into(), url: url.into(), ..remote.clone() };
-            assert!(odd.files(&[ed.clone()]).is_err(), "{name:?} {url:?}");
+            assert!(odd.files(std::slice::from_ref(&ed)).is_err(), "{name:?} {url:?}");
         }
     }
 }
