@@ -98,4 +98,27 @@ pub enum SignError {
         /// What the cryptographic library says.
         detail: String,
     },
+    /// The key lives elsewhere, and what lives there did not sign.
+    #[error("{signer}: {detail}")]
+    Signer {
+        /// Where the key lives.
+        signer: String,
+        /// What was said there.
+        detail: String,
+    },
+    /// The key lives elsewhere, and what came from there is no signature by it.
+    #[error(
+        "{signer} gave a wrong answer: expected a signature by its {kind} key {fingerprint}, got \
+         {detail}"
+    )]
+    WrongAnswer {
+        /// Where the key lives.
+        signer: String,
+        /// Kind of the key.
+        kind: KeyKind,
+        /// Of the key.
+        fingerprint: String,
+        /// What it is instead.
+        detail: String,
+    },
 }

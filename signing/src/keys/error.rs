@@ -41,7 +41,7 @@ pub enum KeyError {
         /// What is wrong.
         detail: String,
     },
-    /// A sealed key asks for a derivation that cosign never writes: it would cost absurd amounts
+    /// A sealed key asks for a derivation that nobody writes: it would cost absurd amounts
     /// of memory or time, or protect nothing.
     #[error("absurd parameters: {name} is {value}, expected {expected}")]
     AbsurdParameters {
@@ -49,12 +49,18 @@ pub enum KeyError {
         name: &'static str,
         /// Its value in the file.
         value: String,
-        /// What cosign writes.
+        /// What is read.
         expected: &'static str,
     },
     /// The password does not open the key.
     #[error("wrong password (or the sealed key was changed)")]
     WrongPassword,
+    /// The secret half of a key that lives elsewhere is asked for.
+    #[error("{signer} keeps this key to itself: it signs, and cannot be copied from there")]
+    Elsewhere {
+        /// Where it lives.
+        signer: String,
+    },
     /// The operating system gives no random bytes.
     #[error("no randomness from the operating system: {detail}")]
     NoRandomness {

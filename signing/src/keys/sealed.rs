@@ -12,7 +12,7 @@ use crypto_secretbox::aead::{Aead as _, KeyInit as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::{KeyError, SecretKey, public::damaged, secret::random};
+use super::{KeyError, SecretKey, openssl::SealedPkcs8, public::damaged, secret::random};
 
 /// What cosign 2 and 3 write.
 pub(super) const LABEL: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
@@ -34,7 +34,12 @@ const KEY: usize = 32;
 const CIPHERTEXT: std::ops::RangeInclusive<usize> = 17..=16 * 1024;
 
 /// A key that needs a password, with parameters that are safe to use.
-pub struct SealedKey(Envelope);
+pub struct SealedKey(Seal);
+
+enum Seal {
+    Cosign(Envelope),
+    Pkcs8(SealedPkcs8),
+}
 
 #[derive(Serialize, Deserialize)]
 struct Envelope {
@@ -114,7 +119,12 @@ impl SealedKey {
                 return Err(KeyError::AbsurdParameters { name, value, expected });
             }
         }
-        Ok(Self(envelope))
+        Ok(Self(Seal::Cosign(envelope)))
+    }
+
+    /// Reads a PKCS#8 EncryptedPrivateKeyInfo and checks every parameter.
+    pub(super) fn parse_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        SealedPkcs8::parse(der).map(Seal::Pkcs8).map(Self)
     }
 
     /// Opens it: one derivation, whatever kind of key is inside. Takes a tenth of a second and
@@ -124,9 +134,13 @@ impl SealedKey {
     /// [`KeyError::WrongPassword`]; [`KeyError::UnsupportedKind`] or [`KeyError::Damaged`] for
     /// what was sealed.
     pub fn open(&self, password: &[u8]) -> Result<SecretKey, KeyError> {
+        let envelope = match &self.0 {
+            Seal::Cosign(envelope) => envelope,
+            Seal::Pkcs8(sealed) => return sealed.open(password),
+        };
         // Written again from what was checked, so that what is checked and what is used cannot
         // differ by a second reading of the same text.
-        let json = serde_json::to_vec(&self.0).map_err(damaged)?;
+        let json = serde_json::to_vec(envelope).map_err(damaged)?;
         let der = sigstore::crypto::signing_key::kdf::decrypt(&json, password)
             .map(Zeroizing::new)
             .map_err(|_| KeyError::WrongPassword)?;

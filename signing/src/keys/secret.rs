@@ -17,14 +17,16 @@ use sigstore::crypto::signing_key::{
 };
 use zeroize::Zeroizing;
 
+use super::external::External;
 use super::public::{damaged, kind_of};
-use super::{KeyError, KeyKind, Pem, PublicKey, SealedKey, sealed};
+use super::{KeyError, KeyKind, Pem, PublicKey, SealedKey, openssl, sealed};
 use crate::SignError;
 
 /// Bits of the RSA keys made here: 128 bits of strength (NIST SP 800-57 part 1, table 2).
 const RSA_BITS: usize = 3072;
 
-/// A key that signs. Its parts are wiped from memory when it is dropped.
+/// A key that signs: one whose parts are here, and wiped from memory when it is dropped, or one that
+/// lives elsewhere and is asked ([`SecretKey::external`]).
 #[derive(Clone)]
 pub struct SecretKey {
     inner: Inner,
@@ -37,6 +39,7 @@ enum Inner {
     P384(p384::SecretKey),
     Ed25519(ed25519_dalek::SigningKey),
     Rsa(RSAKeys),
+    External(External),
 }
 
 /// What a file of a secret key holds.
@@ -69,10 +72,9 @@ impl SecretKeyFile {
                 return SealedKey::parse(&content).map(Self::Sealed);
             }
             "PUBLIC KEY" => return Err(KeyError::PublicGiven),
-            "EC PRIVATE KEY" | "EC PARAMETERS" | "RSA PRIVATE KEY" => {
-                "convert it: openssl pkcs8 -topk8 -nocrypt"
-            }
-            "ENCRYPTED PRIVATE KEY" => "seal it as cosign does: cosign import-key-pair",
+            "EC PRIVATE KEY" => return SecretKey::from_sec1_der(&content).map(Self::open),
+            "RSA PRIVATE KEY" => return SecretKey::from_pkcs1_der(&content).map(Self::open),
+            openssl::ENCRYPTED_LABEL => return SealedKey::parse_pkcs8(&content).map(Self::Sealed),
             "OPENSSH PRIVATE KEY" => "convert it: ssh-keygen -p -m PKCS8",
             _ => "expected PRIVATE KEY or ENCRYPTED SIGSTORE PRIVATE KEY",
         };
@@ -122,6 +124,21 @@ impl SecretKey {
             SecretKeyFile::Open(key) => Ok(*key),
             SecretKeyFile::Sealed(sealed) => Ok(sealed.open(&password()?)?),
         }
+    }
+
+    /// A key that lives elsewhere: `public` is its public half, `name` what it is called in messages,
+    /// and `sign` has it sign a message with the one algorithm of its kind (see the
+    /// [module](super)), or says why it cannot. A signature by ECDSA is in DER, or `r` and `s` side
+    /// by side. It need not be the same each time.
+    ///
+    /// Every answer is verified with `public` before it is used; a wrong one is
+    /// [`SignError::WrongAnswer`].
+    pub fn external(
+        public: PublicKey,
+        name: impl Into<String>,
+        sign: impl Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { inner: Inner::External(External::new(name.into(), sign)), public }
     }
 
     /// From the DER of a PKCS#8 PrivateKeyInfo (RFC 5208).
@@ -189,7 +206,8 @@ impl SecretKey {
     /// reader takes that.
     ///
     /// # Errors
-    /// [`KeyError::Damaged`] when the key cannot be encoded, which no key read or made here does.
+    /// [`KeyError::Elsewhere`]; [`KeyError::Damaged`] when the key cannot be encoded, which no key
+    /// read or made here does.
     pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let document = match &self.inner {
             Inner::P256(key) => key.to_pkcs8_der(),
@@ -198,6 +216,9 @@ impl SecretKey {
                 KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_der()
             }
             Inner::Rsa(keys) => return keys.private_key_to_der().map_err(damaged),
+            Inner::External(it) => {
+                return Err(KeyError::Elsewhere { signer: it.name().to_owned() });
+            }
         };
         Ok(document.map_err(damaged)?.to_bytes())
     }
@@ -206,7 +227,7 @@ impl SecretKey {
     /// Takes a tenth of a second and 64 MiB, which is its purpose.
     ///
     /// # Errors
-    /// [`KeyError::NoRandomness`].
+    /// [`KeyError::NoRandomness`], [`KeyError::Elsewhere`].
     pub fn to_encrypted_pem(&self, password: &[u8]) -> Result<Zeroizing<String>, KeyError> {
         sealed::seal(&self.to_pkcs8_der()?, password)
     }
@@ -226,6 +247,7 @@ impl SecretKey {
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let unusable = |detail: String| SignError::UnusableKey { kind: self.kind(), detail };
         match &self.inner {
+            Inner::External(it) => it.sign(&self.public, message),
             Inner::P256(key) => {
                 let key = p256::ecdsa::SigningKey::from(key);
                 let signature: p256::ecdsa::DerSignature =

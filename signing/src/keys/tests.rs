@@ -200,13 +200,15 @@ fn refuses_what_is_no_key() {
     assert_eq!(parse_open(&[0xff; 64]).unwrap_err(), KeyError::NotAKey);
     assert_eq!(parse_open(&[b'A'; 70_000]).unwrap_err(), KeyError::TooLong { length: 70_000 });
     assert_eq!(parse_open(fixture!("cosign-2.5-p256.pub")).unwrap_err(), KeyError::PublicGiven);
-    for label in ["EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY", "CERTIFICATE"] {
+    for label in ["EC PARAMETERS", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY", "CERTIFICATE"] {
         let refused = refused(&pem(label, b"0123"));
         assert!(matches!(refused, KeyError::UnsupportedFile { .. }), "{label}: {refused:?}");
     }
-    for bytes in [b"".as_slice(), b"0123", &[0x30, 0x80]] {
-        let refused = refused(&pem("PRIVATE KEY", bytes));
-        assert!(matches!(refused, KeyError::Damaged { .. }), "{bytes:?}: {refused:?}");
+    for label in ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"] {
+        for bytes in [b"".as_slice(), b"0123", &[0x30, 0x80]] {
+            let refused = refused(&pem(label, bytes));
+            assert!(matches!(refused, KeyError::Damaged { .. }), "{bytes:?}: {refused:?}");
+        }
     }
     let cut = std::str::from_utf8(fixture!("openssl-p256.pem")).unwrap();
     assert!(matches!(refused(&cut[..150]), KeyError::Damaged { .. }));

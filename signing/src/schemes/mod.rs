@@ -41,7 +41,8 @@ pub trait Scheme: Sync {
     /// Whether a run that signs with `key` should sign in this form.
     fn can_sign(&self, key: &SecretKey) -> bool;
 
-    /// Signs. The same key and subject give the same bytes, always.
+    /// Signs. The same key and subject give the same bytes, always, unless the key lives elsewhere and
+    /// what signs there takes random numbers.
     ///
     /// # Errors
     /// [`SignError`] when the scheme does not cover the subject, cannot sign with the key, or the
