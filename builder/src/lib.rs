@@ -19,6 +19,7 @@ mod parallel;
 pub mod plan;
 pub mod progress;
 pub mod sign;
+pub mod signers;
 pub mod snapshot;
 pub mod sources;
 pub mod store;

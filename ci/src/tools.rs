@@ -49,6 +49,7 @@ pub const PROGRAMS: &[Program] = &[
     program(Tier::Real, "attr", "setfattr"),
     program(Tier::Real, "libcap2-bin", "getcap"),
     program(Tier::Real, "openssl", "openssl"),
+    program(Tier::Real, "softhsm2", "softhsm2-util"),
     program(Tier::Real, "zstd", "zstd"),
     program(Tier::Real, "selinux-utils", "matchpathcon"),
     program(Tier::Real, "util-linux", "setpriv"),

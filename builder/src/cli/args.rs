@@ -1,7 +1,11 @@
 //! The command line as it is written. What it means is each command's own affair.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{
+    OsStringValueParser, TryMapValueParser, TypedValueParser as _, ValueParserFactory,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use treelay_recipes::{Arch, Digest, NotADigest};
@@ -11,6 +15,7 @@ use crate::attest::{DocumentKind, PredicateType, Required};
 use crate::dest::{Dest, NotADest};
 use crate::exec;
 use crate::sign::RequiredForm;
+use crate::signers::{KeySpec, KeySpecError};
 
 /// Toolchain layers for image-based Linux: one recipe, a signed OCI image and signed OSTree
 /// commits.
@@ -102,9 +107,10 @@ pub struct RecipeArgs {
 /// What signs.
 #[derive(Debug, Args)]
 pub struct KeyArgs {
-    /// Sign with this key; its password is COSIGN_PASSWORD, or is asked for on a terminal.
-    #[arg(long, value_name = "FILE")]
-    pub key: Vec<PathBuf>,
+    /// Sign with this key: a file, env://VARIABLE, a pkcs11: URI, or exec:PROGRAM. Its password is
+    /// COSIGN_PASSWORD, a token's PIN TREELAY_PIN; or they are asked for on a terminal.
+    #[arg(long, value_name = "KEY")]
+    pub key: Vec<KeySpec>,
     /// Sign commits with this key of the user's GnuPG keyring.
     #[arg(long, value_name = "ID")]
     pub gpg_key: Vec<String>,
@@ -277,9 +283,9 @@ pub struct VerifyArgs {
     /// What to verify: an image, the commits of a repository, or with --bundle a file
     /// (file:PATH) or what has a digest (sha256:DIGEST).
     pub dest: Verifiable,
-    /// Accept signatures by this public key.
+    /// Accept signatures by this public key: a file, env://VARIABLE, a pkcs11: URI, or exec:PROGRAM.
     #[arg(long, value_name = "PUB")]
-    pub key: Vec<PathBuf>,
+    pub key: Vec<KeySpec>,
     /// Refuse what does not have these documents, signed by one of the keys: provenance (SLSA v1),
     /// sbom (SPDX or CycloneDX), or any type that `treelay attest` takes. Those of an index count for
     /// its images, but for an sbom.
@@ -400,9 +406,9 @@ pub struct AttestArgs {
     /// The document to put there: a JSON object.
     #[arg(long, value_name = "FILE", requires = "kind", requires = "key")]
     pub predicate: Option<PathBuf>,
-    /// Sign with this key; its password is COSIGN_PASSWORD, or is asked for on a terminal.
-    #[arg(long, value_name = "FILE", requires = "predicate")]
-    pub key: Vec<PathBuf>,
+    /// Sign with this key: as `treelay sign` takes it.
+    #[arg(long, value_name = "KEY", requires = "predicate")]
+    pub key: Vec<KeySpec>,
     /// Print the document of this type that is there. Nobody has verified it: `treelay verify
     /// --require` does.
     #[arg(long, requires = "kind", conflicts_with = "predicate")]
@@ -483,7 +489,36 @@ pub enum KeyCommand {
         #[arg(long = "type", value_name = "KIND", default_value = "ecdsa-p256")]
         kind: treelay_signing::KeyKind,
     },
+    /// Print the public key of a key, as PEM.
+    Public {
+        /// Either half of it, where --key takes one from: a file, env://VARIABLE, a pkcs11: URI, or
+        /// exec:PROGRAM.
+        key: KeySpec,
+    },
+    /// Seal a key of another program in cosign's format: PREFIX.key and PREFIX.pub.
+    Import {
+        /// A file or env://VARIABLE: what OpenSSL or ostree writes, or a key with another password.
+        key: KeySpec,
+        /// Where: PREFIX.key and PREFIX.pub, which must not exist.
+        #[arg(long, value_name = "PREFIX")]
+        out: PathBuf,
+    },
 }
+
+/// Options that name keys read them by [`KeySpec::parse`].
+impl ValueParserFactory for KeySpec {
+    type Parser = KeySpecParser;
+
+    fn value_parser() -> Self::Parser {
+        OsStringValueParser::new().try_map(|text| Self::parse(&text))
+    }
+}
+
+/// What reads a [`KeySpec`] on the command line.
+pub type KeySpecParser = TryMapValueParser<
+    OsStringValueParser,
+    fn(OsString) -> std::result::Result<KeySpec, KeySpecError>,
+>;
 
 /// `treelay gc`.
 #[derive(Debug, Args)]

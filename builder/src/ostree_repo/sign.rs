@@ -42,26 +42,38 @@ impl Repository {
         let mut detached = self.kept(commit)?;
         let mut added = Vec::new();
         for key in keys {
-            let made =
-                schemes::sign_all(&subject, key).map_err(|error| signing(error.to_string()))?;
-            if made.is_empty() {
+            let fitting: Vec<_> = schemes::SCHEMES
+                .iter()
+                .filter(|scheme| scheme.covers(&subject) && scheme.can_sign(key))
+                .collect();
+            if fitting.is_empty() {
                 return Err(signing(format!("no scheme for commits uses {} keys", key.kind())));
             }
-            for signature in made {
-                let there = detached.entry(signature.scheme.to_owned()).or_insert_with(empty);
+            for scheme in fitting {
+                let there = detached.entry(scheme.name().to_owned()).or_insert_with(empty);
                 let old = signatures(there)
-                    .ok_or_else(|| signing(format!("its {} is damaged", signature.scheme)))?;
-                let scheme = schemes::by_name(signature.scheme);
+                    .ok_or_else(|| signing(format!("its {} is damaged", scheme.name())))?;
                 let by_this_key = |bytes: &Vec<u8>| {
-                    let old = Signature { bytes: bytes.clone(), ..signature.clone() };
-                    scheme.is_some_and(|it| it.verify(&subject, &old, key.public()).is_good())
+                    let (subject_name, key_name) = (subject.name(), key.public().fingerprint());
+                    let old = Signature {
+                        scheme: scheme.name(),
+                        subject: subject_name,
+                        bytes: bytes.clone(),
+                        payload: None,
+                        key: Some(key_name),
+                    };
+                    scheme.verify(&subject, &old, key.public()).is_good()
                 };
+                // Before the key is used: one that lives elsewhere signs otherwise each time, and
+                // may want to be touched.
                 if old.iter().any(by_this_key) {
                     continue;
                 }
-                let all = old.iter().chain([&signature.bytes]).map(|one| bytes(one));
+                let made =
+                    scheme.sign(&subject, key).map_err(|error| signing(error.to_string()))?;
+                let all = old.iter().chain([&made.bytes]).map(|one| bytes(one));
                 *there = array("ay", all);
-                added.push(signature);
+                added.push(made);
             }
         }
         if !added.is_empty() {

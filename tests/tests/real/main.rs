@@ -32,3 +32,4 @@ mod sdk;
 mod signatures;
 mod small;
 mod tampered;
+mod tokens;

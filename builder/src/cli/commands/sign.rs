@@ -15,7 +15,7 @@ use crate::sign::{self, AttachOptions};
 
 pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
     if args.keys.key.is_empty() && args.keys.gpg_key.is_empty() {
-        return Err(Failure::usage_message("nothing to sign with").hinted("give --key FILE"));
+        return Err(Failure::usage_message("nothing to sign with").hinted("give --key KEY"));
     }
     let keys = passwords::secret_keys(session, &args.keys.key)?;
     let signing = || format!("signing {}", args.dest);

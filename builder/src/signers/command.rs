@@ -1,0 +1,416 @@
+//! Keys behind a program of the user's, which asks a key service or whatever else it knows.
+//!
+//! The program is started in two ways, and without a shell:
+//!
+//! | arguments | standard input | standard output |
+//! |---|---|---|
+//! | `… public-key` | nothing | the public key, as PEM `PUBLIC KEY` |
+//! | `… sign ALGORITHM DIGEST` | the message | the signature, in base64 |
+//!
+//! `ALGORITHM` is one of `ecdsa-p256-sha256`, `ecdsa-p384-sha256`, `rsa-pkcs1v15-sha256`, `ed25519`.
+//! `DIGEST` is the SHA-256 of the message in 64 hexadecimal digits, for services that sign digests;
+//! for `ed25519`, which signs messages themselves, it is `-`. A signature by ECDSA is in DER, or `r`
+//! and `s` side by side. White space in the base64 does not count.
+//!
+//! Exit status 0 means done. Any other is a failure, and what the program wrote to standard error
+//! says why; of a success it is shown too. The program has two minutes. It sees the environment that
+//! treelay sees.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use treelay_recipes::Digest;
+use treelay_signing::{KeyError, KeyKind, PublicKey, SecretKey};
+
+/// How long one run may take: a person may have to touch something.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Most that is read of an answer; the longest, a signature by RSA-8192, has 1,400 bytes.
+const MAX_ANSWER: u64 = 64 * 1024;
+/// Most that is shown of a complaint.
+const MAX_COMPLAINT: u64 = 8 * 1024;
+
+/// A program and its first arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    program: String,
+    arguments: Vec<String>,
+}
+
+/// Takes what a program that succeeded wrote to standard error.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Why a program gives no key or no signature.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It does not start.
+    #[error("starting {program}")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It broke off.
+    #[error("running {program}")]
+    Run {
+        /// The program.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It took too long.
+    #[error("{program} {what} did not end within {} seconds, and was stopped", .limit.as_secs())]
+    Slow {
+        /// The program.
+        program: String,
+        /// What it was to do.
+        what: String,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// It failed.
+    #[error("{program} {what} failed ({status}){}", said(.complaint))]
+    Failed {
+        /// The program.
+        program: String,
+        /// What it was to do.
+        what: String,
+        /// Its exit status or signal.
+        status: std::process::ExitStatus,
+        /// What it wrote to standard error.
+        complaint: String,
+    },
+    /// It answered something else.
+    #[error("{program} {what} answered {found}, expected {expected}{}", said(.complaint))]
+    Answer {
+        /// The program.
+        program: String,
+        /// What it was to do.
+        what: String,
+        /// What came.
+        found: String,
+        /// What should have come.
+        expected: &'static str,
+        /// What it wrote to standard error.
+        complaint: String,
+    },
+    /// What it gave as a public key is none.
+    #[error("the public key that {program} gave")]
+    Key {
+        /// The program.
+        program: String,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+}
+
+fn said(complaint: &str) -> String {
+    if complaint.is_empty() { String::new() } else { format!(": {complaint}") }
+}
+
+impl Signer {
+    /// From the program and its arguments; [`None`] when there is none.
+    pub fn new(words: impl IntoIterator<Item = String>) -> Option<Self> {
+        let mut words = words.into_iter();
+        let program = words.next().filter(|program| !program.is_empty())?;
+        Some(Self { program, arguments: words.collect() })
+    }
+
+    /// Asks for the public key. The program starts in `folder`.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub fn public_key(&self, folder: &Path, tell: &Tell) -> Result<PublicKey, CommandError> {
+        let answer = self.run(folder, &["public-key"], b"", LIMIT, tell)?;
+        PublicKey::parse(&answer.output)
+            .map_err(|source| CommandError::Key { program: self.program.clone(), source })
+    }
+
+    /// Asks for the public key; the key that is given asks for each signature.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub fn secret_key(&self, folder: &Path, tell: &Tell) -> Result<SecretKey, CommandError> {
+        let public = self.public_key(folder, tell)?;
+        let (signer, folder, tell) = (self.clone(), PathBuf::from(folder), Arc::clone(tell));
+        let kind = public.kind();
+        let name = format!("the program {}", self.program);
+        Ok(SecretKey::external(public, name, move |message| {
+            signer.sign(&folder, kind, message, &tell).map_err(|error| {
+                let causes =
+                    std::iter::successors(std::error::Error::source(&error), |it| it.source());
+                causes.fold(error.to_string(), |all, cause| format!("{all}: {cause}"))
+            })
+        }))
+    }
+
+    fn sign(
+        &self,
+        folder: &Path,
+        kind: KeyKind,
+        message: &[u8],
+        tell: &Tell,
+    ) -> Result<Vec<u8>, CommandError> {
+        let digest = match kind {
+            KeyKind::Ed25519 => "-".to_owned(),
+            _ => Digest::of(message).hex(),
+        };
+        let arguments = ["sign", algorithm(kind), &digest];
+        let Answer { output, complaint } = self.run(folder, &arguments, message, LIMIT, tell)?;
+        let base64: Vec<u8> =
+            output.iter().copied().filter(|it| !it.is_ascii_whitespace()).collect();
+        let signature = BASE64.decode(&base64).ok().filter(|bytes| !bytes.is_empty());
+        signature.ok_or_else(|| CommandError::Answer {
+            program: self.program.clone(),
+            what: "sign".to_owned(),
+            found: match base64.is_empty() {
+                true => "nothing".to_owned(),
+                false => format!("{:?}", String::from_utf8_lossy(&base64[..base64.len().min(40)])),
+            },
+            expected: "the signature in base64",
+            complaint,
+        })
+    }
+
+    /// Runs it once.
+    fn run(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+        input: &[u8],
+        limit: Duration,
+        tell: &Tell,
+    ) -> Result<Answer, CommandError> {
+        let program = || self.program.clone();
+        let what = || arguments[0].to_owned();
+        // A thread with a runtime of its own: the caller may be inside of one, which cannot wait.
+        let ended = std::thread::scope(|scope| {
+            let run = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let runtime =
+                    runtime.map_err(|source| CommandError::Run { program: program(), source })?;
+                runtime.block_on(async {
+                    let limited = tokio::time::timeout(limit, self.talk(folder, arguments, input));
+                    limited.await.unwrap_or_else(|_| {
+                        Err(CommandError::Slow { program: program(), what: what(), limit })
+                    })
+                })
+            };
+            scope.spawn(run).join()
+        });
+        let (status, output, complaint) = ended.unwrap_or_else(|_| {
+            let source = io::Error::other("a thread of treelay's broke off");
+            Err(CommandError::Run { program: program(), source })
+        })?;
+        let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
+        if !status.success() {
+            return Err(CommandError::Failed {
+                program: program(),
+                what: what(),
+                status,
+                complaint,
+            });
+        }
+        if output.len() as u64 > MAX_ANSWER {
+            return Err(CommandError::Answer {
+                program: program(),
+                what: what(),
+                found: format!("more than {MAX_ANSWER} bytes"),
+                expected: "a key or a signature",
+                complaint,
+            });
+        }
+        for line in complaint.lines() {
+            tell(&format!("{}: {line}", self.program));
+        }
+        Ok(Answer { output, complaint })
+    }
+
+    async fn talk(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Result<(std::process::ExitStatus, Vec<u8>, Vec<u8>), CommandError> {
+        let broke = |source| CommandError::Run { program: self.program.clone(), source };
+        let mut child = tokio::process::Command::new(&self.program)
+            .args(&self.arguments)
+            .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| CommandError::Start { program: self.program.clone(), source })?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // A program that signs the digest need not read the message.
+                let _ = stdin.write_all(input).await;
+            }
+        };
+        let ((), output, complaint) =
+            tokio::join!(write, read(stdout, MAX_ANSWER), read(stderr, MAX_COMPLAINT));
+        let (output, complaint) = (output.map_err(broke)?, complaint.map_err(broke)?);
+        Ok((child.wait().await.map_err(broke)?, output, complaint))
+    }
+}
+
+/// What a run gave.
+struct Answer {
+    output: Vec<u8>,
+    complaint: String,
+}
+
+/// Reads to the end, and keeps so many bytes and one more, which shows that there were more.
+async fn read(from: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    if let Some(mut from) = from {
+        (&mut from).take(limit + 1).read_to_end(&mut kept).await?;
+        tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
+    }
+    Ok(kept)
+}
+
+/// What a program is told that it should make.
+fn algorithm(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::EcdsaP256 => "ecdsa-p256-sha256",
+        KeyKind::EcdsaP384 => "ecdsa-p384-sha256",
+        KeyKind::Ed25519 => "ed25519",
+        KeyKind::Rsa => "rsa-pkcs1v15-sha256",
+    }
+}
+
+/// As it can be written after `exec:` again.
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.arguments.is_empty() && !self.program.starts_with('[') {
+            return f.write_str(&self.program);
+        }
+        let words: Vec<&String> = std::iter::once(&self.program).chain(&self.arguments).collect();
+        // A list of texts is always JSON.
+        f.write_str(&serde_json::to_string(&words).map_err(|_| fmt::Error)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Instant;
+
+    use treelay_signing::Subject;
+    use treelay_signing::schemes::{Scheme as _, simplesigning::SimpleSigning};
+
+    use super::*;
+
+    const IMAGE: Subject<'_> = Subject::Image {
+        digest: "sha256:db270f0acb4e573c5f49cb758c2c0ee280c09d19fd7000552fa73a0ab3af9683",
+        reference: Some("registry.example/a:1"),
+    };
+
+    fn shell(script: &str) -> Signer {
+        Signer::new(["/bin/sh", "-c", script, "sh"].map(str::to_owned)).unwrap()
+    }
+
+    fn quiet() -> Tell {
+        Arc::new(|_: &str| {})
+    }
+
+    /// A program that knows the public key and, for anything to sign, runs `script`.
+    fn asked(key: &SecretKey, script: &str) -> Result<SecretKey, CommandError> {
+        let script = format!("case $1 in public-key) echo '{}';; sign) {script};; esac", {
+            key.public().to_pem()
+        });
+        shell(&script).secret_key(Path::new("/"), &quiet())
+    }
+
+    #[test]
+    fn what_a_program_is_told_suffices_to_sign() {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in KeyKind::ALL {
+            let key = SecretKey::generate(kind).unwrap();
+            let saved = folder.path().display();
+            let made = SimpleSigning.sign(&IMAGE, &key).unwrap();
+            let line = BASE64.encode(&made.bytes);
+            let (first, last) = line.split_at(20);
+            // It keeps what it was given, and answers what is right for it, on two lines.
+            let script = format!(
+                "cat >{saved}/message; echo $2 $3 >{saved}/words; echo {first}; echo ' {last}'"
+            );
+            let signed = SimpleSigning.sign(&IMAGE, &asked(&key, &script).unwrap()).unwrap();
+            assert_eq!(signed, made);
+            let message = std::fs::read(folder.path().join("message")).unwrap();
+            assert_eq!(Some(&message), made.payload.as_ref());
+            let words = std::fs::read_to_string(folder.path().join("words")).unwrap();
+            let digest = match kind {
+                KeyKind::Ed25519 => "-".to_owned(),
+                _ => Digest::of(&message).hex(),
+            };
+            assert_eq!(words, format!("{} {digest}\n", algorithm(kind)));
+        }
+    }
+
+    #[test]
+    fn failures_say_who_and_why() {
+        let key = SecretKey::generate(KeyKind::EcdsaP256).unwrap();
+        for (script, expected) in [
+            ("echo the vault is sealed >&2; exit 3", "sign failed (exit status: 3): the vault is"),
+            ("kill -9 $$", "signal: 9"),
+            ("exit 0", "answered nothing, expected the signature in base64"),
+            ("echo '*'", "answered \"*\", expected the signature in base64"),
+            ("head -c 70000 /dev/zero", "answered more than 65536 bytes"),
+            ("echo AAAA", "the program /bin/sh gave a wrong answer"),
+        ] {
+            let key = asked(&key, script).unwrap();
+            let said = SimpleSigning.sign(&IMAGE, &key).unwrap_err().to_string();
+            assert!(said.contains(expected), "{script}: {said}");
+        }
+        let folder = Path::new("/");
+        let no_key = shell("echo hello").public_key(folder, &quiet()).unwrap_err();
+        assert!(matches!(no_key, CommandError::Key { .. }), "{no_key:?}");
+        let gone = Signer::new(["/no/such/program".to_owned()]).unwrap();
+        let gone = gone.public_key(folder, &quiet()).unwrap_err();
+        assert!(matches!(gone, CommandError::Start { .. }), "{gone:?}");
+    }
+
+    #[test]
+    fn programs_that_do_not_end_are_stopped() {
+        let start = Instant::now();
+        let limit = Duration::from_millis(200);
+        let run = |script: &str| {
+            shell(script).run(Path::new("/"), &["sign"], &[0; 1 << 20], limit, &quiet()).err()
+        };
+        for script in ["exec sleep 1000", "exec 1>&- 2>&-; exec sleep 1000"] {
+            assert!(matches!(run(script), Some(CommandError::Slow { .. })), "{script}");
+        }
+        // It reads nothing of a long message, and ends.
+        assert!(run("exit 0").is_none());
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_it_says_beside_is_shown() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&lines);
+        let tell: Tell = Arc::new(move |line: &str| seen.lock().unwrap().push(line.to_owned()));
+        let said = shell("echo touch the key >&2; echo thanks >&2").run(
+            Path::new("/"),
+            &["sign"],
+            b"",
+            LIMIT,
+            &tell,
+        );
+        assert!(said.is_ok());
+        assert_eq!(*lines.lock().unwrap(), ["/bin/sh: touch the key", "/bin/sh: thanks"]);
+    }
+}
