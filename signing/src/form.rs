@@ -83,6 +83,16 @@ pub(crate) struct Fields<'a> {
     map: &'a Map<String, Value>,
 }
 
+/// A name as Go's `encoding/json` compares it (`fold.go`): by Unicode's simple folding, by which two
+/// letters beside those of ASCII are an `s` and a `k`.
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    name.chars().map(|letter| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    })
+}
+
 impl<'a> Fields<'a> {
     /// The object that `value` is; `place` is its name, empty for a whole document.
     pub(crate) fn of(place: &'a str, value: &'a Value) -> Result<Self, FormError> {
@@ -103,10 +113,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses what is called so in another case, and lets be what has another name.
+    /// Refuses what is called so in another case, as readers that forgive take it, and lets be what has
+    /// another name.
     pub(crate) fn no_variants(self, names: &[&str]) -> Result<Self, FormError> {
         let variant = |name: &&String| {
-            names.iter().any(|known| known.eq_ignore_ascii_case(name) && *known != name.as_str())
+            names.iter().any(|known| folded(known).eq(folded(name)) && *known != name.as_str())
         };
         match self.map.keys().find(variant) {
             Some(name) => Err(FormError::Unexpected { name: self.path(name) }),

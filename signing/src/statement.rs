@@ -232,6 +232,7 @@ mod tests {
             ("Statement/v1", "Statement/v2"),
             ("{\"_type\"", "{\"_Type\":1,\"_type\""),
             ("\"subject\":", "\"Subject\":"),
+            ("\"subject\":", "\"\u{17f}ubject\":[],\"subject\":"),
             ("\"subject\":", "\"subject\":[],\"subject\":"),
             ("{\"digest\"", "{\"Digest\":{},\"digest\""),
             ("{\"sha256\"", "{\"SHA256\":\"\",\"sha256\""),

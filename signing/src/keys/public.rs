@@ -102,6 +102,10 @@ impl PublicKey {
                 Self::from_ed25519_bytes(bits)
             }
             KeyKind::Rsa => {
+                // RFC 3279, section 2.3.1. One key must not have several names.
+                if algorithm.parameters.is_none_or(|parameters| !parameters.is_null()) {
+                    return Err(damaged("the parameters of the RSA key are not NULL"));
+                }
                 check_rsa(info.subject_public_key.as_bytes().unwrap_or_default())?;
                 let key = CosignVerificationKey::from_der(der, &SigningScheme::RSA_PKCS1_SHA256(0))
                     .map_err(damaged)?;

@@ -224,6 +224,15 @@ fn refuses_what_is_no_key() {
     // Small order: under this key a signature verifies whatever the message.
     let weak = refused(BASE64.encode([0; 32]).as_bytes());
     assert!(matches!(weak, KeyError::Damaged { .. }), "{weak:?}");
+    // Another name for the same numbers.
+    let rsa = PublicKey::parse(fixture!("cosign-3.1-rsa.pub")).unwrap().spki_der().to_vec();
+    let null = rsa.windows(2).position(|two| two == [5, 0]).unwrap();
+    for parameters in [[0x04, 0], [0x45, 0], [0x30, 0]] {
+        let mut odd = rsa.clone();
+        odd[null..null + 2].copy_from_slice(&parameters);
+        let refused = PublicKey::from_spki_der(&odd);
+        assert!(matches!(refused, Err(KeyError::Damaged { .. })), "{parameters:?}: {refused:?}");
+    }
     // A point that is not on its curve.
     let mut off = PublicKey::parse(fixture!("cosign-2.5-p256.pub")).unwrap().spki_der().to_vec();
     *off.last_mut().unwrap() ^= 1;
