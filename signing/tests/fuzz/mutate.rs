@@ -221,6 +221,12 @@ fn list(random: &mut Random, list: &mut Vec<Node>, gift: Node) {
 fn text(random: &mut Random, text: &mut Text) {
     let decoded = STANDARD.decode(&text.says).ok().filter(|bytes| bytes.len() >= 8);
     if let Some(decoded) = decoded.filter(|_| !random.once_in(3)) {
+        // Payloads and entries of logs are documents themselves.
+        if decoded.starts_with(b"{") && random.once_in(2) {
+            let inner = document(random, &decoded, &[decoded.clone()]);
+            *text = STANDARD.encode(inner).as_str().into();
+            return;
+        }
         *text = base64(random, &text.says, decoded).as_str().into();
         return;
     }
