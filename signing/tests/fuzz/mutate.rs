@@ -223,7 +223,7 @@ fn text(random: &mut Random, text: &mut Text) {
     if let Some(decoded) = decoded.filter(|_| !random.once_in(3)) {
         // Payloads and entries of logs are documents themselves.
         if decoded.starts_with(b"{") && random.once_in(2) {
-            let inner = document(random, &decoded, &[decoded.clone()]);
+            let inner = document(random, &decoded, std::slice::from_ref(&decoded));
             *text = STANDARD.encode(inner).as_str().into();
             return;
         }

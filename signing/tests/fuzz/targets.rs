@@ -492,7 +492,7 @@ fn pem(random: &mut Random, file: &[u8], others: &[Vec<u8>]) -> Vec<u8> {
     if random.once_in(4) {
         return mutate::bytes(random, file, others);
     }
-    let spoiled = mutate::document(random, &content, &[content.clone()]);
+    let spoiled = mutate::document(random, &content, std::slice::from_ref(&content));
     let base64 = BASE64.encode(spoiled);
     let chunks = base64.as_bytes().chunks(64).map(|chunk| String::from_utf8_lossy(chunk) + "\n");
     format!("{first}\n{}{last}\n", chunks.collect::<String>()).into_bytes()
