@@ -4,6 +4,7 @@
 
 mod campaign;
 mod json;
+mod keyless;
 mod mutate;
 mod random;
 mod targets;

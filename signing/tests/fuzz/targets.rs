@@ -16,8 +16,8 @@ use treelay_signing::schemes::simplesigning::SimpleSigning;
 use treelay_signing::schemes::{self, Scheme};
 use treelay_signing::{KeyError, KeyKind, PublicKey, SecretKey, Signature, Statement, Subject};
 
-use crate::mutate;
 use crate::random::Random;
+use crate::{keyless, mutate};
 
 /// A way in for strangers' bytes.
 pub trait Target: Sync {
@@ -42,6 +42,8 @@ pub fn all() -> Vec<Box<dyn Target>> {
         Box::new(Bundles),
         Box::new(OddStatements),
         Box::new(Envelopes),
+        Box::new(keyless::Certified),
+        Box::new(keyless::Roots),
         Box::new(Commits),
         Box::new(PublicKeys),
         Box::new(SecretKeys),

@@ -8,6 +8,8 @@
 mod campaign;
 #[path = "../fuzz/json.rs"]
 mod json;
+#[path = "../fuzz/keyless.rs"]
+mod keyless;
 #[path = "../fuzz/mutate.rs"]
 mod mutate;
 #[path = "../fuzz/random.rs"]
