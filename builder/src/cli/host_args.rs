@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::args::RegistryArgs;
 use crate::dest::Dest;
+use crate::signers::KeySpec;
 
 /// `treelay host-kit`.
 #[derive(Debug, Args)]
@@ -15,7 +16,7 @@ pub struct HostKitArgs {
     pub dest: Vec<Dest>,
     /// Trust this public key; several may be given, one of which must have signed.
     #[arg(long, value_name = "PUB")]
-    pub key: Vec<PathBuf>,
+    pub key: Vec<KeySpec>,
     /// Where the kit is written: a folder that is new or empty, or has an older kit.
     #[arg(long, short, value_name = "DIR", required_unless_present = "merge")]
     pub output: Option<PathBuf>,
