@@ -110,9 +110,12 @@ impl Known {
     }
 }
 
+/// The type of the payload and the payload, where the content is an envelope; and the signatures.
+type SignedPart<'a> = (Option<(&'a str, &'a [u8])>, Vec<&'a [u8]>);
+
 /// What is signed, and the signatures: without the names of keys and the digest beside, which prove
 /// nothing.
-fn signed_part(bundle: &Bundle) -> (Option<(&str, &[u8])>, Vec<&[u8]>) {
+fn signed_part(bundle: &Bundle) -> SignedPart<'_> {
     match &bundle.content {
         Content::Envelope(envelope) => {
             let signatures = envelope.signatures.iter().map(|one| one.sig.as_slice()).collect();

@@ -194,7 +194,7 @@ fn print(
     has_root: bool,
     verdict: std::result::Result<Signed, Vec<KeylessError>>,
 ) -> Result<()> {
-    let unchecked = !has_root && !(bundle.log_entries.is_empty() && bundle.timestamps.is_empty());
+    let unchecked = !(has_root || bundle.log_entries.is_empty() && bundle.timestamps.is_empty());
     if args.json {
         let reasons = |reasons: &Vec<KeylessError>| -> Vec<String> {
             reasons.iter().map(ToString::to_string).collect()
