@@ -160,9 +160,17 @@ class Layout:
         with open(os.path.join(self.folder, "index.json")) as file:
             index = json.load(file)
         self.schemas.check("image-index", index, "index.json")
-        found = {"images": {}, "signatures": 0}
+        found = {"images": {}, "signatures": 0, "bundles": 0}
         for entry in index["manifests"]:
-            if entry["mediaType"] == INDEX:
+            tag = entry["annotations"]["org.opencontainers.image.ref.name"]
+            if tag.startswith("sha256-") and "." not in tag:
+                subject = tag.replace("-", ":")
+                for child in self.document(entry, "image-index")["manifests"]:
+                    found["bundles"] += 1
+                    manifest = self.signature(child)
+                    assert manifest["subject"]["digest"] == subject, manifest
+                    assert manifest["artifactType"] == child["artifactType"], child
+            elif entry["mediaType"] == INDEX:
                 found["index"] = entry["digest"]
                 for child in self.document(entry, "image-index")["manifests"]:
                     platform = child["platform"]
@@ -179,6 +187,7 @@ class Layout:
         manifest = self.document(descriptor, "image-manifest")
         for blob in [manifest["config"], *manifest["layers"]]:
             self.check_blob(blob)
+        return manifest
 
     def image(self, descriptor):
         assert descriptor["mediaType"] == MANIFEST, descriptor
