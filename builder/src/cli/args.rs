@@ -312,7 +312,8 @@ pub struct VerifyArgs {
     pub signed_as: Option<String>,
     /// The form of signatures that must be good of every manifest of an image: sig is what podman,
     /// skopeo, rpm-ostree and bootc read, bundle what cosign 3 reads; any takes either and warns of
-    /// what is wrong with the other. A bundle names no repository.
+    /// what is wrong with the other, but refuses when it is missing although the signer made both,
+    /// as treelay does. A bundle names no repository.
     #[arg(long, value_name = "any|sig|bundle|both", default_value = "any")]
     pub require_form: RequiredForm,
     /// Judge an image as a host with this policy (containers-policy.json(5)) does; keys are read from

@@ -14,6 +14,7 @@ use treelay_signing::{SecretKey, Signature, Subject};
 use super::bundles::{self, Bundles, Content, NewBundle};
 use super::created;
 use super::error::SignatureError;
+use super::forms::{BOTH_FORMS, FORMS_ANNOTATION};
 use super::judge;
 use super::walk::{self, Node};
 use crate::image_store::{
@@ -73,7 +74,7 @@ pub struct AttachOptions<'a> {
     /// The name the image is published under, `registry/repository:tag`. The signatures of the tag
     /// carry it; bundles have no name.
     pub reference: &'a str,
-    /// What else is signed, by name: cosign's `-a`.
+    /// What else is signed, by name: cosign's `-a`. Not [`FORMS_ANNOTATION`], which is always.
     pub annotations: &'a BTreeMap<String, String>,
 }
 
@@ -92,7 +93,8 @@ pub async fn attach(
 }
 
 /// Signs an image with every key: its index, and every manifest below, each in both forms, the tag
-/// `sha256-<hex>.sig` and a bundle that refers to it.
+/// `sha256-<hex>.sig` and a bundle that refers to it. Each says that there is the other
+/// ([`FORMS_ANNOTATION`]).
 ///
 /// Signatures that are there are kept, in their order; a key that has signed the same claim before
 /// adds nothing, whatever made that signature, so that signing again changes no byte. Nothing is
@@ -100,7 +102,7 @@ pub async fn attach(
 /// visible when the caller commits.
 ///
 /// # Errors
-/// [`SignatureError::Store`] also when a manifest of the image is missing or damaged, or when what
+/// [`SignatureError::ReservedAnnotation`]; [`SignatureError::Store`] also when a manifest of the image is missing or damaged, or when what
 /// is in the place of the signatures is something else: that is never replaced.
 pub async fn attach_with(
     store: &dyn ImageStore,
@@ -112,6 +114,11 @@ pub async fn attach_with(
     if keys.is_empty() {
         return Err(SignatureError::NoKeys);
     }
+    let mut annotations = options.annotations.clone();
+    if annotations.insert(FORMS_ANNOTATION.to_owned(), BOTH_FORMS.to_owned()).is_some() {
+        return Err(SignatureError::ReservedAnnotation { name: FORMS_ANNOTATION });
+    }
+    let options = AttachOptions { annotations: &annotations, ..options };
     let root = walk::resolve(store, &ImageRef::Digest(*image)).await?;
     let nodes = walk::subjects(walk::walk(store, root).await);
     let created = created::of(store, &nodes).await;

@@ -11,6 +11,14 @@ pub enum SignatureError {
     /// Nothing to sign or verify with.
     #[error("no key was given")]
     NoKeys,
+    /// An annotation has a name under which something else is signed.
+    #[error(
+        "{name} is what treelay itself says of its signatures: an annotation needs another name"
+    )]
+    ReservedAnnotation {
+        /// The name.
+        name: &'static str,
+    },
     /// The key cannot sign this.
     #[error("signing {what}")]
     Sign {

@@ -8,6 +8,15 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use super::report::Refusal;
 
+/// What is signed beside the digest, in both forms, by who makes both: the [names](Form::name) of the
+/// forms, with commas between them. It stands where annotations do (cosign's `-a`).
+///
+/// By it somebody who trusts the signer knows of a form that was taken away.
+pub const FORMS_ANNOTATION: &str = "dev.treelay.forms";
+
+/// What [`FORMS_ANNOTATION`] says of signatures that are made here.
+pub const BOTH_FORMS: &str = "sig,bundle";
+
 /// A form of signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -16,6 +25,33 @@ pub enum Form {
     Sig,
     /// Bundles that refer to the image: what cosign 3 reads first.
     Bundle,
+}
+
+impl Form {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Sig, Self::Bundle];
+
+    /// As it is called where one is chosen, and in [`FORMS_ANNOTATION`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sig => "sig",
+            Self::Bundle => "bundle",
+        }
+    }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Sig => Self::Bundle,
+            Self::Bundle => Self::Sig,
+        }
+    }
+
+    /// Whether a value of [`FORMS_ANNOTATION`] names it. Names of forms that are not known here say
+    /// nothing.
+    pub(super) fn is_named_in(self, value: &str) -> bool {
+        value.split(',').any(|name| name.trim() == self.name())
+    }
 }
 
 impl fmt::Display for Form {
@@ -31,10 +67,12 @@ impl fmt::Display for Form {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RequiredForm {
     /// One of them, the same of every subject: programs read one form, and look at the index or at
-    /// a child. Of the other form, what is missing or by other keys everywhere is a warning. Two
-    /// things are reasons to refuse although one form is good: the other is good of some subjects
-    /// and not of all, so that something was taken away or exchanged; or it holds a signature by
-    /// one of the keys of another image or another name, so that it was moved here.
+    /// a child. Of the other form, what is missing or by other keys everywhere is a warning. Three
+    /// things are reasons to refuse although one form is good: who made it says in it that they
+    /// sign in both ([`FORMS_ANNOTATION`]), and their signature in the other is not there; the
+    /// other is good of some subjects and not of all, so that something was taken away or
+    /// exchanged; or it holds a signature by one of the keys of another image or another name, so
+    /// that it was moved here.
     #[default]
     Any,
     /// The `.sig`, as podman, skopeo, rpm-ostree and bootc have it.
@@ -71,6 +109,18 @@ pub struct Forms {
     pub sig: FormReport,
     /// The bundles.
     pub bundle: FormReport,
+    /// A form that is missing although a good signature in the other says that it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stripped: Option<Stripped>,
+}
+
+/// Something was taken away, by the words of who signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stripped {
+    /// The form that is missing.
+    pub form: Form,
+    /// Who made it: `key` and its fingerprint, or an identity.
+    pub signer: String,
 }
 
 /// What one form of signatures of a subject is worth.
@@ -136,19 +186,30 @@ impl Forms {
         named: Option<&str>,
     ) -> (Option<Refusal>, Vec<String>) {
         let (sig, bundle) = (&self.sig.refusal, &self.bundle.refusal);
-        let warning = |refusal: &Option<Refusal>| refusal.iter().map(Refusal::to_string).collect();
+        let stripped = self.stripped();
+        let warning = |refusal: &Option<Refusal>| {
+            let told = stripped.iter().chain(refusal);
+            told.map(Refusal::to_string).collect::<Vec<_>>()
+        };
         match required {
             RequiredForm::Sig => return (sig.clone(), warning(bundle)),
             RequiredForm::Bundle => return (bundle.clone(), warning(sig)),
-            RequiredForm::Both => return (sig.clone().or_else(|| bundle.clone()), Vec::new()),
+            RequiredForm::Both => {
+                let first = stripped.clone().or_else(|| sig.clone()).or_else(|| bundle.clone());
+                return (first, Vec::new());
+            }
             RequiredForm::Any => {}
         }
-        for (form, refusal) in [(Form::Sig, sig), (Form::Bundle, bundle)] {
-            if let Some(refusal) = refusal
-                && (mixed.contains(&form) || refusal.is_moved())
-            {
-                return (Some(refusal.clone()), Vec::new());
-            }
+        let both = [(Form::Sig, sig), (Form::Bundle, bundle)];
+        let refused = |why: &dyn Fn(Form, &Refusal) -> bool| {
+            let refused = both.into_iter().filter_map(|(form, it)| Some((form, it.as_ref()?)));
+            refused.into_iter().find(|(form, it)| why(*form, it)).map(|(_, it)| it.clone())
+        };
+        let refusal = refused(&|_, it| it.is_moved())
+            .or_else(|| stripped.clone())
+            .or_else(|| refused(&|form, _| mixed.contains(&form)));
+        if refusal.is_some() {
+            return (refusal, Vec::new());
         }
         match (sig, bundle, named) {
             (None, bundle, _) => (None, warning(bundle)),
@@ -165,21 +226,33 @@ impl Forms {
         }
     }
 
-    /// Whether it is good in this form.
-    fn is_good(&self, form: Form) -> bool {
+    /// What one form is worth.
+    pub fn of(&self, form: Form) -> &FormReport {
         match form {
-            Form::Sig => self.sig.is_good(),
-            Form::Bundle => self.bundle.is_good(),
+            Form::Sig => &self.sig,
+            Form::Bundle => &self.bundle,
+        }
+    }
+
+    /// The refusal for a form that is missing. One that is there, and damaged or not readable, is
+    /// refused for that.
+    fn stripped(&self) -> Option<Refusal> {
+        let Stripped { form, signer } = self.stripped.as_ref()?;
+        match &self.of(*form).refusal {
+            Some(damage @ (Refusal::Malformed { .. } | Refusal::Unreadable { .. })) => {
+                Some(damage.clone())
+            }
+            _ => Some(Refusal::Stripped { form: *form, signer: signer.clone() }),
         }
     }
 
     /// The forms that are good of some and not of all.
     pub(super) fn mixed<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Vec<Form> {
         let mixed = |form: &Form| {
-            let mut good = all.clone().map(|forms| forms.is_good(*form));
+            let mut good = all.clone().map(|forms| forms.of(*form).is_good());
             good.clone().any(|good| good) && good.any(|good| !good)
         };
-        [Form::Sig, Form::Bundle].into_iter().filter(mixed).collect()
+        Form::ALL.into_iter().filter(mixed).collect()
     }
 
     /// The refusals that are to be told of a subject that is refused for `first`.
@@ -218,6 +291,11 @@ mod tests {
         Refusal::OtherReference { tag: "t".into(), reason: "of b".into() }
     }
 
+    fn forms(sig: Option<Refusal>, bundle: Option<Refusal>) -> Forms {
+        let (sig, bundle) = (FormReport { refusal: sig }, FormReport { refusal: bundle });
+        Forms { sig, bundle, stripped: None }
+    }
+
     #[test]
     fn one_form_suffices_unless_more_is_asked_for() {
         use RequiredForm::{Any, Both, Bundle, Sig};
@@ -246,8 +324,7 @@ mod tests {
                 [("malformed", 0), ("no-signature", 1), ("malformed", 1), ("no-signature", 0)],
             ),
         ] {
-            let forms =
-                Forms { sig: FormReport { refusal: sig }, bundle: FormReport { refusal: bundle } };
+            let forms = forms(sig, bundle);
             for (required, (kind, warnings)) in [Any, Sig, Bundle, Both].into_iter().zip(expected) {
                 let (refusal, told) = forms.decide(required, &[], None);
                 let found = refusal.as_ref().map_or("", Refusal::kind);
@@ -261,10 +338,6 @@ mod tests {
 
     #[test]
     fn what_one_subject_has_all_must_have() {
-        let forms = |sig: Option<Refusal>, bundle: Option<Refusal>| Forms {
-            sig: FormReport { refusal: sig },
-            bundle: FormReport { refusal: bundle },
-        };
         let (both, stripped) = (forms(None, None), forms(Some(no_sig()), None));
         assert_eq!(Forms::mixed([&both, &both].into_iter()), []);
         assert_eq!(Forms::mixed([&stripped, &stripped].into_iter()), []);
@@ -281,11 +354,53 @@ mod tests {
     }
 
     #[test]
+    fn a_form_that_was_made_and_is_missing_is_refused_unless_the_other_alone_is_asked_for() {
+        use RequiredForm::{Any, Both, Bundle, Sig};
+        // Of the two forms: what is wrong; which one is missing by the signer's words; the kind of
+        // the refusal by each requirement.
+        for (sig, bundle, form, expected) in [
+            (Some(no_sig()), None, Form::Sig, ["stripped", "no-signature", "", "stripped"]),
+            (None, Some(no_bundle()), Form::Bundle, ["stripped", "", "no-bundle", "stripped"]),
+            // Another of the keys made the other form.
+            (None, None, Form::Bundle, ["stripped", "", "", "stripped"]),
+            // It is there, after a fashion.
+            (None, Some(broken()), Form::Bundle, ["malformed", "", "malformed", "malformed"]),
+            (
+                Some(elsewhere()),
+                None,
+                Form::Sig,
+                ["other-reference", "other-reference", "", "stripped"],
+            ),
+        ] {
+            let stripped = Some(Stripped { form, signer: "key a".to_owned() });
+            let forms = Forms { stripped, ..forms(sig, bundle) };
+            for (required, kind) in [Any, Sig, Bundle, Both].into_iter().zip(expected) {
+                let (refusal, told) = forms.decide(required, &[], None);
+                assert_eq!(refusal.as_ref().map_or("", Refusal::kind), kind, "{required:?}");
+                // Where it is not refused, it is said.
+                assert!(refusal.is_some() || !told.is_empty(), "{forms:?} {required:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn forms_are_named_in_a_list() {
+        for (value, sig, bundle) in [
+            (BOTH_FORMS, true, true),
+            ("bundle, sig", true, true),
+            ("sig", true, false),
+            ("sig,later", true, false),
+            ("", false, false),
+            ("signature", false, false),
+        ] {
+            let named = Form::ALL.map(|form| form.is_named_in(value));
+            assert_eq!(named, [sig, bundle], "{value}");
+        }
+    }
+
+    #[test]
     fn a_bundle_names_nothing() {
-        let forms = Forms {
-            sig: FormReport { refusal: Some(no_sig()) },
-            bundle: FormReport { refusal: None },
-        };
+        let forms = forms(Some(no_sig()), None);
         let (refusal, _) = forms.decide(RequiredForm::Any, &[], Some("registry.example/a:1"));
         assert_eq!(refusal.unwrap().kind(), "name-not-signed");
         let (refusal, _) = forms.decide(RequiredForm::Bundle, &[], Some("registry.example/a:1"));

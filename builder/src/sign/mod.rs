@@ -34,7 +34,10 @@ mod walk;
 
 pub use attach::{AttachOptions, AttachReport, AttachedKey, SignedSubject, attach, attach_with};
 pub use error::SignatureError;
-pub use forms::{Form, FormReport, FormState, Forms, RequiredForm, UnknownForm};
+pub use forms::{
+    BOTH_FORMS, FORMS_ANNOTATION, Form, FormReport, FormState, Forms, RequiredForm, Stripped,
+    UnknownForm,
+};
 pub use problem::{Fault, Problem};
 pub use report::{
     AttestationReport, ImageReport, Judgement, Refusal, SignatureReport, SubjectReport,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use treelay_recipes::Digest;
 
-use super::forms::Forms;
+use super::forms::{FORMS_ANNOTATION, Form, Forms};
 use super::problem::Problem;
 use crate::image_store::Platform;
 
@@ -41,6 +41,13 @@ impl ImageReport {
     /// Whether there is no reason to refuse it.
     pub fn is_good(&self) -> bool {
         self.good
+    }
+
+    /// The form that is good of every subject, where the other was taken away from some.
+    pub fn left_alone(&self) -> Option<Form> {
+        let stripped = self.subjects.iter().find_map(|one| one.forms.stripped.as_ref())?;
+        let left = stripped.form.other();
+        self.subjects.iter().all(|one| one.forms.of(left).is_good()).then_some(left)
     }
 
     /// Why it is refused, a sentence each; empty when it is good.
@@ -113,6 +120,13 @@ pub struct SignatureReport {
     pub reason: Option<String>,
 }
 
+impl SignatureReport {
+    /// Who made it, where that is one of those who are trusted: `key` and its fingerprint.
+    pub fn by(&self) -> Option<String> {
+        self.key.as_ref().map(|key| format!("key {key}"))
+    }
+}
+
 /// A bundle that says something else of a subject than that it is signed. Nothing of it is verified.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct AttestationReport {
@@ -172,6 +186,18 @@ pub enum Refusal {
         /// What is wrong with the form that would have a name.
         reason: String,
     },
+    /// Who signed it says that they sign in both forms, and one is not there.
+    #[error(
+        "its {form} by {signer} is missing: the {} by the same says ({FORMS_ANNOTATION}, which is \
+         signed) that both were made, so it was taken away or left behind; sign it again",
+        .form.other()
+    )]
+    Stripped {
+        /// The form that is missing.
+        form: Form,
+        /// Who made it: `key` and its fingerprint, or an identity.
+        signer: String,
+    },
     /// Others signed it.
     #[error("{}", other_keys(.tag, *.signatures, .keys))]
     OtherKeys {
@@ -229,6 +255,7 @@ impl Refusal {
             Self::NoBundle { .. } => "no-bundle",
             Self::Attestation { .. } => "attestation",
             Self::NameNotSigned { .. } => "name-not-signed",
+            Self::Stripped { .. } => "stripped",
             Self::OtherKeys { .. } => "other-keys",
             Self::OtherImage { .. } => "other-image",
             Self::OtherReference { .. } => "other-reference",

@@ -111,7 +111,7 @@ async fn judge_node(store: &dyn ImageStore, node: &Node, trust: Trust<'_>) -> Ju
             Judged {
                 signatures: Vec::new(),
                 attestations: Vec::new(),
-                forms: Forms { sig: form.clone(), bundle: form },
+                forms: Forms { sig: form.clone(), bundle: form, stripped: None },
                 notes: Vec::new(),
                 holders: Vec::new(),
                 problems: Vec::new(),

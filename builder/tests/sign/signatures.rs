@@ -9,7 +9,7 @@ use treelay::image_store::{
     Descriptor, ImageRef, ImageStore, Manifest, Placement, StoreError, media, signatures,
 };
 use treelay::sign::{
-    Judgement, Refusal, SignatureError, SubjectReport, VerifyOptions, attach, verify_image,
+    Form, Judgement, Refusal, SignatureError, SubjectReport, VerifyOptions, attach, verify_image,
 };
 use treelay_recipes::Digest;
 use treelay_signing::schemes::simplesigning::{MEDIA_TYPE, NAME, SIGNATURE_ANNOTATION};
@@ -107,12 +107,15 @@ async fn an_unsigned_child_is_refused() {
     image.edit_index(|entries| {
         entries.retain(|e| e["annotations"]["org.opencontainers.image.ref.name"] != tag.as_str());
     });
-    let report = image.verify(&[public]).await;
+    let report = image.verify(std::slice::from_ref(&public)).await;
     assert!(!report.is_good());
     let good: Vec<bool> = report.subjects.iter().map(SubjectReport::is_good).collect();
     assert_eq!(good, [true, true, false]);
     let place = image.store().place();
-    assert_eq!(*refusal(&report.subjects[2]), Refusal::NoSignature { place, tag });
+    let signer = format!("key {}", public.fingerprint());
+    assert_eq!(*refusal(&report.subjects[2]), Refusal::Stripped { form: Form::Sig, signer });
+    let missing = Some(Refusal::NoSignature { place, tag });
+    assert_eq!(report.subjects[2].forms.sig.refusal, missing);
     assert!(report.problems.is_empty());
 }
 

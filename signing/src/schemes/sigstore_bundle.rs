@@ -3,7 +3,8 @@
 //!
 //! Written by cosign 3 (`internal/pkg/cosign` and `cmd/cosign/cli/sign`, the new bundle format):
 //! the statement's subject is the digest, its predicate is of [`PREDICATE_TYPE`] and empty, and the
-//! annotations of the signature are annotations of the subject. Beside an image the bundle lives as
+//! annotations of the signature are annotations of the subject; treelay's own always have
+//! `dev.treelay.forms`, as in the other form. Beside an image the bundle lives as
 //! the layer of a manifest whose `subject` is the image.
 //!
 //! A bundle names no repository and no tag: whoever demands a name asks for the other form,

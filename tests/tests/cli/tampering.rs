@@ -145,8 +145,8 @@ fn a_form_of_signatures_that_was_taken_away() {
     let of_child = |tag: &str| tag.starts_with(child.as_str());
     type Chosen<'a> = &'a dyn Fn(&str) -> bool;
     let any: [(&str, Chosen<'_>, [bool; 4], &str); 6] = [
-        ("every .sig", &sig, [true, false, true, false], "it is not signed"),
-        ("every bundle", &list, [true, true, false, false], "not signed in a bundle"),
+        ("every .sig", &sig, [false, false, true, false], "it is not signed"),
+        ("every bundle", &list, [false, true, false, false], "not signed in a bundle"),
         ("one .sig", &|tag| sig(tag) && of_child(tag), [false, false, true, false], "not signed"),
         (
             "one bundle",
@@ -166,6 +166,11 @@ fn a_form_of_signatures_that_was_taken_away() {
             // Also where it is good, what is missing is told.
             assert!(output.out().contains(says), "{what} {form}: {output}");
             assert!(!good || output.out().contains("warning: "), "{what} {form}: {output}");
+            if form == "any" && what != "both" && what != "both of one" {
+                let left = if what.contains(".sig") { "bundle" } else { "sig" };
+                output.says(&format!("--require-form {left} takes"));
+                assert!(output.out().contains("sign it again"), "{what}: {output}");
+            }
         }
     }
     env.write("out/index.json", whole);

@@ -62,6 +62,7 @@ fn both_cosigns_verify_every_manifest_in_their_own_form() {
                 for (cosign, form) in [(Cosign::Two, BY_TAG), (Cosign::Three, IN_BUNDLE)] {
                     let verify = || cosign_verify(env, cosign, key, subject);
                     verify().args(["-a", "build=7"]).ok().says(form);
+                    verify().args(["-a", "dev.treelay.forms=sig,bundle"]).ok().says(form);
                     verify().args(["-a", "build=8"]).refuses();
                 }
             }
@@ -85,10 +86,13 @@ fn treelay_takes_the_bundles_of_cosign_and_adds_what_is_missing() {
         verify(env, "good", image, "both").fails(1).says("it is not signed");
         verify(env, "other", image, "any").fails(1).says("made by key");
 
-        // The bundle by the key is there: the other form alone is added.
-        let signed = sign(env, "good", image).ok();
-        assert_eq!(signed.out().matches(" simplesigning\n").count(), subjects.len(), "{signed}");
-        assert!(!signed.out().contains("sigstore-bundle"), "{signed}");
+        // The bundle by the key is there, but does not say that there is a .sig too.
+        for added in [subjects.len(), 0] {
+            let signed = sign(env, "good", image).ok();
+            for scheme in [" simplesigning\n", " sigstore-bundle\n"] {
+                assert_eq!(signed.out().matches(scheme).count(), added, "{signed}");
+            }
+        }
         verify(env, "good", image, "both").ok();
 
         // Beside them another key's: everybody's stay good.

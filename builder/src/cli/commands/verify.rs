@@ -174,6 +174,14 @@ async fn image(
         // cosign, for one, names the repository alone, which default policies of hosts refuse too.
         Err(failure) if refused_as("other-reference") => Err(failure
             .hinted("--signed-as REPOSITORY takes signatures under any name in that repository")),
+        Err(failure) if refused_as("stripped") => Err(match report.left_alone() {
+            Some(form) => failure.hinted(format!(
+                "some programs that copy images leave one form behind; --require-form {} takes the \
+                 one that is there",
+                form.name()
+            )),
+            None => failure,
+        }),
         // cosign 3 makes nothing but bundles.
         Err(failure) if refused_as("name-not-signed") => Err(failure
             .hinted("without --signed-as the digest alone counts, which is what a bundle signs")),

@@ -9,7 +9,7 @@ use treelay_signing::schemes::Scheme as _;
 use treelay_signing::schemes::sigstore_bundle::{self, PREDICATE_TYPE, SigstoreBundle};
 use treelay_signing::{PublicKey, Reason, Statement, Subject, Verdict};
 
-use super::{Class, Finding, FormJudged, Holder, Trust, refusal, unreadable};
+use super::{Class, Finding, FormJudged, Holder, Trust, refusal, signers, unreadable};
 use crate::image_store::{Descriptor, ImageStore};
 use crate::sign::bundles::{self, Bundles, Content, Found};
 use crate::sign::problem::{Fault, Problem};
@@ -60,6 +60,7 @@ pub(super) async fn judge(
         }),
         None => None,
     };
+    judged.signers = signers(&findings);
     judged.signatures = findings.into_iter().map(|finding| finding.report).collect();
     judged
 }

@@ -5,7 +5,7 @@ pub(super) mod sig;
 
 use treelay_signing::PublicKey;
 
-use super::forms::{FormReport, Forms};
+use super::forms::{FORMS_ANNOTATION, Form, FormReport, Forms, Stripped};
 use super::problem::{Problem, with_causes};
 use super::report::{AttestationReport, Refusal, SignatureReport};
 use crate::image_store::{Descriptor, ImageStore, StoreError};
@@ -47,6 +47,8 @@ pub(super) struct Judged {
 #[derive(Default)]
 struct FormJudged {
     signatures: Vec<SignatureReport>,
+    /// Who signed this subject.
+    signers: Vec<Signer>,
     attestations: Vec<AttestationReport>,
     refusal: Option<Refusal>,
     notes: Vec<String>,
@@ -66,6 +68,7 @@ pub(super) async fn judge(
         bundle::judge(store, name, subject, trust)
     );
     let forms = Forms {
+        stripped: stripped(&sig.signers, &bundle.signers),
         sig: FormReport { refusal: sig.refusal },
         bundle: FormReport { refusal: bundle.refusal },
     };
@@ -77,6 +80,41 @@ pub(super) async fn judge(
         holders: sig.holders.into_iter().chain(bundle.holders).collect(),
         problems: sig.problems.into_iter().chain(bundle.problems).collect(),
     }
+}
+
+/// Somebody trusted who signed this very subject in one form.
+struct Signer {
+    /// As [`Stripped`] names them.
+    who: String,
+    /// Whether it is good: not for another name.
+    is_good: bool,
+    /// What it says of forms ([`FORMS_ANNOTATION`]).
+    forms: Option<String>,
+}
+
+/// The form that is missing by the words of who signed in the other.
+fn stripped(sig: &[Signer], bundle: &[Signer]) -> Option<Stripped> {
+    let missing = |form: Form, here: &[Signer], there: &[Signer]| {
+        let claims = |signer: &&Signer| {
+            let named = signer.forms.as_ref().is_some_and(|forms| form.is_named_in(forms));
+            // One for another name is there, whatever else is to be said of it.
+            signer.is_good && named && there.iter().all(|other| other.who != signer.who)
+        };
+        let signer = here.iter().find(claims)?.who.clone();
+        Some(Stripped { form, signer })
+    };
+    missing(Form::Sig, bundle, sig).or_else(|| missing(Form::Bundle, sig, bundle))
+}
+
+/// Those of the findings who are trusted and signed this very subject.
+fn signers(findings: &[Finding]) -> Vec<Signer> {
+    let signed = findings.iter().filter_map(|finding| {
+        let is_good = finding.class == Class::Good;
+        let who = finding.report.by().filter(|_| is_good || finding.class == Class::OtherReference);
+        let forms = finding.report.annotations.get(FORMS_ANNOTATION).cloned();
+        Some(Signer { who: who?, is_good, forms })
+    });
+    signed.collect()
 }
 
 /// A signature's report, with what decides the refusal.

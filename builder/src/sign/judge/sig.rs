@@ -12,7 +12,7 @@ use treelay_signing::schemes::{
 };
 use treelay_signing::{PublicKey, Reason, Signature, Subject, Verdict};
 
-use super::{Class, Finding, FormJudged, Holder, Trust, bundle, refusal, unreadable};
+use super::{Class, Finding, FormJudged, Holder, Trust, bundle, refusal, signers, unreadable};
 use crate::image_store::{
     Descriptor, ImageRef, ImageStore, Parts, Repository, StoreError, media, signatures,
 };
@@ -42,8 +42,9 @@ pub(super) async fn judge(
     };
     let findings = judge_layers(store, subject, &holder.blobs[1..], trust).await;
     let refusal = refusal(&tag, &findings, trust.keys);
+    let signers = signers(&findings);
     let signatures = findings.into_iter().map(|finding| finding.report).collect();
-    FormJudged { signatures, refusal, holders: vec![holder], ..FormJudged::default() }
+    FormJudged { signatures, signers, refusal, holders: vec![holder], ..FormJudged::default() }
 }
 
 /// The signature in one layer, without a verdict.

@@ -6,6 +6,9 @@
 //! `sha256-<hex>.sig`: one layer per signature, of [`MEDIA_TYPE`], whose blob is the payload and
 //! whose annotation [`SIGNATURE_ANNOTATION`] is the signature in base64.
 //!
+//! Annotations stand in the payload's `optional`. treelay's own always have `dev.treelay.forms`,
+//! which names the forms that are made of the same image, so that one that is taken away is missed.
+//!
 //! The signature says nothing about its key. Verifiers (cosign 2.5 and 3.1, containers/image)
 //! compute plain Ed25519, and SHA-256 for every other kind of key. cosign 3.1 *signs* with
 //! Ed25519ph and, on P-384, with SHA-384, which nobody including itself then accepts
