@@ -32,8 +32,10 @@ const AT_ONCE: usize = 8;
 pub struct Attachments {
     /// Each, in the order of the subjects; of one subject, what has a tag first.
     pub attached: Vec<Attachment>,
-    /// What is listed and cannot be shown, in words.
+    /// What is listed and cannot be shown, or is not what it is said to be, in words.
     pub problems: Vec<String>,
+    /// What is listed in another way than it should be, which harms nobody, in words.
+    pub notes: Vec<String>,
 }
 
 /// Something attached to a manifest.
@@ -67,9 +69,10 @@ pub async fn of(store: &dyn ImageStore, subjects: &[Digest]) -> Result<Attachmen
     let finds = subjects.iter().map(|subject| of_one(store, *subject));
     let found: Vec<Attachments> = stream::iter(finds).buffered(AT_ONCE).try_collect().await?;
     let mut all = Attachments::default();
-    for Attachments { attached, problems } in found {
+    for Attachments { attached, problems, notes } in found {
         all.attached.extend(attached);
         all.problems.extend(problems);
+        all.notes.extend(notes);
     }
     Ok(all)
 }
@@ -111,10 +114,10 @@ async fn of_one(store: &dyn ImageStore, subject: Digest) -> Result<Attachments> 
     let reads: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
     for read in reads {
         let Some(Referrer { manifest, descriptor, lies, .. }) = all.heed(read)? else { continue };
-        // Lists are often wrong about types (see `referrers::may_be`), which matters to who looks
-        // for one by its type.
-        let said = lies.iter().map(|lie| format!("{}: {lie}", manifest.digest()));
-        all.problems.extend(said);
+        for lie in &lies {
+            let said = format!("{}: {lie}", manifest.digest());
+            if lie.is_usual() { &mut all.notes } else { &mut all.problems }.push(said);
+        }
         all.attached.push(Attachment {
             subject,
             by: "referrer",

@@ -62,6 +62,8 @@ pub(super) struct Found {
     /// Length of the manifest and what it names: its config, then the bundle.
     pub(super) parts: Option<(u64, Vec<Descriptor>)>,
     pub(super) content: Content,
+    /// What is unusual about it and harms nobody.
+    pub(super) notes: Vec<String>,
 }
 
 /// What it is.
@@ -103,19 +105,19 @@ pub(super) async fn of(
 
 impl Bundles {
     /// What is to be told of the list itself.
-    pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
         if let Some(cut) = self.cut {
-            notes.push(format!(
+            warnings.push(format!(
                 "the list of what refers to it {cut}: {} were looked at",
                 self.listed
             ));
         }
         if self.unreadable > 0 {
             let n = self.unreadable;
-            notes.push(format!("{n} entries of the list of what refers to it cannot be read"));
+            warnings.push(format!("{n} entries of the list of what refers to it cannot be read"));
         }
-        notes
+        warnings
     }
 }
 
@@ -136,8 +138,13 @@ async fn look(
     left: &AtomicU64,
 ) -> Found {
     let said_bundle = listed.artifact_type.as_deref().is_some_and(|said| said.starts_with(BUNDLE));
-    let found =
-        |content| Found { manifest: listed.digest, predicate_type: None, parts: None, content };
+    let found = |content| Found {
+        manifest: listed.digest,
+        predicate_type: None,
+        parts: None,
+        content,
+        notes: Vec::new(),
+    };
     let referrer = match referrers::read(store, &subject.digest, listed).await {
         Ok(referrer) => referrer,
         Err(error) => {
@@ -153,6 +160,8 @@ async fn look(
     };
     let Referrer { manifest, descriptor, subject: about, lies } = referrer;
     let artifact_type = descriptor.artifact_type.as_deref().unwrap_or_default();
+    let usual = lies.iter().filter(|lie| lie.is_usual());
+    let notes = usual.map(|lie| format!("{}: {lie}", listed.digest)).collect();
     let is_bundle = said_bundle || artifact_type.starts_with(BUNDLE);
     let size = manifest.bytes().len() as u64;
     let parts = match manifest.parts(&store.place()) {
@@ -172,7 +181,7 @@ async fn look(
         Err(reason) => Content::Broken(reason),
         Ok(layer) => content(store, &layer, predicate_type.as_deref(), left).await,
     };
-    Found { manifest: listed.digest, predicate_type, parts: named, content }
+    Found { manifest: listed.digest, predicate_type, parts: named, content, notes }
 }
 
 /// Compares the manifest with what it is about, and with what the list says of it.
@@ -182,7 +191,7 @@ fn check(
     subject: &Descriptor,
     lies: &[Lie],
 ) -> Result<(), String> {
-    if let Some(lie) = lies.iter().find(|lie| !is_usual(lie)) {
+    if let Some(lie) = lies.iter().find(|lie| !lie.is_usual()) {
         return Err(lie.to_string());
     }
     if BundleVersion::of_media_type(artifact_type).is_none() {
@@ -195,11 +204,6 @@ fn check(
         ));
     }
     Ok(())
-}
-
-/// cosign 3.1 lists the type of the empty config, others list none.
-fn is_usual(lie: &Lie) -> bool {
-    matches!(lie, Lie::ArtifactType { said, .. } if said.is_empty() || said == media::EMPTY)
 }
 
 fn layer(layers: &[Descriptor]) -> Result<Descriptor, String> {

@@ -17,7 +17,7 @@
 //! [`VerifyOptions::check_blobs`] adds the proof that what is stored here is still that.
 //!
 //! Absent on purpose: committing (a build commits image and signatures together), and trust (which
-//! keys are good is the caller's).
+//! keys, and which [`Identity`] with which trusted root, are good is the caller's).
 
 mod attach;
 mod bundles;
@@ -40,7 +40,8 @@ pub use forms::{
 };
 pub use problem::{Fault, Problem};
 pub use report::{
-    AttestationReport, ImageReport, Judgement, Refusal, SignatureReport, SubjectReport,
+    AttestationReport, IdentityReport, ImageReport, Judgement, Refusal, SignatureReport,
+    SubjectReport,
 };
 pub use validate::{ValidateOptions, ValidationReport, validate};
-pub use verify::{VerifyOptions, verify_image};
+pub use verify::{Identity, VerifyOptions, verify_image};

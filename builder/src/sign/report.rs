@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use treelay_recipes::Digest;
+use treelay_signing::keyless::{IdentityForm, LogRecord, SigningTime};
 
 use super::forms::{FORMS_ANNOTATION, Form, Forms};
 use super::problem::Problem;
@@ -24,12 +25,15 @@ pub struct ImageReport {
     pub problems: Vec<Problem>,
     /// What some readers stumble over; no reason to refuse.
     pub warnings: Vec<Problem>,
+    /// What is unusual and harms nobody, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl ImageReport {
     pub(super) fn new(place: String, image: Digest, subjects: Vec<SubjectReport>) -> Self {
         let good = !subjects.is_empty() && subjects.iter().all(SubjectReport::is_good);
-        Self { good, place, image, subjects, problems: Vec::new(), warnings: Vec::new() }
+        let (problems, warnings, notes) = Default::default();
+        Self { good, place, image, subjects, problems, warnings, notes }
     }
 
     pub(super) fn add(&mut self, problems: Vec<Problem>, warnings: Vec<Problem>) {
@@ -104,10 +108,13 @@ pub struct SignatureReport {
     pub payload: Digest,
     /// Fingerprint of the key that made it, where it is one of those that were given.
     pub key: Option<String>,
-    /// The name of the image that was signed. Only told when one of the given keys signed it; a
-    /// bundle has none.
+    /// Who made it with a certificate, where that is the identity that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<IdentityReport>,
+    /// The name of the image that was signed. Only told when one of the given keys signed it, or
+    /// the identity; a bundle has none.
     pub reference: Option<String>,
-    /// What else was signed, by name. Only told when one of the given keys signed it.
+    /// What else was signed, by name. Only told when one of the given keys or the identity signed it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// When it was signed, in seconds since 1970, where that is in what one of the given keys
@@ -121,9 +128,34 @@ pub struct SignatureReport {
 }
 
 impl SignatureReport {
-    /// Who made it, where that is one of those who are trusted: `key` and its fingerprint.
+    /// Who made it, where that is one of those who are trusted: `key` and its fingerprint, or the
+    /// identity and its issuer.
     pub fn by(&self) -> Option<String> {
-        self.key.as_ref().map(|key| format!("key {key}"))
+        let key = self.key.as_ref().map(|key| format!("key {key}"));
+        key.or_else(|| self.signer.as_ref().map(ToString::to_string))
+    }
+}
+
+/// Who made a signature with a certificate, when, and where that is logged: all of it verified.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct IdentityReport {
+    /// Name of the signer.
+    pub identity: String,
+    /// Form of that name.
+    pub identity_form: IdentityForm,
+    /// Who issued the identity.
+    pub issuer: String,
+    /// SHA-256 of the certificate, 64 lowercase hex digits.
+    pub certificate: String,
+    /// When it was signed, by everybody who vouches for a time; at least one.
+    pub times: Vec<SigningTime>,
+    /// Where it is logged; at least once.
+    pub log: Vec<LogRecord>,
+}
+
+impl std::fmt::Display for IdentityReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, says {}", self.identity, self.issuer)
     }
 }
 
@@ -199,7 +231,7 @@ pub enum Refusal {
         signer: String,
     },
     /// Others signed it.
-    #[error("{}", other_keys(.tag, *.signatures, .keys))]
+    #[error("{}", other_keys(.tag, *.signatures, .keys, .identity.as_deref()))]
     OtherKeys {
         /// The tag of the signatures.
         tag: String,
@@ -207,6 +239,17 @@ pub enum Refusal {
         signatures: usize,
         /// Fingerprints of the keys that were tried.
         keys: Vec<String>,
+        /// The identity that was asked for.
+        identity: Option<String>,
+    },
+    /// Somebody signed it with a certificate, but not who was asked for, or not as the trusted root
+    /// can tell.
+    #[error("no signature in {tag} is acceptable: {reason}")]
+    OtherIdentity {
+        /// The tag of the signatures.
+        tag: String,
+        /// Who signed instead, or whom the trusted root does not know.
+        reason: String,
     },
     /// One of the keys signed, but another image: a signature was moved here.
     #[error("its signature in {tag} is {reason}")]
@@ -257,6 +300,7 @@ impl Refusal {
             Self::NameNotSigned { .. } => "name-not-signed",
             Self::Stripped { .. } => "stripped",
             Self::OtherKeys { .. } => "other-keys",
+            Self::OtherIdentity { .. } => "other-identity",
             Self::OtherImage { .. } => "other-image",
             Self::OtherReference { .. } => "other-reference",
             Self::Malformed { .. } => "malformed",
@@ -285,14 +329,17 @@ fn no_bundle(place: &str, attestations: usize) -> String {
     }
 }
 
-fn other_keys(tag: &str, signatures: usize, keys: &[String]) -> String {
+fn other_keys(tag: &str, signatures: usize, keys: &[String], identity: Option<&str>) -> String {
     let count = match signatures {
         1 => format!("its one signature ({tag}) was not made"),
         n => format!("none of its {n} signatures ({tag}) was made"),
     };
-    let by = match keys {
-        [key] => format!("by key {key}"),
-        keys => format!("by one of the keys {}", keys.join(", ")),
+    let keys = match keys {
+        [] => None,
+        [key] => Some(format!("by key {key}")),
+        keys => Some(format!("by one of the keys {}", keys.join(", "))),
     };
-    format!("{count} {by}, or was changed afterwards")
+    let identity = identity.map(|identity| format!("by {identity}"));
+    let by: Vec<_> = keys.into_iter().chain(identity).collect();
+    format!("{count} {}, or was changed afterwards", by.join(" or "))
 }

@@ -2,6 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 use treelay_signing::PublicKey;
+use treelay_signing::keyless::{Policy, TrustedRoot};
 
 use super::error::SignatureError;
 use super::forms::{FormReport, Forms, RequiredForm};
@@ -15,6 +16,21 @@ use crate::image_store::{Descriptor, ImageRef, ImageStore};
 /// Subjects whose signatures are read at once.
 const AT_ONCE: usize = 4;
 
+/// Somebody without a key of their own whose signatures are accepted.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Who they are, and who vouches for that.
+    pub policy: Policy,
+    /// Whose certificates, logs and timestamps count.
+    pub root: TrustedRoot,
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, says {}", self.policy.identity, self.policy.issuer)
+    }
+}
+
 /// What makes an image good.
 #[derive(Clone, Default)]
 pub struct VerifyOptions<'a> {
@@ -24,6 +40,8 @@ pub struct VerifyOptions<'a> {
     /// Whether that name must be signed: then a bundle alone, which has none, is not enough.
     /// Otherwise it is enough where no signature by one of the keys says another name.
     pub name_must_be_signed: bool,
+    /// Whose signatures are accepted, beside those by keys.
+    pub identity: Option<&'a Identity>,
     /// Which form of signatures must be good.
     pub required_form: RequiredForm,
     /// Whether every blob is read and compared with what names it, signatures of others included.
@@ -33,18 +51,18 @@ pub struct VerifyOptions<'a> {
 }
 
 /// Verifies an image: its index and every manifest below must each carry a good signature by one of
-/// `keys`, in the form that is required. A tag is resolved once.
+/// `keys` or by [`VerifyOptions::identity`], in the form that is required. A tag is resolved once.
 ///
 /// # Errors
 /// Only where nothing can be said about the image: it is not there, the store does not answer, no
-/// keys. Whatever is met after it was found is in the report, and keeps it from being good.
+/// keys and no identity. Whatever is met after it was found is in the report, and keeps it from being good.
 pub async fn verify_image(
     store: &dyn ImageStore,
     image: &ImageRef,
     keys: &[PublicKey],
     options: &VerifyOptions<'_>,
 ) -> Result<ImageReport, SignatureError> {
-    if keys.is_empty() {
+    if keys.is_empty() && options.identity.is_none() {
         return Err(SignatureError::NoKeys);
     }
     let root = walk::resolve(store, image).await?;
@@ -54,7 +72,8 @@ pub async fn verify_image(
     if options.check_blobs {
         validate::add_image(store, &nodes, &mut jobs).await;
     }
-    let trust = Trust { keys, reference: options.expected_reference };
+    let reference = options.expected_reference;
+    let trust = Trust { keys, identity: options.identity, reference };
     let mut judged = Vec::new();
     let mut judging = stream::iter(walk::subjects(nodes).into_iter().map(|node| async move {
         let judged = judge_node(store, &node, trust).await;
@@ -73,13 +92,15 @@ pub async fn verify_image(
     let mixed = Forms::mixed(judged.iter().map(|(_, one)| &one.forms));
     let named = options.expected_reference.filter(|_| options.name_must_be_signed);
     let (mut subjects, mut damage, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut all_notes = Vec::new();
     for (node, one) in judged {
         let Node { name, descriptor, .. } = node;
         let (digest, platform) = (descriptor.digest, descriptor.platform);
-        let Judged { signatures, attestations, forms, notes, problems, .. } = one;
+        let Judged { signatures, attestations, forms, warnings: also, notes, problems, .. } = one;
+        all_notes.extend(notes);
         let (refusal, told) = forms.decide(options.required_form, &mixed, named);
         damage.extend(problems);
-        warnings.extend(told.into_iter().chain(notes).map(|reason| {
+        warnings.extend(told.into_iter().chain(also).map(|reason| {
             let fault = Fault::Signature { reason };
             Problem { what: name.clone(), digest, fault }
         }));
@@ -94,6 +115,7 @@ pub async fn verify_image(
     });
     report.add(damage.into_iter().chain(problems).collect(), warnings);
     report.add(Vec::new(), found);
+    report.notes = all_notes;
     Ok(report)
 }
 
@@ -112,6 +134,7 @@ async fn judge_node(store: &dyn ImageStore, node: &Node, trust: Trust<'_>) -> Ju
                 signatures: Vec::new(),
                 attestations: Vec::new(),
                 forms: Forms { sig: form.clone(), bundle: form, stripped: None },
+                warnings: Vec::new(),
                 notes: Vec::new(),
                 holders: Vec::new(),
                 problems: Vec::new(),

@@ -88,7 +88,10 @@ async fn a_wrong_key_is_refused() {
     for subject in &report.subjects {
         let tag = signatures::signature_tag(&subject.digest);
         let keys = vec![other.fingerprint()];
-        assert_eq!(*refusal(subject), Refusal::OtherKeys { tag, signatures: 1, keys });
+        assert_eq!(
+            *refusal(subject),
+            Refusal::OtherKeys { tag, signatures: 1, keys, identity: None }
+        );
         assert_eq!(subject.signatures[0].verdict, Judgement::Unknown);
         assert_eq!(subject.signatures[0].reference, None, "read from what nobody vouched for");
     }

@@ -1,5 +1,7 @@
 //! Signatures with annotations beside them, cosign's form before bundles: the layers of `.sig` tags.
 
+use std::collections::BTreeMap;
+
 use super::certificate::Certificate;
 use super::entry::{self, Signer};
 use super::error::KeylessError;
@@ -36,6 +38,26 @@ pub struct LegacySignature<'a> {
     pub bundle: Option<&'a str>,
     /// `dev.sigstore.cosign/rfc3161timestamp`.
     pub timestamp: Option<&'a str>,
+}
+
+impl<'a> LegacySignature<'a> {
+    /// A signature with what stands beside it in `annotations`; [`None`] where there is no
+    /// certificate, so that it was made with a key.
+    pub fn of_annotations(
+        payload: &'a [u8],
+        signature: &'a [u8],
+        annotations: &'a BTreeMap<String, String>,
+    ) -> Option<Self> {
+        let of = |name: &str| annotations.get(name).map(String::as_str).filter(|it| !it.is_empty());
+        Some(Self {
+            payload,
+            signature,
+            certificate: of(CERTIFICATE)?,
+            chain: of(CHAIN),
+            bundle: of(BUNDLE),
+            timestamp: of(TIMESTAMP),
+        })
+    }
 }
 
 /// Verifies that somebody whom `policy` accepts signed the payload, as [`verify`](super::verify)

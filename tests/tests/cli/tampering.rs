@@ -168,8 +168,8 @@ fn a_form_of_signatures_that_was_taken_away() {
             assert!(!good || output.out().contains("warning: "), "{what} {form}: {output}");
             if form == "any" && what != "both" && what != "both of one" {
                 let left = if what.contains(".sig") { "bundle" } else { "sig" };
-                output.says(&format!("--require-form {left} takes"));
                 assert!(output.out().contains("sign it again"), "{what}: {output}");
+                output.says(&format!("--require-form {left} takes"));
             }
         }
     }

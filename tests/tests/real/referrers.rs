@@ -54,8 +54,9 @@ fn what_cosign_attached_is_found_and_carried_everywhere() {
         let (kinds, shown) = attached(&env, &image);
         assert_eq!(kinds, [SIGN, SPDX], "{shown}");
         // Where there is no API, cosign 3.1 itself lists them with the type of their config.
-        let wrong = shown["problems"].to_string().matches("vnd.oci.empty.v1+json").count();
+        let wrong = shown["notes"].to_string().matches("vnd.oci.empty.v1+json").count();
         assert_eq!(wrong, [2, 0][n], "{shown}");
+        assert_eq!(shown["problems"], serde_json::json!([]));
 
         // With the API, without, a layout, and the other way around.
         let other = [&ferro, &docker][n];
@@ -71,7 +72,9 @@ fn what_cosign_attached_is_found_and_carried_everywhere() {
             assert_eq!(copied["left_behind"], serde_json::json!([]));
             let (kinds, shown) = attached(&env, &pair[1]);
             assert_eq!(kinds, [SIGN, SPDX], "{shown}");
-            assert_eq!(shown["problems"], serde_json::json!([]), "ours are listed as they are");
+            for said in ["problems", "notes"] {
+                assert_eq!(shown[said], serde_json::json!([]), "ours are listed as they are");
+            }
             assert!(shown["attached"][0]["artifact_type"] == BUNDLE);
             let again = env.treelay(["copy", "--json", &pair[0], &pair[1]]).ok().json();
             assert_eq!(again["blobs"]["moved"], 0, "{again}");
@@ -112,11 +115,11 @@ fn skopeo_carries_a_list_by_its_tag() {
     let (kinds, shown) = attached(&env, &name);
     assert_eq!(kinds, [SIGN]);
     // skopeo 1.9 writes the list anew without what it does not know.
-    let problem = shown["problems"][0].as_str().unwrap();
-    assert!(problem.contains("listed as artifact type \"\" and is"), "{problem}");
+    let note = shown["notes"][0].as_str().unwrap();
+    assert!(note.contains("listed as artifact type \"\" and is"), "{note}");
     cosign(&env, "verify", &[], name.strip_prefix("docker://").unwrap()).ok().says(digest);
     env.treelay(["copy", "oci:ours", &name]).ok();
-    assert_eq!(attached(&env, &name).1["problems"], serde_json::json!([]), "a copy mends it");
+    assert_eq!(attached(&env, &name).1["notes"], serde_json::json!([]), "a copy mends it");
 }
 
 #[test]

@@ -54,6 +54,8 @@ struct Image {
     attached: Vec<Attachment>,
     /// What is listed as attached and is not what it is said to be.
     problems: Vec<String>,
+    /// What is listed in another way than it should be, which harms nobody.
+    notes: Vec<String>,
     /// Layers that several platforms have are counted once.
     size: u64,
 }
@@ -127,7 +129,8 @@ impl Image {
         let mut subjects = vec![found.digest];
         subjects.extend(children.iter().map(|child| child.digest));
         subjects.dedup();
-        let Attachments { mut attached, problems } = attachments::of(store, &subjects).await?;
+        let Attachments { mut attached, problems, notes } =
+            attachments::of(store, &subjects).await?;
         let is_signature = |one: &Attachment| one.by == Beside::Signatures.suffix();
         for image in &mut images {
             let of_image = attached.iter().filter(|one| one.subject == image.digest);
@@ -147,6 +150,7 @@ impl Image {
             images,
             attached,
             problems,
+            notes,
             size: seen.values().map(|(_, size)| size).sum(),
         })
     }
@@ -190,6 +194,9 @@ impl Image {
         }
         for problem in &self.problems {
             line(format!("warning: {problem}"));
+        }
+        for note in &self.notes {
+            line(format!("note: {note}"));
         }
         text
     }

@@ -8,6 +8,7 @@ mod diff;
 mod doctor;
 mod gc;
 mod host_kit;
+mod identity;
 mod inspect;
 mod key;
 mod lock;

@@ -8,7 +8,7 @@ use treelay_recipes::rfc3339;
 use treelay_signing::PublicKey;
 use treelay_signing::schemes::{sigstore_bundle, simplesigning};
 
-use super::verify_file;
+use super::{identity, verify_file};
 use crate::attest::{self, Requirement, require_of_commit};
 use crate::cli::args::{Verifiable, VerifyArgs};
 use crate::cli::failure::Doing as _;
@@ -23,27 +23,35 @@ pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
     let Verifiable::Place(dest) = args.dest.clone() else {
         return verify_file::run(session, &args);
     };
-    for (option, given) in [
-        ("--bundle", args.bundle.is_some()),
-        ("--trusted-root", args.trusted_root.is_some()),
-        ("--identity", args.identity.is_some() || args.identity_regexp.is_some()),
-        ("--issuer", args.issuer.is_some() || args.issuer_regexp.is_some()),
-    ] {
-        if given {
-            let message = format!("{option} is for files: file:PATH or sha256:DIGEST");
-            return Err(Failure::usage_message(message));
-        }
+    if args.bundle.is_some() {
+        let message = "--bundle is for files: file:PATH or sha256:DIGEST";
+        return Err(Failure::usage_message(message));
     }
     let as_host = args.policy.is_some() || !args.as_consumer.is_empty();
-    if args.key.is_empty() && args.gpg_keyring.is_none() && args.remote.is_none() && !as_host {
-        return Err(Failure::usage_message("nothing to verify with")
-            .hinted("give --key PUB; or, for commits, --gpg-keyring FILE or --remote NAME"));
+    let by_identity = [&args.identity, &args.identity_regexp, &args.issuer, &args.issuer_regexp]
+        .into_iter()
+        .any(Option::is_some);
+    let with_root = by_identity || args.trusted_root.is_some();
+    if as_host && with_root {
+        let message = "--identity, --issuer and --trusted-root are not for --policy and --as";
+        return Err(Failure::usage_message(message));
+    }
+    let for_commits = args.gpg_keyring.is_some() || args.remote.is_some();
+    if args.key.is_empty() && !for_commits && !by_identity && !as_host {
+        return Err(Failure::usage_message("nothing to verify with").hinted(
+            "give --key PUB; or, for images, --identity WHO with --issuer URL and \
+                 --trusted-root FILE; or, for commits, --gpg-keyring FILE or --remote NAME",
+        ));
     }
     let keys = passwords::public_keys(session, &args.key)?;
     if as_host {
         return super::as_host::verify(session, &args, &dest, &keys).await;
     }
     match dest.under(&session.around.current_dir) {
+        Dest::Ostree { .. } if with_root => {
+            let message = "--identity, --issuer and --trusted-root are for images and files";
+            Err(Failure::usage_message(message))
+        }
         Dest::Ostree { repo, reference } => {
             commits(session, &args, &repo, reference.as_deref(), keys)
         }
@@ -137,6 +145,7 @@ async fn image(
             return Err(Failure::usage_message(format!("{option} is for commits, not images")));
         }
     }
+    let identity = identity::of_image(session, args)?;
     let registries = session.around.registries(args.registry.plain_http);
     let place = images(session, &registries, dest, Access::Read)?;
     let expected = args.signed_as.as_deref().or(place.reference.as_deref());
@@ -148,6 +157,7 @@ async fn image(
     let options = VerifyOptions {
         expected_reference: expected,
         name_must_be_signed: args.signed_as.is_some(),
+        identity: identity.as_ref(),
         required_form: args.require_form,
         check_blobs,
         ..VerifyOptions::default()
@@ -230,6 +240,9 @@ fn image_text(report: &ImageReport, required: &[Requirement]) -> String {
             if let Some(key) = &signature.key {
                 words += &format!(" by {}", &key[..key.len().min(12)]);
             }
+            if let Some(signer) = &signature.signer {
+                words += &format!(" by {signer}");
+            }
             if let Some(name) = &signature.reference {
                 words += &format!(" as {name}");
             }
@@ -238,6 +251,10 @@ fn image_text(report: &ImageReport, required: &[Requirement]) -> String {
             }
             if let Some(time) = signature.time.and_then(|time| u64::try_from(time).ok()) {
                 words += &format!(" at {}", rfc3339(time));
+            }
+            if let Some(signer) = &signature.signer {
+                words.extend(signer.times.iter().map(|time| format!(" at {time}")));
+                words.extend(signer.log.iter().map(|record| format!(" logged as {record}")));
             }
             if let Some(reason) = &signature.reason {
                 words += &format!(": {reason}");
@@ -253,6 +270,9 @@ fn image_text(report: &ImageReport, required: &[Requirement]) -> String {
     }
     for warning in &report.warnings {
         line(format!("warning: {warning}"));
+    }
+    for note in &report.notes {
+        line(format!("note: {note}"));
     }
     text
 }

@@ -2,16 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::Read as _;
-use std::path::Path;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use treelay_signing::keyless::{
-    self, Artifact, KeylessError, MAX_TRUSTED_ROOT, Matcher, Policy, Signed, SignedBy,
-    TimestampError, TrustedRoot,
+    self, Artifact, KeylessError, Policy, Signed, SignedBy, TimestampError, TrustedRoot,
 };
 use treelay_signing::{Bundle, PublicKey, bundle::MAX_BUNDLE};
 
+use super::identity::{self, read};
 use crate::cli::args::{Verifiable, VerifyArgs};
 use crate::cli::failure::Doing as _;
 use crate::cli::plain::plain;
@@ -21,11 +20,6 @@ use crate::sign::RequiredForm;
 /// Longest file that is held whole, which signatures by Ed25519 keys need; of longer ones only the
 /// hashes are known.
 const MAX_HELD: u64 = 64 * 1024 * 1024;
-
-/// Where trusted roots come from.
-const ROOTS: &str = "give --trusted-root FILE: `cosign trusted-root create --with-default-services` \
-                     writes one, and cosign keeps the present one of the public good instance \
-                     below ~/.sigstore/root as targets/trusted_root.json";
 
 /// Who must have signed.
 enum Trust {
@@ -41,18 +35,9 @@ pub fn run(session: &Session, args: &VerifyArgs) -> Result<()> {
         return Err(Failure::usage_message(format!("{} carries no signature itself", args.dest))
             .hinted("give the bundle that has it: --bundle FILE"));
     };
-    let root = match &args.trusted_root {
-        Some(file) => {
-            let bytes = read(&here.join(file), MAX_TRUSTED_ROOT)
-                .doing(|| format!("reading the trusted root {}", file.display()))?;
-            let root = TrustedRoot::parse(&bytes);
-            Some(root.doing(|| format!("using the trusted root {}", file.display()))?)
-        }
-        None => None,
-    };
+    let root = identity::trusted_root(session, args)?;
     if let (Trust::Identity(_), None) = (&trust, &root) {
-        let message = "a signature by an identity is verified against a trusted root";
-        return Err(Failure::usage_message(message).hinted(ROOTS));
+        return Err(identity::no_root());
     }
     let bytes = read(&here.join(file), MAX_BUNDLE)
         .doing(|| format!("reading the bundle {}", file.display()))?;
@@ -81,44 +66,15 @@ fn check_options(args: &VerifyArgs) -> Result<()> {
 }
 
 fn trust(session: &Session, args: &VerifyArgs) -> Result<Trust> {
-    let identity = matcher(args.identity.as_deref(), args.identity_regexp.as_deref())?;
-    let issuer = matcher(args.issuer.as_deref(), args.issuer_regexp.as_deref())?;
-    match (identity, issuer) {
-        (Some(identity), Some(issuer)) if args.key.is_empty() => {
-            Ok(Trust::Identity(Policy { identity, issuer }))
-        }
-        (None, None) if !args.key.is_empty() => {
-            Ok(Trust::Keys(passwords::public_keys(session, &args.key)?))
-        }
-        (None, None) => Err(Failure::usage_message("nothing to verify with")
+    match (identity::policy(args)?, args.key.is_empty()) {
+        (Some(policy), true) => Ok(Trust::Identity(policy)),
+        (None, false) => Ok(Trust::Keys(passwords::public_keys(session, &args.key)?)),
+        (None, true) => Err(Failure::usage_message("nothing to verify with")
             .hinted("give --key PUB, or --identity WHO with --issuer URL and --trusted-root FILE")),
-        (Some(_), None) => Err(Failure::usage_message(
-            "--identity needs --issuer: a name is worth what whoever vouches for it is worth",
-        )),
-        (None, Some(_)) => Err(Failure::usage_message("--issuer needs --identity")),
-        (Some(_), Some(_)) => {
+        (Some(_), false) => {
             Err(Failure::usage_message("give either --key, or --identity and --issuer"))
         }
     }
-}
-
-fn matcher(exactly: Option<&str>, pattern: Option<&str>) -> Result<Option<Matcher>> {
-    match (exactly, pattern) {
-        (Some(text), _) => Ok(Some(Matcher::exactly(text))),
-        (None, Some(pattern)) => Matcher::pattern(pattern).map(Some).map_err(Failure::usage),
-        (None, None) => Ok(None),
-    }
-}
-
-/// Reads a file that must not be longer than `most`.
-fn read(path: &Path, most: usize) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    if bytes.len() > most {
-        return Err(std::io::Error::other(format!("it is longer than {most} bytes")));
-    }
-    Ok(bytes)
 }
 
 /// Hands the digests of what is to be verified to `judge`; of a short file the bytes too.

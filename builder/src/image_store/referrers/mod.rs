@@ -112,6 +112,14 @@ pub enum Lie {
     },
 }
 
+impl Lie {
+    /// Whether it is one that programs tell which mean no harm, and that hides nothing, since
+    /// [`may_be`] looks through it: cosign 3.1 lists the type of the empty config, others none.
+    pub fn is_usual(&self) -> bool {
+        matches!(self, Self::ArtifactType { said, .. } if said.is_empty() || said == media::EMPTY)
+    }
+}
+
 /// Reads what was listed for `subject`.
 ///
 /// # Errors

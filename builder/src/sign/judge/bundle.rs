@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use treelay_recipes::Digest;
 use treelay_signing::bundle::{Bundle, Material};
+use treelay_signing::keyless::{self, Artifact};
 use treelay_signing::schemes::Scheme as _;
 use treelay_signing::schemes::sigstore_bundle::{self, PREDICATE_TYPE, SigstoreBundle};
+use treelay_signing::statement::TYPE;
 use treelay_signing::{PublicKey, Reason, Statement, Subject, Verdict};
 
-use super::{Class, Finding, FormJudged, Holder, Trust, refusal, signers, unreadable};
+use super::{Class, Finding, FormJudged, Holder, Trust, identity, refusal, signers, unreadable};
 use crate::image_store::{Descriptor, ImageStore};
 use crate::sign::bundles::{self, Bundles, Content, Found};
 use crate::sign::problem::{Fault, Problem};
-use crate::sign::report::{AttestationReport, Judgement, Refusal, SignatureReport};
+use crate::sign::report::{AttestationReport, IdentityReport, Judgement, Refusal, SignatureReport};
+use crate::sign::verify::Identity;
 
 /// How the place of bundles is called in messages.
 const PLACE: &str = "bundles";
@@ -38,11 +41,12 @@ pub(super) async fn judge(
             };
         }
     };
-    let mut judged = FormJudged { notes: bundles.notes(), ..FormJudged::default() };
+    let mut judged = FormJudged { warnings: bundles.warnings(), ..FormJudged::default() };
     let mut findings = Vec::new();
     for (found, n) in bundles.found.iter().zip(1..) {
         judged.problems.extend(found.problem(name));
         judged.holders.extend(holder(found, n));
+        judged.notes.extend(found.notes.iter().cloned());
         match judge_one(&subject.digest, found, trust) {
             Judged::Other => {}
             Judged::Signature(finding) => findings.push(finding),
@@ -52,7 +56,7 @@ pub(super) async fn judge(
             }
         }
     }
-    judged.refusal = match refusal(PLACE, &findings, trust.keys) {
+    judged.refusal = match refusal(PLACE, &findings, trust) {
         Some(refused) => Some(with_count(refused, &bundles)),
         None if findings.is_empty() => Some(Refusal::NoBundle {
             place: store.place(),
@@ -106,7 +110,9 @@ fn judge_one(subject: &Digest, found: &Found, trust: Trust<'_>) -> Judged {
     if let Some(predicate_type) = honest_attestation(found, bundle) {
         return Judged::Attestation(predicate_type);
     }
-    let tried = trust.keys.iter().map(|key| judge_by(subject, found, bundle, key));
+    let by_keys = trust.keys.iter().map(|key| judge_by(subject, found, bundle, key));
+    let by_identity = trust.identity.map(|it| judge_by_identity(subject, found, bundle, it));
+    let tried = by_keys.chain(by_identity);
     // Keys that did not make it say nothing about it.
     match tried.min_by_key(|finding| finding.class) {
         Some(best) => Judged::Signature(best),
@@ -156,17 +162,72 @@ fn judge_by(subject: &Digest, found: &Found, bundle: &Bundle, key: &PublicKey) -
     finding
 }
 
+fn judge_by_identity(
+    subject: &Digest,
+    found: &Found,
+    bundle: &Bundle,
+    identity: &Identity,
+) -> Finding {
+    match by_identity(subject, bundle, identity) {
+        Ok((signer, statement)) => {
+            let mut finding = finding(found, Judgement::Good, None, Class::Good);
+            finding.report.signer = signer;
+            finding.report.annotations = annotations_of(statement, subject);
+            finding
+        }
+        Err(((verdict, class), signer, reason)) => {
+            let mut finding = finding(found, verdict, Some(reason), class);
+            finding.report.signer = signer;
+            finding
+        }
+    }
+}
+
+/// Who signed, and the statement; or what it is worth, who signed it where that is known, and why.
+#[allow(clippy::type_complexity)]
+fn by_identity(
+    subject: &Digest,
+    bundle: &Bundle,
+    identity: &Identity,
+) -> Result<(Option<IdentityReport>, Statement), ((Judgement, Class), Option<IdentityReport>, String)>
+{
+    let by_key = matches!(bundle.material, Material::PublicKey { .. });
+    if !by_key && bundle.envelope().is_none() {
+        let judgement = (Judgement::Bad, Class::Malformed);
+        return Err((judgement, None, Reason::NoStatement.to_string()));
+    }
+    let artifact = Artifact::of_sha256(*subject.as_bytes());
+    let mut signed = keyless::verify(bundle, &artifact, &identity.root, &identity.policy)
+        .map_err(|error| (identity::judgement(&error), None, error.to_string()))?;
+    let signer = identity::report(&signed);
+    let statement = signed.statement.take().ok_or_else(|| {
+        let judgement = (Judgement::Bad, Class::Malformed);
+        (judgement, signer.clone(), Reason::NoStatement.to_string())
+    })?;
+    if statement.predicate_type != PREDICATE_TYPE || statement.statement_type != TYPE {
+        let found = statement.predicate_type;
+        let reason = Reason::NotASignature { expected: PREDICATE_TYPE, found };
+        return Err(((Judgement::Bad, Class::Attestation), signer, reason.to_string()));
+    }
+    Ok((signer, statement))
+}
+
 /// The annotations of a signature that `key` made.
 pub(in crate::sign) fn annotations(
     bundle: &Bundle,
     key: &PublicKey,
     subject: &Digest,
 ) -> BTreeMap<String, String> {
-    let Ok(Statement { subjects, .. }) = bundle.verify_statement(key) else {
-        return BTreeMap::new();
-    };
+    match bundle.verify_statement(key) {
+        Ok(statement) => annotations_of(statement, subject),
+        Err(_) => BTreeMap::new(),
+    }
+}
+
+/// What a statement that is verified says of `subject` beside its digest.
+fn annotations_of(statement: Statement, subject: &Digest) -> BTreeMap<String, String> {
     let hex = subject.hex();
-    let own = subjects.into_iter().find(|own| own.sha256() == Some(hex.as_str()));
+    let own = statement.subjects.into_iter().find(|own| own.sha256() == Some(hex.as_str()));
     let annotations = own.and_then(|own| own.annotations).unwrap_or_default();
     annotations.into_iter().map(|(name, value)| (name, text(value))).collect()
 }
@@ -185,6 +246,7 @@ fn finding(found: &Found, verdict: Judgement, reason: Option<String>, class: Cla
         scheme: sigstore_bundle::NAME,
         payload: bundle.map_or(found.manifest, |bundle| bundle.digest),
         key: None,
+        signer: None,
         reference: None,
         annotations: BTreeMap::new(),
         time: None,

@@ -1,6 +1,7 @@
 //! The signatures of one subject, in both forms, judged.
 
 pub(super) mod bundle;
+mod identity;
 pub(super) mod sig;
 
 use treelay_signing::PublicKey;
@@ -8,13 +9,16 @@ use treelay_signing::PublicKey;
 use super::forms::{FORMS_ANNOTATION, Form, FormReport, Forms, Stripped};
 use super::problem::{Problem, with_causes};
 use super::report::{AttestationReport, Refusal, SignatureReport};
+use super::verify::Identity;
 use crate::image_store::{Descriptor, ImageStore, StoreError};
 
 /// Whom to trust, and for what.
 #[derive(Clone, Copy)]
 pub(super) struct Trust<'a> {
-    /// One of them must have signed.
+    /// One of them must have signed,
     pub(super) keys: &'a [PublicKey],
+    /// or they.
+    pub(super) identity: Option<&'a Identity>,
     /// The name that must have been signed, where the form has one.
     pub(super) reference: Option<&'a str>,
 }
@@ -37,6 +41,8 @@ pub(super) struct Judged {
     pub(super) attestations: Vec<AttestationReport>,
     pub(super) forms: Forms,
     /// What is to be told whether it is refused or not.
+    pub(super) warnings: Vec<String>,
+    /// What is unusual and harms nobody.
     pub(super) notes: Vec<String>,
     pub(super) holders: Vec<Holder>,
     /// Damage of what is stored.
@@ -51,6 +57,7 @@ struct FormJudged {
     signers: Vec<Signer>,
     attestations: Vec<AttestationReport>,
     refusal: Option<Refusal>,
+    warnings: Vec<String>,
     notes: Vec<String>,
     holders: Vec<Holder>,
     problems: Vec<Problem>,
@@ -76,6 +83,7 @@ pub(super) async fn judge(
         signatures: sig.signatures.into_iter().chain(bundle.signatures).collect(),
         attestations: bundle.attestations,
         forms,
+        warnings: sig.warnings.into_iter().chain(bundle.warnings).collect(),
         notes: sig.notes.into_iter().chain(bundle.notes).collect(),
         holders: sig.holders.into_iter().chain(bundle.holders).collect(),
         problems: sig.problems.into_iter().chain(bundle.problems).collect(),
@@ -132,13 +140,15 @@ enum Class {
     /// By one of the keys, but not a signature.
     Attestation,
     Malformed,
+    /// With a certificate, by others or as far as the trusted root can tell.
+    OtherIdentity,
     OtherKeys,
     /// Not even the form that signatures of the given keys have: by a key of another kind, or junk.
     OtherForm,
 }
 
 /// Why none of the signatures that are `tag` or have that tag is good.
-fn refusal(tag: &str, findings: &[Finding], keys: &[PublicKey]) -> Option<Refusal> {
+fn refusal(tag: &str, findings: &[Finding], trust: Trust<'_>) -> Option<Refusal> {
     let best = findings.iter().min_by_key(|finding| finding.class)?;
     let tag = tag.to_owned();
     let reason = best.report.reason.clone().unwrap_or_default();
@@ -148,9 +158,11 @@ fn refusal(tag: &str, findings: &[Finding], keys: &[PublicKey]) -> Option<Refusa
         Class::OtherImage => Some(Refusal::OtherImage { tag, reason }),
         Class::Attestation => Some(Refusal::Attestation { reason }),
         Class::Malformed | Class::OtherForm => Some(Refusal::Malformed { tag, reason }),
+        Class::OtherIdentity => Some(Refusal::OtherIdentity { tag, reason }),
         Class::OtherKeys => {
-            let keys = keys.iter().map(PublicKey::fingerprint).collect();
-            Some(Refusal::OtherKeys { tag, signatures: findings.len(), keys })
+            let keys = trust.keys.iter().map(PublicKey::fingerprint).collect();
+            let identity = trust.identity.map(ToString::to_string);
+            Some(Refusal::OtherKeys { tag, signatures: findings.len(), keys, identity })
         }
     }
 }

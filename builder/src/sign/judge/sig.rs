@@ -6,18 +6,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::{StreamExt, stream};
 use treelay_recipes::Digest;
+use treelay_signing::keyless::{self, LegacySignature};
 use treelay_signing::schemes::{
     Scheme,
     simplesigning::{self, MAX_PAYLOAD, Payload, SimpleSigning},
 };
 use treelay_signing::{PublicKey, Reason, Signature, Subject, Verdict};
 
-use super::{Class, Finding, FormJudged, Holder, Trust, bundle, refusal, signers, unreadable};
+use super::{
+    Class, Finding, FormJudged, Holder, Trust, bundle, identity, refusal, signers, unreadable,
+};
 use crate::image_store::{
     Descriptor, ImageRef, ImageStore, Parts, Repository, StoreError, media, signatures,
 };
 use crate::sign::problem::with_causes;
 use crate::sign::report::{Judgement, Refusal, SignatureReport};
+use crate::sign::verify::Identity;
 
 /// Payloads that are read at once.
 const AT_ONCE: usize = 8;
@@ -41,7 +45,7 @@ pub(super) async fn judge(
         Err(Broken::Form(reason)) => return refused(Refusal::Malformed { tag, reason }),
     };
     let findings = judge_layers(store, subject, &holder.blobs[1..], trust).await;
-    let refusal = refusal(&tag, &findings, trust.keys);
+    let refusal = refusal(&tag, &findings, trust);
     let signers = signers(&findings);
     let signatures = findings.into_iter().map(|finding| finding.report).collect();
     FormJudged { signatures, signers, refusal, holders: vec![holder], ..FormJudged::default() }
@@ -155,7 +159,10 @@ fn judge_layer(subject: &Digest, layer: &Descriptor, payload: &[u8], trust: Trus
         Ok(signature) => signature,
         Err(reason) => return malformed(layer, reason),
     };
-    let tried = trust.keys.iter().map(|key| judge_by(subject, layer, &signature, key, trust));
+    let by_keys = trust.keys.iter().map(|key| judge_by(subject, layer, &signature, key, trust));
+    let by_identity =
+        trust.identity.map(|who| judge_by_identity(subject, layer, &signature, who, trust));
+    let tried = by_keys.chain(by_identity);
     // Keys that did not make it say nothing about it.
     let best = tried.min_by_key(|finding| finding.class);
     best.unwrap_or_else(|| malformed(layer, "there is no key to verify it with".to_owned()))
@@ -190,7 +197,53 @@ fn judge_by(
         return finding;
     }
     finding.report.key = Some(key.fingerprint());
-    // The key signed it, so it may be read.
+    with_what_is_signed(finding, layer, signature, trust)
+}
+
+fn judge_by_identity(
+    subject: &Digest,
+    layer: &Descriptor,
+    signature: &Signature,
+    identity: &Identity,
+    trust: Trust<'_>,
+) -> Finding {
+    let payload = signature.payload.as_deref().unwrap_or_default();
+    let beside = LegacySignature::of_annotations(payload, &signature.bytes, &layer.annotations);
+    let Some(beside) = beside else {
+        let reason = Some("signed with a key, not with a certificate".to_owned());
+        return finding(layer, Judgement::Unknown, reason, Class::OtherKeys);
+    };
+    let signed = match keyless::verify_legacy(&beside, &identity.root, &identity.policy) {
+        Ok(signed) => signed,
+        Err(error) => {
+            let (verdict, class) = identity::judgement(&error);
+            return finding(layer, verdict, Some(error.to_string()), class);
+        }
+    };
+    let expected = subject.to_string();
+    let mut finding = match Payload::parse(payload) {
+        Ok(payload) if payload.digest() == expected => {
+            finding(layer, Judgement::Good, None, Class::Good)
+        }
+        Ok(payload) => {
+            let found = payload.digest().to_owned();
+            let reason = Reason::OtherSubject { expected, found }.to_string();
+            finding(layer, Judgement::Bad, Some(reason), Class::OtherImage)
+        }
+        Err(error) => return malformed(layer, error.to_string()),
+    };
+    finding.report.signer = identity::report(&signed);
+    with_what_is_signed(finding, layer, signature, trust)
+}
+
+/// A finding with what stands in a payload that somebody trusted has signed, so that it may be
+/// read; and bad, where that is another name than the one that is asked for.
+fn with_what_is_signed(
+    mut finding: Finding,
+    layer: &Descriptor,
+    signature: &Signature,
+    trust: Trust<'_>,
+) -> Finding {
     let payload = signature.payload.as_deref().unwrap_or_default();
     let signed = match Payload::parse(payload) {
         Ok(payload) => payload,
@@ -206,7 +259,7 @@ fn judge_by(
     }
     let signed = signed.reference().to_owned();
     if let Some(expected) = trust.reference
-        && class == Class::Good
+        && finding.class == Class::Good
         && !names(expected, &signed)
     {
         let (expected, found) = (expected.to_owned(), signed.clone());
@@ -228,6 +281,7 @@ fn finding(
         scheme: simplesigning::NAME,
         payload: layer.digest,
         key: None,
+        signer: None,
         reference: None,
         annotations: BTreeMap::new(),
         time: None,

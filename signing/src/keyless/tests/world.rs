@@ -283,6 +283,11 @@ impl World {
 
     /// The root, with the authorities as they are planned.
     pub fn root(&self) -> TrustedRoot {
+        TrustedRoot::parse(self.root_json().to_string().as_bytes()).unwrap()
+    }
+
+    /// The same, as it is in a file.
+    pub fn root_json(&self) -> Value {
         let mut root = self.trusted_root.clone();
         let chain = |plans: &[&Plan]| {
             let all = plans.iter().map(|plan| value!({ "rawBytes": base64(plan.make()) }));
@@ -291,7 +296,7 @@ impl World {
         };
         root["certificateAuthorities"] = chain(&[&self.authority, &self.root]);
         root["timestampAuthorities"] = chain(&[&self.tsa, &self.root]);
-        TrustedRoot::parse(root.to_string().as_bytes()).unwrap()
+        root
     }
 
     pub fn signature(&self, is_envelope: bool) -> Vec<u8> {
