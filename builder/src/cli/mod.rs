@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
+use crate::dest::Dest;
 use crate::store::Store;
 use args::Cli;
 use failure::Doing as _;
@@ -139,9 +140,28 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether a command does little but ask a registry, and wait: then threads that wake each other
+/// cost more than they do.
+fn waits(command: &args::Command) -> bool {
+    let is_registry = |dest: &Dest| matches!(dest, Dest::Docker { .. });
+    match command {
+        args::Command::Sign(args) => is_registry(&args.dest),
+        args::Command::Verify(args) => match &args.dest {
+            args::Verifiable::Place(dest) => is_registry(dest) && !args.blobs,
+            args::Verifiable::File(_) | args::Verifiable::Digest(_) => false,
+        },
+        args::Command::Inspect(args) => is_registry(&args.dest),
+        _ => false,
+    }
+}
+
 fn run(session: &Session, command: args::Command) -> Result<()> {
+    let mut builder = if waits(&command) {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
     let threads = session.jobs.clamp(1, 16);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let runtime = builder.worker_threads(threads).enable_all().build()?;
     runtime.block_on(commands::run(session, command))
 }

@@ -92,6 +92,15 @@ pub trait ImageStore: Send + Sync {
     /// [`StoreError::Ambiguous`] for [`ImageRef::Default`] in a layout of several images.
     async fn resolve(&self, image: &ImageRef) -> Result<Option<Descriptor>>;
 
+    /// As [`resolve`](Self::resolve), for who reads the manifest next: with the manifest, where it
+    /// came along. Without it, it is still to be read.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    async fn find(&self, image: &ImageRef) -> Result<Option<(Descriptor, Option<Manifest>)>> {
+        Ok(self.resolve(image).await?.map(|found| (found, None)))
+    }
+
     /// The manifest or index with this digest, at most [`MANIFEST_LIMIT`] bytes.
     ///
     /// # Errors

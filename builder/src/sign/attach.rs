@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use treelay_recipes::Digest;
 use treelay_signing::schemes::{
     Scheme, sigstore_bundle, sigstore_bundle::SigstoreBundle, simplesigning,
@@ -18,8 +19,11 @@ use super::forms::{BOTH_FORMS, FORMS_ANNOTATION};
 use super::judge;
 use super::walk::{self, Node};
 use crate::image_store::{
-    BlobSource, Descriptor, ImageRef, ImageStore, Manifest, Platform, referrers, signatures,
+    BlobSource, Descriptor, ImageRef, ImageStore, Manifest, Parts, Platform, referrers, signatures,
 };
+
+/// Subjects whose signatures are read, or written, at once.
+const AT_ONCE: usize = 4;
 
 /// What was signed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -122,16 +126,24 @@ pub async fn attach_with(
     let root = walk::resolve(store, &ImageRef::Digest(*image)).await?;
     let nodes = walk::subjects(walk::walk(store, root).await);
     let created = created::of(store, &nodes).await;
-    let mut pending = Vec::new();
-    for (node, created) in nodes.into_iter().zip(created) {
-        pending.push(Pending::new(store, node, &created, options, &keys).await?);
+    let keys = &keys;
+    let making = nodes.into_iter().zip(created).map(|(node, created)| async move {
+        Pending::new(store, node, &created, options, keys).await
+    });
+    let pending: Vec<Pending> = stream::iter(making).buffered(AT_ONCE).try_collect().await?;
+    // Indexes last, and the outermost at the end: who finds one signed finds what is in it signed.
+    let (indexes, images): (Vec<_>, Vec<_>) =
+        pending.into_iter().enumerate().partition(|(_, pending)| pending.is_index);
+    let write = async |(n, pending): (usize, Pending)| {
+        pending.write(store).await.map(|subject| (n, subject))
+    };
+    let images = stream::iter(images.into_iter().map(write)).buffered(AT_ONCE);
+    let mut subjects: Vec<(usize, SignedSubject)> = images.try_collect().await?;
+    for index in indexes.into_iter().rev() {
+        subjects.push(write(index).await?);
     }
-    let mut subjects = Vec::new();
-    // The index last: who finds it signed finds its children signed.
-    for pending in pending.into_iter().rev() {
-        subjects.push(pending.write(store).await?);
-    }
-    subjects.reverse();
+    subjects.sort_by_key(|(n, _)| *n);
+    let subjects = subjects.into_iter().map(|(_, subject)| subject).collect();
     let reference = options.reference.to_owned();
     Ok(AttachReport { image: *image, reference, subjects })
 }
@@ -150,6 +162,7 @@ fn distinct(keys: &[SecretKey]) -> Vec<&SecretKey> {
 struct Pending {
     name: String,
     platform: Option<Platform>,
+    is_index: bool,
     /// As the bundles name it.
     subject: Descriptor,
     /// Where the signatures are that are there already.
@@ -172,6 +185,7 @@ impl Pending {
     ) -> Result<Self, SignatureError> {
         let Node { name, descriptor, content } = node;
         let content = content?;
+        let is_index = matches!(content.parts, Parts::Index(_));
         let subject = Descriptor::new(content.media_type, descriptor.digest, content.size);
         let digest = subject.digest.to_string();
         let image = Subject::Image { digest: &digest, reference: Some(options.reference) };
@@ -186,6 +200,7 @@ impl Pending {
         let mut pending = Self {
             name,
             platform: descriptor.platform,
+            is_index,
             subject,
             there,
             payload: Vec::new(),

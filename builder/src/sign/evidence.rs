@@ -110,7 +110,7 @@ pub async fn gather(
     bundles: bool,
 ) -> Result<Evidence, StoreError> {
     let root = walk::resolve(store, image).await?;
-    let digest = root.digest;
+    let digest = root.descriptor.digest;
     let nodes = walk::subjects(walk::walk(store, root).await);
     let reads = nodes.into_iter().map(|node| async move { subject(store, node, bundles).await });
     let subjects = stream::iter(reads).buffered(AT_ONCE).collect().await;
@@ -153,9 +153,8 @@ async fn bundled(store: &dyn ImageStore, subject: &Descriptor) -> Result<Vec<Bun
 async fn sig_tag(store: &dyn ImageStore, subject: &Digest) -> Result<SigTag, String> {
     let tag = signatures::signature_tag(subject);
     let because = |error: StoreError| format!("{tag}: {}", with_causes(&error));
-    let found = store.resolve(&ImageRef::Tag(tag.clone())).await.map_err(because)?;
-    let Some(found) = found else { return Ok(SigTag::Absent) };
-    let manifest = store.manifest(&found.digest).await.map_err(because)?;
+    let found = store.tagged(&tag).await.map_err(because)?;
+    let Some(manifest) = found else { return Ok(SigTag::Absent) };
     if manifest.media_type() != media::MANIFEST {
         return Err(format!("{tag}: its media type is {:?}", manifest.media_type()));
     }

@@ -66,7 +66,7 @@ pub async fn verify_image(
         return Err(SignatureError::NoKeys);
     }
     let root = walk::resolve(store, image).await?;
-    let digest = root.digest;
+    let digest = root.descriptor.digest;
     let nodes = walk::walk(store, root).await;
     let mut jobs = Jobs::default();
     if options.check_blobs {

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use treelay_recipes::Digest;
 
 use crate::image_store::{
-    Descriptor, ImageRef, ImageStore, MANIFEST_LIMIT, Parts, Platform, StoreError,
+    Descriptor, ImageRef, ImageStore, MANIFEST_LIMIT, Manifest, Parts, Platform, StoreError,
 };
 
 /// Indexes inside indexes that are followed.
@@ -47,34 +47,41 @@ impl Node {
     }
 }
 
+/// Where a walk begins.
+pub(super) struct Root {
+    /// As the store names it.
+    pub(super) descriptor: Descriptor,
+    /// The manifest, where it came along.
+    manifest: Option<Manifest>,
+}
+
 /// The manifest that `image` names now.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] when there is none.
-pub(super) async fn resolve(
-    store: &dyn ImageStore,
-    image: &ImageRef,
-) -> Result<Descriptor, StoreError> {
-    store
-        .resolve(image)
-        .await?
-        .ok_or_else(|| StoreError::NotFound { place: store.place(), what: image.to_string() })
+pub(super) async fn resolve(store: &dyn ImageStore, image: &ImageRef) -> Result<Root, StoreError> {
+    match store.find(image).await? {
+        Some((descriptor, manifest)) => Ok(Root { descriptor, manifest }),
+        None => Err(StoreError::NotFound { place: store.place(), what: image.to_string() }),
+    }
 }
 
-/// The manifest that `root` describes and everything below it, level by level, each in the order of
+/// The manifest that is `root` and everything below it, level by level, each in the order of
 /// its index; one that is named twice comes twice. Where there is too much, the last one is an
 /// error.
-pub(super) async fn walk(store: &dyn ImageStore, root: Descriptor) -> Vec<Node> {
+pub(super) async fn walk(store: &dyn ImageStore, root: Root) -> Vec<Node> {
     let mut nodes = Vec::new();
     let mut bytes = 0;
-    let mut level = vec![(root, None)];
+    let Root { descriptor, manifest } = root;
+    let mut level = vec![(descriptor, None, manifest)];
     for depth in 0..=DEPTH {
         let mut below = Vec::new();
-        let mut reads = stream::iter(level.into_iter().map(|(descriptor, place)| async move {
-            let content = read(store, &descriptor).await;
-            (descriptor, place, content)
-        }))
-        .buffered(AT_ONCE);
+        let mut reads =
+            stream::iter(level.into_iter().map(|(descriptor, place, known)| async move {
+                let content = read(store, &descriptor, known).await;
+                (descriptor, place, content)
+            }))
+            .buffered(AT_ONCE);
         while let Some((descriptor, place, mut content)) = reads.next().await {
             bytes += content.as_ref().map_or(0, |content| content.size);
             let full = nodes.len() >= MANIFESTS || bytes > BYTES;
@@ -85,7 +92,8 @@ pub(super) async fn walk(store: &dyn ImageStore, root: Descriptor) -> Vec<Node> 
                 if depth == DEPTH {
                     content = Err(refuse(store, &descriptor, "too many indexes in each other"));
                 } else {
-                    below.extend(children.iter().cloned().zip((1..).map(Some)));
+                    let places = (1..).map(Some);
+                    below.extend(children.iter().zip(places).map(|(c, n)| (c.clone(), n, None)));
                 }
             }
             let name = name(&descriptor, place, &content);
@@ -106,8 +114,15 @@ pub(super) fn subjects(nodes: Vec<Node>) -> Vec<Node> {
     nodes.into_iter().filter(|node| seen.insert(node.descriptor.digest)).collect()
 }
 
-async fn read(store: &dyn ImageStore, descriptor: &Descriptor) -> Result<Content, StoreError> {
-    let manifest = store.manifest(&descriptor.digest).await?;
+async fn read(
+    store: &dyn ImageStore,
+    descriptor: &Descriptor,
+    known: Option<Manifest>,
+) -> Result<Content, StoreError> {
+    let manifest = match known {
+        Some(manifest) => manifest,
+        None => store.manifest(&descriptor.digest).await?,
+    };
     let parts = manifest.parts(&store.place())?;
     let size = manifest.bytes().len() as u64;
     Ok(Content { media_type: manifest.media_type().to_owned(), size, parts })

@@ -5,6 +5,7 @@
 mod logins;
 mod mock_registry;
 mod referrers;
+mod requests;
 mod uploads;
 
 use std::collections::BTreeMap;

@@ -192,7 +192,7 @@ async fn get_token(
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(reqwest::header::CONTENT_TYPE, kind);
-        wire.client().request(Method::POST, url).body(form)
+        wire.client(&url)?.request(Method::POST, url).body(form)
     } else {
         if let Some(Login { kind: LoginKind::Password { user, password }, .. }) = login {
             headers.insert(AUTHORIZATION, basic(user, password)?);
@@ -200,7 +200,7 @@ async fn get_token(
         }
         pairs.extend(scopes.into_iter().map(|scope| ("scope", scope)));
         url.query_pairs_mut().extend_pairs(&pairs);
-        wire.client().request(Method::GET, url)
+        wire.client(&url)?.request(Method::GET, url)
     };
     let response = wire.execute(builder.headers(headers), registry, &request).await?;
     let status = response.status();

@@ -31,7 +31,7 @@ struct Download {
 
 /// Opens a blob; it is an error when there is none, or when it is announced with another size.
 pub(super) async fn open(registry: &Registry, digest: &Digest, size: u64) -> Result<BlobStream> {
-    let url = registry.url(&format!("blobs/{digest}")).await?;
+    let url = registry.url(&format!("blobs/{digest}"))?;
     let mut download = Download {
         registry: registry.clone(),
         url,

@@ -1,15 +1,14 @@
 //! Requests to registries: logins, retries, redirects, silence.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
 };
 use reqwest::{Body, Method, NoProxy, Proxy, RequestBuilder, Response, StatusCode, Url, redirect};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::RegistryOptions;
@@ -18,20 +17,32 @@ use super::challenge::Scopes;
 use super::failure::{Attempt, Failure, settled, timeout, words_of};
 use super::feed::{Feed, Meter};
 use super::referrers::Known;
+use super::scheme::Schemes;
 use crate::image_store::error::{Result, StoreError};
 use crate::image_store::repository::{Repository, is_loopback};
 
 /// Redirects that are followed for one request.
 const REDIRECTS: usize = 5;
 
-/// The lowest level: a connection pool and the rules of what may be reached how.
+/// The lowest level: connection pools and the rules of what may be reached how.
 pub(super) struct Wire {
-    client: reqwest::Client,
+    /// For plain http. It trusts no certificate.
+    plain: reqwest::Client,
+    /// For https, made when it is needed: reading the system's certificates takes as long as
+    /// verifying an image in a registry on this machine.
+    secure: Mutex<Option<reqwest::Client>>,
     options: RegistryOptions,
 }
 
 impl Wire {
     fn new(options: RegistryOptions) -> Result<Self> {
+        // A proxy for http may itself be reached by https.
+        let no_tls = options.http_proxy.is_none();
+        let plain = Self::build(&options, no_tls)?;
+        Ok(Self { plain, secure: Mutex::default(), options })
+    }
+
+    fn build(options: &RegistryOptions, no_tls: bool) -> Result<reqwest::Client> {
         let broken = |error: reqwest::Error| {
             StoreError::io("setting up the http client")(std::io::Error::other(error))
         };
@@ -53,11 +64,30 @@ impl Wire {
             let proxy = Proxy::http(proxy).map_err(broken)?;
             builder = builder.proxy(proxy.no_proxy(exceptions));
         }
-        Ok(Self { client: builder.build().map_err(broken)?, options })
+        if no_tls {
+            builder = builder.tls_certs_only([]);
+        }
+        builder.build().map_err(broken)
     }
 
-    pub(super) fn client(&self) -> &reqwest::Client {
-        &self.client
+    /// What asks at `url`.
+    ///
+    /// # Errors
+    /// As of [`Wire::secure`].
+    pub(super) fn client(&self, url: &Url) -> Result<reqwest::Client> {
+        if url.scheme() == "http" { Ok(self.plain.clone()) } else { self.secure() }
+    }
+
+    /// What asks by https.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the system's certificates cannot be used.
+    pub(super) fn secure(&self) -> Result<reqwest::Client> {
+        let mut secure = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*secure {
+            Some(client) => Ok(client.clone()),
+            None => Ok(secure.insert(Self::build(&self.options, false)?).clone()),
+        }
     }
 
     pub(super) fn stall(&self) -> Duration {
@@ -184,8 +214,7 @@ impl<'a> Ask<'a> {
 pub(super) struct Http {
     pub(super) wire: Wire,
     auth: SharedAuth,
-    /// `http` or `https`, found out once for each loopback host.
-    schemes: Mutex<HashMap<String, &'static str>>,
+    pub(super) schemes: Schemes,
     /// Uploads that may run at once.
     pub(super) uploads: Semaphore,
     /// What is known of referrers.
@@ -198,7 +227,7 @@ impl Http {
     pub(super) fn new(options: RegistryOptions) -> Result<Self> {
         Ok(Self {
             auth: Arc::new(Auth::new(options.logins.clone())),
-            schemes: Mutex::default(),
+            schemes: Schemes::default(),
             referrers: Known::default(),
             uploads: Semaphore::new(options.uploads.max(1)),
             jitter: AtomicU64::new(fastrand::u64(..)),
@@ -314,47 +343,58 @@ impl Http {
     /// Follows redirects of reading requests. The login stays with the host it is for.
     async fn follow(&self, ask: &Ask<'_>, auth: Option<&HeaderValue>) -> Attempt<Response> {
         let registry = ask.repository.host();
-        let home = self.base(ask.repository).await?;
+        let reading = matches!(ask.method, Method::GET | Method::HEAD);
         let mut url = ask.url.clone();
-        for _ in 0..=REDIRECTS {
-            self.wire.allow(&url, registry, "it sends us to an http address")?;
-            tracing::debug!(method = %ask.method, host = url.host_str(), path = url.path(), "asking");
-            let mut builder = self
-                .wire
-                .client
-                .request(ask.method.clone(), url.clone())
-                .headers(ask.headers.clone());
-            if let Some(auth) = auth.filter(|_| url.origin() == home.origin()) {
-                builder = builder.header(AUTHORIZATION, auth);
-            }
-            let response = match &ask.payload {
-                Payload::None
-                    if matches!(ask.method, Method::POST | Method::PUT | Method::PATCH) =>
-                {
-                    let builder = builder.header(CONTENT_LENGTH, 0);
-                    self.wire.execute(builder, registry, &ask.request).await?
-                }
-                Payload::None => self.wire.execute(builder, registry, &ask.request).await?,
-                Payload::Bytes(bytes) => {
-                    let builder = builder.body(bytes.clone());
-                    self.wire.execute(builder, registry, &ask.request).await?
-                }
-                Payload::Feed { feed, length } => {
-                    let (stream, meter) = feed.take(*length).await?;
-                    let builder =
-                        builder.header(CONTENT_LENGTH, *length).body(Body::wrap_stream(stream));
-                    self.wire.execute_upload(builder, &meter, registry, &ask.request).await?
-                }
-            };
-            let reading = matches!(ask.method, Method::GET | Method::HEAD);
+        let mut response = self.first_hop(ask, &mut url, auth).await?;
+        for _ in 0..REDIRECTS {
             if !(response.status().is_redirection() && reading) {
                 return Ok(response);
             }
             url = self.location(&response, &url, registry, &ask.request)?;
+            response = self.hop(ask, &url, auth).await?;
+        }
+        if !(response.status().is_redirection() && reading) {
+            return Ok(response);
         }
         let reason = format!("more than {REDIRECTS} redirects");
         let (registry, request) = (registry.to_owned(), ask.request.clone());
         Err(StoreError::BadAnswer { registry, request, reason }.into())
+    }
+
+    /// Sends a request to one address.
+    pub(super) async fn hop(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        auth: Option<&HeaderValue>,
+    ) -> Attempt<Response> {
+        let registry = ask.repository.host();
+        self.wire.allow(url, registry, "it sends us to an http address")?;
+        tracing::debug!(method = %ask.method, host = url.host_str(), path = url.path(), "asking");
+        let client = self.wire.client(url)?;
+        let mut builder =
+            client.request(ask.method.clone(), url.clone()).headers(ask.headers.clone());
+        let home = self.base(ask.repository)?;
+        if let Some(auth) = auth.filter(|_| url.origin() == home.origin()) {
+            builder = builder.header(AUTHORIZATION, auth);
+        }
+        match &ask.payload {
+            Payload::None if matches!(ask.method, Method::POST | Method::PUT | Method::PATCH) => {
+                let builder = builder.header(CONTENT_LENGTH, 0);
+                self.wire.execute(builder, registry, &ask.request).await
+            }
+            Payload::None => self.wire.execute(builder, registry, &ask.request).await,
+            Payload::Bytes(bytes) => {
+                let builder = builder.body(bytes.clone());
+                self.wire.execute(builder, registry, &ask.request).await
+            }
+            Payload::Feed { feed, length } => {
+                let (stream, meter) = feed.take(*length).await?;
+                let builder =
+                    builder.header(CONTENT_LENGTH, *length).body(Body::wrap_stream(stream));
+                self.wire.execute_upload(builder, &meter, registry, &ask.request).await
+            }
+        }
     }
 
     /// The address in `Location`, relative to `from`.
@@ -383,51 +423,6 @@ impl Http {
         }
         self.wire.allow(&url, registry, "it sends us to an http address")?;
         Ok(url)
-    }
-
-    /// `https://HOST/v2/`, or http where that is allowed and right.
-    pub(super) async fn base(&self, repository: &Repository) -> Result<Url> {
-        let scheme = if self.options().plain_http {
-            "http"
-        } else if repository.is_loopback() {
-            self.loopback_scheme(repository).await?
-        } else {
-            "https"
-        };
-        Self::address(scheme, repository)
-    }
-
-    fn address(scheme: &str, repository: &Repository) -> Result<Url> {
-        Url::parse(&format!("{scheme}://{}/v2/", repository.api_host())).map_err(|error| {
-            let (registry, reason) = (repository.host().to_owned(), error.to_string());
-            StoreError::Unreachable { registry, reason }
-        })
-    }
-
-    /// A registry on this machine mostly speaks http, but may speak TLS: asked once, without login.
-    async fn loopback_scheme(&self, repository: &Repository) -> Result<&'static str> {
-        let mut schemes = self.schemes.lock().await;
-        if let Some(scheme) = schemes.get(repository.host()) {
-            return Ok(scheme);
-        }
-        let url = Self::address("http", repository)?;
-        let ask = self.wire.execute(self.wire.client.get(url), repository.host(), "answer");
-        let scheme = match ask.await {
-            // Go's server says so in words, others just hang up.
-            Ok(response) => {
-                let refused = response.status() == StatusCode::BAD_REQUEST;
-                let words = words_of(response).await.to_lowercase();
-                if refused && words.contains("https") { "https" } else { "http" }
-            }
-            Err(Failure { error: StoreError::HungUp { .. }, .. }) => {
-                let url = Self::address("https", repository)?;
-                let ask = self.wire.execute(self.wire.client.get(url), repository.host(), "answer");
-                if ask.await.is_ok() { "https" } else { "http" }
-            }
-            _ => "http",
-        };
-        schemes.insert(repository.host().to_owned(), scheme);
-        Ok(scheme)
     }
 
     pub(super) async fn send_settled(

@@ -16,6 +16,7 @@ mod feed;
 mod http;
 mod logins;
 mod referrers;
+mod scheme;
 mod upload;
 
 use std::fmt;
@@ -101,8 +102,7 @@ impl Default for RegistryOptions {
 #[derive(Clone)]
 pub struct RegistryClient {
     options: RegistryOptions,
-    /// Made when the first repository is opened: reading the system's certificates takes longer
-    /// than many a run that needs no registry.
+    /// Made when the first repository is opened.
     http: Arc<Mutex<Option<Arc<Http>>>>,
 }
 
@@ -123,6 +123,9 @@ impl RegistryClient {
             Some(http) => Arc::clone(http),
             None => Arc::clone(shared.insert(Arc::new(Http::new(self.options.clone())?))),
         };
+        if !self.options.plain_http && !repository.is_loopback() {
+            http.wire.secure()?;
+        }
         Ok(Registry { http, repository, writes: Arc::new(AtomicBool::new(false)) })
     }
 }
@@ -157,8 +160,8 @@ impl Registry {
     }
 
     /// The address of something in this repository.
-    async fn url(&self, rest: &str) -> Result<Url> {
-        let base = self.http.base(&self.repository).await?;
+    fn url(&self, rest: &str) -> Result<Url> {
+        let base = self.http.base(&self.repository)?;
         // Paths of repositories, tags and digests hold nothing that a URL would encode.
         base.join(&format!("{}/{rest}", self.repository.path())).map_err(|error| {
             let (registry, reason) = (self.repository.host().to_owned(), error.to_string());
@@ -166,8 +169,8 @@ impl Registry {
         })
     }
 
-    async fn ask(&self, method: Method, rest: &str, request: String) -> Result<Ask<'_>> {
-        let url = self.url(rest).await?;
+    fn ask(&self, method: Method, rest: &str, request: String) -> Result<Ask<'_>> {
+        let url = self.url(rest)?;
         Ok(Ask::new(method, url, &self.repository, &self.scopes(), request))
     }
 
@@ -184,7 +187,7 @@ impl Registry {
     /// The manifest under a tag or digest; `None` when there is none.
     async fn get_manifest(&self, name: &str) -> Result<Option<Manifest>> {
         let request = format!("give manifest {name}");
-        let ask = self.ask(Method::GET, &format!("manifests/{name}"), request).await?;
+        let ask = self.ask(Method::GET, &format!("manifests/{name}"), request)?;
         let ask = ask.accept(&ACCEPTED);
         let answer = self.http.fetch(&ask, &[StatusCode::NOT_FOUND], MANIFEST_LIMIT).await?;
         let (status, headers, bytes) = answer;
@@ -207,7 +210,7 @@ impl Registry {
         manifest.parts(&self.name())?;
         self.write_scopes();
         let request = format!("take manifest {name}");
-        let ask = self.ask(Method::PUT, &format!("manifests/{name}"), request).await?;
+        let ask = self.ask(Method::PUT, &format!("manifests/{name}"), request)?;
         let payload = Payload::Bytes(manifest.bytes().to_vec());
         let response = self.http.send(&ask.body(manifest.media_type(), payload), &[]).await?;
         self.check_digest_header(response.headers(), &manifest.digest())?;
@@ -220,6 +223,15 @@ impl Registry {
             return Err(StoreError::TooLarge { place: self.name(), what, limit: MANIFEST_LIMIT });
         }
         Ok(())
+    }
+}
+
+/// What requests call an image.
+fn name_of(image: &ImageRef) -> String {
+    match image {
+        ImageRef::Default => "latest".to_owned(),
+        ImageRef::Tag(tag) => tag.clone(),
+        ImageRef::Digest(digest) => digest.to_string(),
     }
 }
 
@@ -255,13 +267,9 @@ impl ImageStore for Registry {
     }
 
     async fn resolve(&self, image: &ImageRef) -> Result<Option<Descriptor>> {
-        let name = match image {
-            ImageRef::Default => "latest".to_owned(),
-            ImageRef::Tag(tag) => tag.clone(),
-            ImageRef::Digest(digest) => digest.to_string(),
-        };
+        let name = name_of(image);
         let request = format!("tell of manifest {name}");
-        let ask = self.ask(Method::HEAD, &format!("manifests/{name}"), request).await?;
+        let ask = self.ask(Method::HEAD, &format!("manifests/{name}"), request)?;
         let fine = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
         let response = self.http.send(&ask.accept(&ACCEPTED), &fine).await?;
         if response.status() == StatusCode::NOT_FOUND {
@@ -288,6 +296,25 @@ impl ImageStore for Registry {
             return Err(StoreError::DigestMismatch { place: self.name(), expected, found });
         }
         Ok(found)
+    }
+
+    async fn find(&self, image: &ImageRef) -> Result<Option<(Descriptor, Option<Manifest>)>> {
+        let found = match self.get_manifest(&name_of(image)).await {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => return Ok(None),
+            // Which one it is can be said, though it cannot be read.
+            Err(StoreError::TooLarge { .. } | StoreError::BadManifest { .. }) => {
+                return Ok(self.resolve(image).await?.map(|found| (found, None)));
+            }
+            Err(error) => return Err(error),
+        };
+        match image {
+            ImageRef::Digest(digest) if found.digest() != *digest => {
+                let (place, expected, found) = (self.name(), *digest, found.digest());
+                Err(StoreError::DigestMismatch { place, expected, found })
+            }
+            _ => Ok(Some((found.descriptor(), Some(found)))),
+        }
     }
 
     async fn manifest(&self, digest: &Digest) -> Result<Manifest> {
@@ -330,7 +357,7 @@ impl ImageStore for Registry {
 
     async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
         let request = format!("tell of blob {}", digest.short());
-        let ask = self.ask(Method::HEAD, &format!("blobs/{digest}"), request).await?;
+        let ask = self.ask(Method::HEAD, &format!("blobs/{digest}"), request)?;
         let response = self.http.send(&ask, &[StatusCode::NOT_FOUND]).await?;
         let told = response.headers().get(reqwest::header::CONTENT_LENGTH);
         let told = told.and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
@@ -355,7 +382,7 @@ impl ImageStore for Registry {
             tags: Option<Vec<String>>,
         }
         let mut tags = Vec::new();
-        let mut ask = self.ask(Method::GET, "tags/list", "list its tags".to_owned()).await?;
+        let mut ask = self.ask(Method::GET, "tags/list", "list its tags".to_owned())?;
         let bad = |reason: String| StoreError::BadAnswer {
             registry: self.repository.host().to_owned(),
             request: "list its tags".to_owned(),

@@ -94,7 +94,7 @@ impl Registry {
             manifests: Option<Vec<Value>>,
         }
         let request = format!("list the referrers of {subject}");
-        let ask = self.ask(Method::GET, &format!("referrers/{subject}"), request.clone()).await?;
+        let ask = self.ask(Method::GET, &format!("referrers/{subject}"), request.clone())?;
         let mut ask = ask.accept(&[media::INDEX]);
         let bad = |reason: String| StoreError::BadAnswer {
             registry: self.repository.host().to_owned(),
@@ -222,7 +222,7 @@ impl Registry {
     async fn read_fallback(&self, tag: &str) -> Result<(Option<FallbackIndex>, HeaderMap)> {
         let mut unchanged = HeaderMap::new();
         let request = format!("give manifest {tag}");
-        let ask = self.ask(Method::GET, &format!("manifests/{tag}"), request).await?;
+        let ask = self.ask(Method::GET, &format!("manifests/{tag}"), request)?;
         let ask = ask.accept(&ACCEPTED);
         let answer = self.http.fetch(&ask, &[StatusCode::NOT_FOUND], MANIFEST_LIMIT).await?;
         let (status, headers, bytes) = answer;
@@ -249,7 +249,7 @@ impl Registry {
         self.check_length(index)?;
         self.write_scopes();
         let request = format!("take manifest {tag}");
-        let ask = self.ask(Method::PUT, &format!("manifests/{tag}"), request).await?;
+        let ask = self.ask(Method::PUT, &format!("manifests/{tag}"), request)?;
         let mut ask = ask.body(index.media_type(), Payload::Bytes(index.bytes().to_vec()));
         ask.headers.extend(unchanged);
         self.http.send(&ask, &[StatusCode::PRECONDITION_FAILED]).await?;

@@ -108,12 +108,12 @@ impl Upload<'_> {
         self.source.digest()
     }
 
-    async fn start_url(&self) -> Result<Url> {
-        self.registry.url("blobs/uploads/").await
+    fn start_url(&self) -> Result<Url> {
+        self.registry.url("blobs/uploads/")
     }
 
     async fn start(&self) -> Result<Session> {
-        let url = self.start_url().await?;
+        let url = self.start_url()?;
         let response = self.registry.http.send(&self.ask(Method::POST, url.clone()), &[]).await?;
         self.session(&response, &url, 0)
     }
@@ -123,7 +123,7 @@ impl Upload<'_> {
         let ours = &self.registry.repository;
         let from = self.source.mounts().iter().find(|r| r.host() == ours.host() && *r != ours);
         let Some(from) = from else { return Ok(None) };
-        let mut url = self.start_url().await?;
+        let mut url = self.start_url()?;
         url.query_pairs_mut()
             .append_pair("mount", &self.digest().to_string())
             .append_pair("from", from.path());

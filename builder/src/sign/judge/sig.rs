@@ -17,7 +17,7 @@ use super::{
     Class, Finding, FormJudged, Holder, Trust, bundle, identity, refusal, signers, unreadable,
 };
 use crate::image_store::{
-    Descriptor, ImageRef, ImageStore, Parts, Repository, StoreError, media, signatures,
+    Descriptor, ImageRef, ImageStore, Manifest, Parts, Repository, StoreError, media, signatures,
 };
 use crate::sign::problem::with_causes;
 use crate::sign::report::{Judgement, Refusal, SignatureReport};
@@ -34,12 +34,12 @@ pub(super) async fn judge(
 ) -> FormJudged {
     let tag = signatures::signature_tag(subject);
     let refused = |refusal| FormJudged { refusal: Some(refusal), ..FormJudged::default() };
-    let found = match store.resolve(&ImageRef::Tag(tag.clone())).await {
+    let (found, manifest) = match store.find(&ImageRef::Tag(tag.clone())).await {
         Ok(Some(found)) => found,
         Ok(None) => return refused(Refusal::NoSignature { place: store.place(), tag }),
         Err(error) => return refused(unreadable(&tag, &error)),
     };
-    let holder = match read_holder(store, found).await {
+    let holder = match read_holder(store, found, manifest).await {
         Ok(holder) => holder,
         Err(Broken::Store(error)) => return refused(unreadable(&tag, &error)),
         Err(Broken::Form(reason)) => return refused(Refusal::Malformed { tag, reason }),
@@ -128,14 +128,21 @@ enum Broken {
     Form(String),
 }
 
-async fn read_holder(store: &dyn ImageStore, found: Descriptor) -> Result<Holder, Broken> {
+async fn read_holder(
+    store: &dyn ImageStore,
+    found: Descriptor,
+    manifest: Option<Manifest>,
+) -> Result<Holder, Broken> {
     let form = |error: StoreError| match error {
         StoreError::BadManifest { .. } | StoreError::TooLarge { .. } => {
             Broken::Form(with_causes(&error))
         }
         other => Broken::Store(other),
     };
-    let manifest = store.manifest(&found.digest).await.map_err(form)?;
+    let manifest = match manifest {
+        Some(manifest) => manifest,
+        None => store.manifest(&found.digest).await.map_err(form)?,
+    };
     // containers/image takes no other type, docker/docker_client.go, getSigstoreAttachmentManifest.
     if manifest.media_type() != media::MANIFEST {
         let reason = format!("its media type is {:?}", manifest.media_type());

@@ -64,7 +64,7 @@ pub async fn validate(
     options: &ValidateOptions,
 ) -> Result<ValidationReport, SignatureError> {
     let root = walk::resolve(store, image).await?;
-    let image = root.digest;
+    let image = root.descriptor.digest;
     let mut jobs = Jobs::default();
     add_image(store, &walk::walk(store, root).await, &mut jobs).await;
     let (problems, warnings) = run(store, jobs, options).await;

@@ -189,7 +189,13 @@ impl Registry {
         *self.config.lock().unwrap() = Config { login, realm: None, basic: true };
     }
 
-    /// Requests since the last change of behaviour, without the first look at the scheme.
+    /// How often it was asked, since the last change of behaviour, what it speaks.
+    pub fn looks(&self) -> usize {
+        let content = self.content.lock().unwrap();
+        content.log.iter().filter(|r| r.target == "/v2/").count()
+    }
+
+    /// Requests since the last change of behaviour, without those.
     pub fn log(&self) -> Vec<Request> {
         let log = self.content.lock().unwrap().log.clone();
         log.into_iter().filter(|r| r.target != "/v2/").collect()
