@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::row::Row;
-use super::{Bench, commits, hosts, images, programs, scale};
+use super::{Bench, commits, hosts, images, programs, scale, signing};
 
 /// A piece of work and what is compared on it.
 pub struct Case {
@@ -40,6 +40,8 @@ pub const CASES: &[Case] = &[
     case("programs", "Go programs for three arches, empty store and cache", programs::cold),
     case("programs-unchanged", "Go programs, nothing changed", programs::unchanged),
     case("programs-changed", "one source file of a server changed", programs::changed),
+    case("verify-image", "one signed image in a registry, verified", signing::verify),
+    case("sign-index", "a three-arch index in a registry, signed", signing::sign),
     case("large-file", "a single large file", scale::large_file),
     case("layers", "more and more layers", scale::layers),
     case("files", "more and more files", scale::files),

@@ -16,6 +16,7 @@ mod programs;
 mod rivals;
 mod row;
 mod scale;
+mod signing;
 mod treelay;
 mod usage;
 

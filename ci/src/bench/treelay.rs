@@ -48,8 +48,15 @@ impl<'a> Treelay<'a> {
 
     /// Another of its commands, in its folder.
     pub fn command(&self, name: &str) -> Command {
+        let mut command = self.bare();
+        command.args([name, "--store", "store", "--json", "--quiet"]);
+        command
+    }
+
+    /// The program in its folder, without arguments.
+    pub fn bare(&self) -> Command {
         let mut command = Command::new(&self.bench.program);
-        command.current_dir(&self.folder).args([name, "--store", "store", "--json", "--quiet"]);
+        command.current_dir(&self.folder);
         command
     }
 
