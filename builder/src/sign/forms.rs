@@ -9,13 +9,14 @@ use serde::ser::{SerializeStruct, Serializer};
 use super::report::Refusal;
 
 /// What is signed beside the digest, in both forms, by who makes both: the [names](Form::name) of the
-/// forms, with commas between them. It stands where annotations do (cosign's `-a`).
+/// forms, with `+` between them (cosign's `-a`, by which verifiers can ask for it, takes no commas).
+/// It stands where annotations do.
 ///
 /// By it somebody who trusts the signer knows of a form that was taken away.
 pub const FORMS_ANNOTATION: &str = "dev.treelay.forms";
 
 /// What [`FORMS_ANNOTATION`] says of signatures that are made here.
-pub const BOTH_FORMS: &str = "sig,bundle";
+pub const BOTH_FORMS: &str = "sig+bundle";
 
 /// A form of signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -50,7 +51,7 @@ impl Form {
     /// Whether a value of [`FORMS_ANNOTATION`] names it. Names of forms that are not known here say
     /// nothing.
     pub(super) fn is_named_in(self, value: &str) -> bool {
-        value.split(',').any(|name| name.trim() == self.name())
+        value.split('+').any(|name| name.trim() == self.name())
     }
 }
 
@@ -387,9 +388,9 @@ mod tests {
     fn forms_are_named_in_a_list() {
         for (value, sig, bundle) in [
             (BOTH_FORMS, true, true),
-            ("bundle, sig", true, true),
+            ("bundle + sig", true, true),
             ("sig", true, false),
-            ("sig,later", true, false),
+            ("sig+later", true, false),
             ("", false, false),
             ("signature", false, false),
         ] {

@@ -62,7 +62,7 @@ fn both_cosigns_verify_every_manifest_in_their_own_form() {
                 for (cosign, form) in [(Cosign::Two, BY_TAG), (Cosign::Three, IN_BUNDLE)] {
                     let verify = || cosign_verify(env, cosign, key, subject);
                     verify().args(["-a", "build=7"]).ok().says(form);
-                    verify().args(["-a", "dev.treelay.forms=sig,bundle"]).ok().says(form);
+                    verify().args(["-a", "dev.treelay.forms=sig+bundle"]).ok().says(form);
                     verify().args(["-a", "build=8"]).refuses();
                 }
             }

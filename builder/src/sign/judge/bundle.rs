@@ -15,7 +15,7 @@ use super::{Class, Finding, FormJudged, Holder, Trust, identity, refusal, signer
 use crate::image_store::{Descriptor, ImageStore};
 use crate::sign::bundles::{self, Bundles, Content, Found};
 use crate::sign::problem::{Fault, Problem};
-use crate::sign::report::{AttestationReport, IdentityReport, Judgement, Refusal, SignatureReport};
+use crate::sign::report::{AttestationReport, Judgement, Refusal, SignatureReport};
 use crate::sign::verify::Identity;
 
 /// How the place of bundles is called in messages.
@@ -49,7 +49,7 @@ pub(super) async fn judge(
         judged.notes.extend(found.notes.iter().cloned());
         match judge_one(&subject.digest, found, trust) {
             Judged::Other => {}
-            Judged::Signature(finding) => findings.push(finding),
+            Judged::Signature(finding) => findings.push(*finding),
             Judged::Attestation(predicate_type) => {
                 let manifest = found.manifest;
                 judged.attestations.push(AttestationReport { manifest, predicate_type });
@@ -89,7 +89,7 @@ fn holder(found: &Found, n: usize) -> Option<Holder> {
 enum Judged {
     /// No bundle.
     Other,
-    Signature(Finding),
+    Signature(Box<Finding>),
     /// Something else that is said of the image, with its predicate type.
     Attestation(String),
 }
@@ -97,7 +97,7 @@ enum Judged {
 fn judge_one(subject: &Digest, found: &Found, trust: Trust<'_>) -> Judged {
     let broken = |reason: &str| {
         let reason = Some(reason.to_owned());
-        Judged::Signature(finding(found, Judgement::Bad, reason, Class::Malformed))
+        Judged::Signature(Box::new(finding(found, Judgement::Bad, reason, Class::Malformed)))
     };
     let bundle = match &found.content {
         Content::Bundle(bundle) => bundle,
@@ -115,7 +115,7 @@ fn judge_one(subject: &Digest, found: &Found, trust: Trust<'_>) -> Judged {
     let tried = by_keys.chain(by_identity);
     // Keys that did not make it say nothing about it.
     match tried.min_by_key(|finding| finding.class) {
-        Some(best) => Judged::Signature(best),
+        Some(best) => Judged::Signature(Box::new(best)),
         None => broken("there is no key to verify it with"),
     }
 }
@@ -168,48 +168,35 @@ fn judge_by_identity(
     bundle: &Bundle,
     identity: &Identity,
 ) -> Finding {
-    match by_identity(subject, bundle, identity) {
-        Ok((signer, statement)) => {
-            let mut finding = finding(found, Judgement::Good, None, Class::Good);
-            finding.report.signer = signer;
-            finding.report.annotations = annotations_of(statement, subject);
-            finding
-        }
-        Err(((verdict, class), signer, reason)) => {
-            let mut finding = finding(found, verdict, Some(reason), class);
-            finding.report.signer = signer;
-            finding
-        }
-    }
-}
-
-/// Who signed, and the statement; or what it is worth, who signed it where that is known, and why.
-#[allow(clippy::type_complexity)]
-fn by_identity(
-    subject: &Digest,
-    bundle: &Bundle,
-    identity: &Identity,
-) -> Result<(Option<IdentityReport>, Statement), ((Judgement, Class), Option<IdentityReport>, String)>
-{
+    let bad =
+        |class, reason: Reason| finding(found, Judgement::Bad, Some(reason.to_string()), class);
     let by_key = matches!(bundle.material, Material::PublicKey { .. });
     if !by_key && bundle.envelope().is_none() {
-        let judgement = (Judgement::Bad, Class::Malformed);
-        return Err((judgement, None, Reason::NoStatement.to_string()));
+        return bad(Class::Malformed, Reason::NoStatement);
     }
     let artifact = Artifact::of_sha256(*subject.as_bytes());
-    let mut signed = keyless::verify(bundle, &artifact, &identity.root, &identity.policy)
-        .map_err(|error| (identity::judgement(&error), None, error.to_string()))?;
+    let signed = match keyless::verify(bundle, &artifact, &identity.root, &identity.policy) {
+        Ok(signed) => signed,
+        Err(error) => {
+            let (verdict, class) = identity::judgement(&error);
+            return finding(found, verdict, Some(error.to_string()), class);
+        }
+    };
     let signer = identity::report(&signed);
-    let statement = signed.statement.take().ok_or_else(|| {
-        let judgement = (Judgement::Bad, Class::Malformed);
-        (judgement, signer.clone(), Reason::NoStatement.to_string())
-    })?;
-    if statement.predicate_type != PREDICATE_TYPE || statement.statement_type != TYPE {
-        let found = statement.predicate_type;
-        let reason = Reason::NotASignature { expected: PREDICATE_TYPE, found };
-        return Err(((Judgement::Bad, Class::Attestation), signer, reason.to_string()));
-    }
-    Ok((signer, statement))
+    let mut finding = match signed.statement {
+        None => bad(Class::Malformed, Reason::NoStatement),
+        Some(it) if it.predicate_type != PREDICATE_TYPE || it.statement_type != TYPE => {
+            let (expected, found) = (PREDICATE_TYPE, it.predicate_type);
+            bad(Class::Attestation, Reason::NotASignature { expected, found })
+        }
+        Some(statement) => {
+            let mut good = finding(found, Judgement::Good, None, Class::Good);
+            good.report.annotations = annotations_of(statement, subject);
+            good
+        }
+    };
+    finding.report.signer = signer;
+    finding
 }
 
 /// The annotations of a signature that `key` made.
