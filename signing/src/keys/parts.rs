@@ -5,8 +5,8 @@ use pkcs8::der::asn1::{AnyRef, BitStringRef, OctetStringRef, PrintableStringRef,
 use pkcs8::der::{Decode as _, Encode as _};
 use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
-use super::public::{OID_EC, OID_ED25519, OID_RSA, damaged, kind_of};
-use super::{KeyError, KeyKind, PublicKey};
+use super::public::{OID_EC, OID_ED25519, OID_P256, OID_P384, OID_RSA, damaged, kind_of};
+use super::{KeyError, PublicKey};
 
 impl PublicKey {
     /// From modulus and public exponent of an RSA key, both big-endian.
@@ -32,14 +32,12 @@ impl PublicKey {
         let name = PrintableStringRef::from_der(params).ok();
         let edwards =
             curve == Some(OID_ED25519) || name.is_some_and(|name| name.as_str() == "edwards25519");
-        let kind = match edwards {
-            true => KeyKind::Ed25519,
-            false => kind_of(OID_EC, curve)?,
-        };
-        let length = match kind {
-            KeyKind::Ed25519 => 32,
-            KeyKind::EcdsaP256 => 65,
-            KeyKind::EcdsaP384 | KeyKind::Rsa => 97,
+        let length = match curve {
+            _ if edwards => 32,
+            Some(OID_P256) => 65,
+            Some(OID_P384) => 97,
+            // Which refuses it.
+            other => return kind_of(OID_EC, other).and(Err(KeyError::NotAKey)),
         };
         let bare = point.len() == length;
         let inner = OctetStringRef::from_der(point).map(|it| it.as_bytes());
@@ -70,7 +68,7 @@ impl PublicKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SecretKey;
+    use crate::{KeyKind, SecretKey};
 
     #[test]
     fn keys_are_put_together_from_what_tokens_say() {
