@@ -38,11 +38,19 @@ pub enum FormError {
         /// Where it should be.
         name: String,
     },
-    /// A value that has no place there; also one whose name is written in another case.
+    /// A value that has no place there.
     #[error("{name} has no place there")]
     Unexpected {
         /// Where it is.
         name: String,
+    },
+    /// A value whose name is a known one, spelled otherwise: some readers take it for that.
+    #[error("{name} must be spelled {known}")]
+    Spelling {
+        /// Where it is.
+        name: String,
+        /// The name that is known.
+        known: String,
     },
     /// A value of the wrong type or form.
     #[error("{name} is not {expected}")]
@@ -84,9 +92,11 @@ pub(crate) struct Fields<'a> {
 }
 
 /// A name as Go's `encoding/json` compares it (`fold.go`): by Unicode's simple folding, by which two
-/// letters beside those of ASCII are an `s` and a `k`.
+/// letters beside those of ASCII are an `s` and a `k`. Readers of protocol buffers also take
+/// `valid_for` for `validFor`, so strokes inside of a name do not count.
 fn folded(name: &str) -> impl Iterator<Item = char> {
-    name.chars().map(|letter| match letter {
+    let letters = name.chars().enumerate().filter(|(at, letter)| *at == 0 || *letter != '_');
+    letters.map(|(_, letter)| match letter {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
         other => other.to_ascii_lowercase(),
@@ -113,16 +123,18 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses what is called so in another case, as readers that forgive take it, and lets be what has
-    /// another name.
+    /// Refuses what is called so in another spelling, as readers that forgive take it, and lets be what
+    /// has another name.
     pub(crate) fn no_variants(self, names: &[&str]) -> Result<Self, FormError> {
-        let variant = |name: &&String| {
-            names.iter().any(|known| folded(known).eq(folded(name)) && *known != name.as_str())
-        };
-        match self.map.keys().find(variant) {
-            Some(name) => Err(FormError::Unexpected { name: self.path(name) }),
-            None => Ok(self),
+        for name in self.map.keys() {
+            let variant =
+                |known: &&&str| **known != name.as_str() && folded(known).eq(folded(name));
+            if let Some(known) = names.iter().find(variant) {
+                let known = (*known).to_owned();
+                return Err(FormError::Spelling { name: self.path(name), known });
+            }
         }
+        Ok(self)
     }
 
     /// The full name of a value in it.
@@ -204,9 +216,14 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The bytes that a text is in base64, as [`Fields::bytes`] reads them.
+pub(crate) fn bytes_of(value: &Value) -> Option<Vec<u8>> {
+    decode(value.as_str()?)
+}
+
 /// Base64 in one of its two alphabets, with or without padding: what DSSE (envelope.md) and the
-/// JSON of protocol buffers allow. Bits that say nothing must be 0, so that no two texts of one
-/// length are the same bytes.
+/// JSON of protocol buffers allow. Bits that say nothing must be 0, so that the same bytes are
+/// spelled otherwise only by the other alphabet or without the padding.
 fn decode(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

@@ -125,6 +125,8 @@ fn message(value: &Value) -> Result<MessageSignature, FormError> {
     let fields = Fields::of("messageSignature", value)?.only(&["messageDigest", "signature"])?;
     let digest = match fields.get("messageDigest") {
         None => None,
+        // So cosign 3 writes it for Ed25519, which signs the bytes and not a digest.
+        Some(Value::Object(fields)) if fields.is_empty() => None,
         Some(value) => {
             let place = "messageSignature.messageDigest";
             let fields = Fields::of(place, value)?.only(&["algorithm", "digest"])?;
@@ -225,13 +227,8 @@ fn inclusion_proof(place: &str, value: &Value) -> Result<InclusionProof, FormErr
     let fields = Fields::of(place, value)?.only(&names)?;
     let mut hashes = Vec::new();
     for hash in fields.list("hashes", MAX_HASHES)? {
-        // A text in a list is read like one of an object.
-        let holder = serde_json::json!({ "hashes": hash });
-        let hash = Fields::of(place, &holder)?.need_bytes("hashes")?;
-        if hash.len() != 32 {
-            return Err(fields.wrong("hashes", "hashes of 32 bytes"));
-        }
-        hashes.push(hash);
+        let hash = form::bytes_of(hash).filter(|hash| hash.len() == 32);
+        hashes.push(hash.ok_or_else(|| fields.wrong("hashes", "hashes of 32 bytes in base64"))?);
     }
     let root_hash = fields.need_bytes("rootHash")?;
     if root_hash.len() != 32 {

@@ -62,12 +62,14 @@ impl<'a> Artifact<'a> {
     }
 
     pub(super) fn need(&self, hash: Hash) -> Result<&[u8], KeylessError> {
-        let kind = match hash {
-            Hash::Sha256 => "SHA-256",
-            Hash::Sha384 => "SHA-384",
-            Hash::Sha512 => "SHA-512",
-        };
-        self.hash(hash).ok_or(KeylessError::NeedsBytes { kind })
+        self.hash(hash).ok_or_else(|| {
+            let kind = match hash {
+                Hash::Sha256 => "SHA-256",
+                Hash::Sha384 => "SHA-384",
+                Hash::Sha512 => "SHA-512",
+            };
+            KeylessError::NeedsBytes { kind }
+        })
     }
 
     /// Checks that a statement is about it: one of its subjects has a digest of it, and no other

@@ -12,9 +12,13 @@ use super::artifact::Artifact;
 use super::certificate::Certificate;
 use super::error::KeylessError;
 use super::key::Hash;
-use crate::bundle::LogEntry;
+use crate::bundle::{LogEntry, MAX_BUNDLE};
 use crate::dsse::Envelope;
+use crate::form::{self, Limits};
 use crate::keys::PublicKey;
+
+/// Values in an entry; real ones have about twenty.
+const MAX_VALUES: usize = 1000;
 
 /// What an entry must be about.
 pub(super) struct Fact<'a> {
@@ -47,8 +51,9 @@ pub(super) fn is_v2(entry: &LogEntry) -> bool {
 /// # Errors
 /// [`KeylessError::Entry`] and [`KeylessError::OtherEntry`].
 pub(super) fn check(entry: &LogEntry, fact: &Fact<'_>) -> Result<(), KeylessError> {
-    let body: Value = serde_json::from_slice(&entry.canonicalized_body)
-        .map_err(|error| malformed(entry, format!("not JSON: {error}")))?;
+    let limits = Limits { bytes: MAX_BUNDLE, values: MAX_VALUES };
+    let body = form::parse(&entry.canonicalized_body, limits)
+        .map_err(|error| malformed(entry, error.to_string()))?;
     let reader = Body { entry, body: &body };
     for (path, expected) in [("/kind", &entry.kind), ("/apiVersion", &entry.kind_version)] {
         let found = reader.text(path)?;

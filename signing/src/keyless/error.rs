@@ -102,14 +102,33 @@ pub enum KeylessError {
         /// Name of the log, in hex digits.
         key_id: String,
     },
+    /// The log is in the trusted root, in a form that is not known here.
+    #[error(
+        "entry {index} is in the log that the trusted root has as {log}, which cannot be used: \
+         {detail}"
+    )]
+    UnusableLog {
+        /// Number of the entry.
+        index: u64,
+        /// Where it is in the root, and its address.
+        log: String,
+        /// Why it cannot be used.
+        detail: String,
+    },
+    /// An entry stands there twice.
+    #[error("log entry {index} is there twice: one is evidence once")]
+    EntryTwice {
+        /// Number of the entry.
+        index: u64,
+    },
     /// The log was not to be trusted then.
-    #[error("the key of the log {log} is trusted {period}, and the entry is of {time}")]
+    #[error("the key of the log {log} is trusted {period}, and the signature is of {time}")]
     LogPeriod {
         /// Address of the log.
         log: String,
         /// When its key is trusted.
         period: Period,
-        /// When the entry was made.
+        /// When it was signed.
         time: Time,
     },
     /// The entry is not one, or of a kind that is not known.

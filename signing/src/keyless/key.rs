@@ -125,7 +125,8 @@ impl Key {
     }
 
     /// Whether it is an Ed25519 key that made `signature` over `message` in the variant Ed25519ph
-    /// of RFC 8032, as cosign 3 signs files.
+    /// of RFC 8032, as cosign 3.1 signs images and attestations by mistake, and as files are signed
+    /// with a certificate of such a key. With a key alone cosign signs files in plain Ed25519.
     pub fn fits_ed25519ph(&self, message: &[u8], signature: &[u8]) -> bool {
         use ed25519_dalek::Digest as _;
         if self.kind != Kind::Ed25519 {

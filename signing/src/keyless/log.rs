@@ -14,15 +14,42 @@ use crate::bundle::{InclusionProof, LogEntry};
 
 /// What is proved about an entry.
 pub(super) struct Proved<'a> {
-    pub log: &'a Log,
+    /// The logs of the root that it is in: one key may stand there with several periods, one log.
+    logs: Vec<&'a Log>,
     /// Its number: in the whole log where the log signed that, else in the tree of the proof.
     pub index: u64,
     /// When the log took it in, where the log signed that.
     pub time: Option<Time>,
 }
 
+impl Proved<'_> {
+    /// Address of the log.
+    pub fn url(&self) -> &str {
+        self.logs.first().map(|log| log.url.as_str()).unwrap_or_default()
+    }
+
+    /// Whether the log's key is trusted in a period that has ended, or will.
+    pub fn ends(&self) -> bool {
+        self.logs.iter().all(|log| log.period.end.is_some())
+    }
+
+    /// Checks that the log's key was to be trusted at `time`.
+    ///
+    /// # Errors
+    /// [`KeylessError::LogPeriod`].
+    pub fn check_period(&self, time: Time) -> Result<(), KeylessError> {
+        match self.logs.first() {
+            Some(log) if !self.logs.iter().any(|log| log.period.contains(time)) => {
+                Err(KeylessError::LogPeriod { log: log.url.clone(), period: log.period, time })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Checks everything that proves the entry to be in a log of the root. What is there must be right,
-/// and it must be enough: a signed entry timestamp, or a proof with a checkpoint.
+/// and it must be enough: a signed entry timestamp, or a proof with a checkpoint. Whether the log was
+/// to be trusted is not checked; that takes all times that are proved ([`Proved::check_period`]).
 ///
 /// # Errors
 /// [`KeylessError`] of logs.
@@ -30,20 +57,39 @@ pub(super) fn verify<'a>(
     entry: &LogEntry,
     root: &'a TrustedRoot,
 ) -> Result<Proved<'a>, KeylessError> {
-    let index = entry.log_index;
+    let (mut proved, mut refusal): (Option<Proved<'_>>, _) = (None, None);
     // A log may have changed its key under one name, but then its ID changed too.
-    let Some(log) = root.logs.iter().find(|log| log.id == entry.log_id) else {
-        return Err(KeylessError::UnknownLog { index, key_id: hex::encode(&entry.log_id) });
-    };
+    for log in root.logs.iter().filter(|log| log.id == entry.log_id) {
+        match (verify_in(entry, log), &mut proved) {
+            (Ok(_), Some(proved)) => proved.logs.push(log),
+            (Ok(one), none) => *none = Some(one),
+            (Err(error), _) => refusal = Some(error),
+        }
+    }
+    proved.ok_or_else(|| refusal.unwrap_or_else(|| unknown(entry, root)))
+}
+
+/// Why nothing can be said of an entry whose log is none of the root's that are usable.
+fn unknown(entry: &LogEntry, root: &TrustedRoot) -> KeylessError {
+    let index = entry.log_index;
+    match root.unusable.iter().find(|one| one.log_id == entry.log_id && !one.log_id.is_empty()) {
+        Some(one) => {
+            let (log, detail) = (one.name.clone(), one.detail.clone());
+            KeylessError::UnusableLog { index, log, detail }
+        }
+        None => KeylessError::UnknownLog { index, key_id: hex::encode(&entry.log_id) },
+    }
+}
+
+fn verify_in<'a>(entry: &LogEntry, log: &'a Log) -> Result<Proved<'a>, KeylessError> {
+    let index = entry.log_index;
     let lacks = |detail: &str| KeylessError::Proof { index, detail: detail.to_owned() };
-    let mut proved = Proved { log, index, time: None };
+    let mut proved = Proved { logs: vec![log], index, time: None };
     if let Some(promise) = &entry.inclusion_promise {
         if is_v2(entry) {
             return Err(lacks("logs of Rekor version 2 sign no entry timestamps"));
         }
-        let time = promised(entry, log, promise)?;
-        check_period(log, time)?;
-        proved.time = Some(time);
+        proved.time = Some(promised(entry, log, promise)?);
     }
     match &entry.inclusion_proof {
         Some(proof) => {
@@ -61,14 +107,6 @@ pub(super) fn verify<'a>(
         None => {}
     }
     Ok(proved)
-}
-
-/// Checks that the log's key was to be trusted at `time`.
-pub(super) fn check_period(log: &Log, time: Time) -> Result<(), KeylessError> {
-    if log.period.contains(time) {
-        return Ok(());
-    }
-    Err(KeylessError::LogPeriod { log: log.url.clone(), period: log.period, time })
 }
 
 /// Checks the signed entry timestamp: the log's signature over the canonical JSON (RFC 8785) of

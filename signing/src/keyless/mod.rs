@@ -14,9 +14,11 @@
 //! 2. Times: every timestamp is by an authority of the root, over the signature. Every log entry is
 //!    in a log of the root, about this signature, by this certificate, over this content; its time
 //!    counts where the log signed it. At least one time and one entry are needed.
-//! 3. The certificate goes up to an authority of the root, and it, all certificates above it, the
-//!    authority and the logs were to be trusted at *each* of the times.
-//! 4. A log of certificates of the root has signed that it was shown the certificate.
+//!    The logs were to be trusted at *each* of all these times.
+//! 3. The certificate goes up to an authority of the root, and it, all certificates above it and the
+//!    authority were to be trusted at *each* of the times too.
+//! 4. A log of certificates of the root has signed that it was shown the certificate, at a time at
+//!    which that log was to be trusted: the log says it, and it is not one of the times above.
 //! 5. The identity and its issuer are those that are asked for.
 //! 6. The statement is about the artifact.
 //!
@@ -218,35 +220,34 @@ impl<'a> Evidence<'a> {
             let source = TimeSource::TimestampAuthority;
             found.times.push(SigningTime { time, source, authority: authority.name() });
         }
-        let stamped = found.times.len();
         let fact = Fact { signature: self.signature, signer, content: self.content };
-        for entry in self.log_entries {
+        let mut all = Vec::new();
+        for (at, entry) in self.log_entries.iter().enumerate() {
+            check_once(entry, &self.log_entries[..at])?;
             entry::check(entry, &fact)?;
             let proved = log::verify(entry, root)?;
-            let log = proved.log.url.clone();
-            match proved.time {
-                Some(time) => found.times.push(SigningTime {
-                    time,
-                    source: TimeSource::Log,
-                    authority: log.clone(),
-                }),
-                // Without a time of its own it is as old as the timestamps say.
-                None => {
-                    for signed in &found.times[..stamped] {
-                        log::check_period(proved.log, signed.time)?;
-                    }
-                    // With a certificate, a time is asked for below.
-                    let by_key = matches!(signer, Signer::Key(_));
-                    if by_key && stamped == 0 && proved.log.period.end.is_some() {
-                        return Err(KeylessError::NoTime {
-                            detail: "without a timestamp nobody knows whether the log's key was \
-                                     still to be trusted",
-                        });
-                    }
-                }
+            let log = proved.url().to_owned();
+            if let Some(time) = proved.time {
+                let (source, authority) = (TimeSource::Log, log.clone());
+                found.times.push(SigningTime { time, source, authority });
             }
             let kind = format!("{} {}", entry.kind, entry.kind_version);
             found.log.push(LogRecord { log, index: proved.index, kind });
+            all.push(proved);
+        }
+        // Only now are all times known: an entry may have none of its own.
+        for proved in &all {
+            for signed in &found.times {
+                proved.check_period(signed.time)?;
+            }
+            // With a certificate, a time is asked for below.
+            let by_key = matches!(signer, Signer::Key(_));
+            if by_key && found.times.is_empty() && proved.ends() {
+                return Err(KeylessError::NoTime {
+                    detail: "without a timestamp nobody knows whether the log's key was still to be \
+                             trusted",
+                });
+            }
         }
         Ok(found)
     }
@@ -285,6 +286,10 @@ impl<'a> Evidence<'a> {
         if others.iter().any(fits) {
             return Err(KeylessError::HashNobodyReads { hash: "SHA-384" });
         }
+        // A hash that is not known may be the one that was signed.
+        if let entry::Content::Message(artifact) = self.content {
+            usual.iter().try_for_each(|hash| artifact.need(*hash).map(drop))?;
+        }
         Err(misfit(signer))
     }
 
@@ -311,6 +316,19 @@ impl<'a> Evidence<'a> {
         };
         let Times { times, log } = times;
         Ok(Signed { artifact: artifact.digest(), by, times, form, log, statement })
+    }
+}
+
+/// Refuses an entry that is among those before it: the same number or the same content in one log.
+fn check_once(entry: &LogEntry, before: &[LogEntry]) -> Result<(), KeylessError> {
+    let same = |other: &LogEntry| {
+        other.log_id == entry.log_id
+            && (other.log_index == entry.log_index
+                || other.canonicalized_body == entry.canonicalized_body)
+    };
+    match before.iter().any(same) {
+        true => Err(KeylessError::EntryTwice { index: entry.log_index }),
+        false => Ok(()),
     }
 }
 

@@ -1,8 +1,10 @@
 //! From a signer's certificate to an authority of the trusted root, at a time that is proved.
 
+use const_oid::db::rfc3280;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name;
 
 use super::certificate::{Certificate, Purpose};
 use super::error::KeylessError;
@@ -70,14 +72,17 @@ fn check(
         });
     }
     let chain = |detail| KeylessError::Chain { detail };
-    let names = leaf.names().map_err(|detail| KeylessError::Certificate { detail })?;
     for (below, parent) in path.iter().enumerate() {
         check_period(parent, signed)?;
         parent.check_authority(purpose, below).map_err(chain)?;
-        if let Some(constraints) = parent.name_constraints().map_err(chain)? {
-            let permitted = constraints.permitted_subtrees.as_deref();
-            let excluded = constraints.excluded_subtrees.as_deref();
-            check_names(names.as_ref(), permitted, excluded)
+        let Some(constraints) = parent.name_constraints().map_err(chain)? else { continue };
+        let permitted = constraints.permitted_subtrees.as_deref().unwrap_or_default();
+        let excluded = constraints.excluded_subtrees.as_deref().unwrap_or_default();
+        // They bind every certificate below, those of authorities too.
+        for one in [leaf].into_iter().chain(path[..below].iter().copied()) {
+            let names = one.names().map_err(|detail| KeylessError::Certificate { detail })?;
+            check_subject(&one.inner.tbs_certificate.subject, permitted, excluded)
+                .and_then(|()| check_names(names.as_ref(), permitted, excluded))
                 .map_err(|name| chain(format!("{} may not issue for {name}", parent.subject())))?;
         }
     }
@@ -97,27 +102,55 @@ fn check_period(certificate: &Certificate, signed: Time) -> Result<(), KeylessEr
 }
 
 /// Checks names against constraints (RFC 5280, section 4.2.1.10); the error is the name that is
-/// not allowed. Constraints of a form that is not compared here are as if they allowed nothing.
+/// not allowed. Constraints of a form that is not compared here are as if they allowed nothing of
+/// that form, and so is a constraint with a minimum or maximum, which nobody may write.
 fn check_names(
     names: Option<&SubjectAltName>,
-    permitted: Option<&[GeneralSubtree]>,
-    excluded: Option<&[GeneralSubtree]>,
+    permitted: &[GeneralSubtree],
+    excluded: &[GeneralSubtree],
 ) -> Result<(), String> {
     for name in names.map(|names| names.0.as_slice()).unwrap_or_default() {
         let same_form = |tree: &&GeneralSubtree| {
             std::mem::discriminant(&tree.base) == std::mem::discriminant(name)
         };
-        for tree in excluded.unwrap_or_default().iter().filter(same_form) {
-            if lies_in(name, &tree.base) != Some(false) {
+        let lies_in = |tree: &GeneralSubtree| match (tree.minimum, tree.maximum) {
+            (0, None) => lies_in(name, &tree.base),
+            _ => None,
+        };
+        for tree in excluded.iter().filter(same_form) {
+            if lies_in(tree) != Some(false) {
                 return Err(words(name));
             }
         }
-        let mut trees = permitted.unwrap_or_default().iter().filter(same_form).peekable();
-        if trees.peek().is_some() && !trees.any(|tree| lies_in(name, &tree.base) == Some(true)) {
+        let mut trees = permitted.iter().filter(same_form).peekable();
+        if trees.peek().is_some() && !trees.any(|tree| lies_in(tree) == Some(true)) {
             return Err(words(name));
         }
     }
     Ok(())
+}
+
+/// The same with the name of the subject, which constraints for names of directories bind, and where
+/// an address of mail is in it, those for addresses: neither is compared.
+fn check_subject(
+    subject: &Name,
+    permitted: &[GeneralSubtree],
+    excluded: &[GeneralSubtree],
+) -> Result<(), String> {
+    let has_mail = subject
+        .0
+        .iter()
+        .flat_map(|part| part.0.iter())
+        .any(|one| one.oid == rfc3280::EMAIL_ADDRESS);
+    let binds = |tree: &GeneralSubtree| match tree.base {
+        GeneralName::DirectoryName(_) => !subject.is_empty(),
+        GeneralName::Rfc822Name(_) => has_mail,
+        _ => false,
+    };
+    match permitted.iter().chain(excluded).any(binds) {
+        true => Err(format!("the subject {subject}")),
+        false => Ok(()),
+    }
 }
 
 /// Whether a name lies in the part of its world that a constraint names; [`None`] where that is
@@ -211,7 +244,7 @@ mod tests {
         let tree = |text| GeneralSubtree { base: name(text), minimum: 0, maximum: None };
         let names = SubjectAltName(vec![name("email a@b.example")]);
         let check = |permitted: &[GeneralSubtree], excluded: &[GeneralSubtree]| {
-            check_names(Some(&names), Some(permitted), Some(excluded)).is_ok()
+            check_names(Some(&names), permitted, excluded).is_ok()
         };
         assert!(check(&[], &[]));
         assert!(check(&[tree("email c.example"), tree("email b.example")], &[]));

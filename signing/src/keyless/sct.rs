@@ -9,7 +9,7 @@ use x509_cert::der::asn1::OctetStringRef;
 use super::certificate::Certificate;
 use super::error::KeylessError;
 use super::key::{Hash, Kind};
-use super::root::TrustedRoot;
+use super::root::{Log, TrustedRoot};
 use super::time::Time;
 
 /// RFC 6962, section 3.3.
@@ -49,30 +49,21 @@ pub(super) fn verify(
     let mut foreign = Vec::new();
     let mut good = false;
     for sct in &scts {
-        let Some(log) = root.ct_logs.iter().find(|log| log.id == sct.log_id) else {
-            foreign.push(hex::encode(sct.log_id));
-            continue;
-        };
-        let time = Time::from_unix(i64::try_from(sct.timestamp / 1000).unwrap_or(i64::MAX));
-        let wrong = |detail: String| Err(KeylessError::Sct { detail });
-        if !log.period.contains(time) {
-            return wrong(format!(
-                "the log {} is trusted {}, and it is of {time}",
-                log.url, log.period
-            ));
+        // One key may stand in the root with several periods.
+        let mut verdict = None;
+        for log in root.ct_logs.iter().filter(|log| log.id == sct.log_id) {
+            let signed = signed_data(sct, issuer, &tbs).ok_or_else(damaged)?;
+            verdict = Some(check(sct, log, &signed));
+            if verdict == Some(Ok(())) {
+                break;
+            }
         }
-        // RFC 5246, section 7.4.1.4.1: sha256 is 4, rsa 1, ecdsa 3; nothing else is in use.
-        let algorithm = match log.key.kind() {
-            Kind::Rsa => 1,
-            Kind::P256 | Kind::P384 | Kind::P521 => 3,
-            Kind::Ed25519 => 7,
-        };
-        let signed = signed_data(sct, issuer, &tbs).ok_or_else(damaged)?;
-        if sct.hash != 4
-            || sct.algorithm != algorithm
-            || !log.key.fits(Hash::Sha256, &signed, sct.signature)
-        {
-            return wrong(format!("the log {} did not sign this certificate", log.url));
+        match verdict {
+            Some(verdict) => verdict.map_err(|detail| KeylessError::Sct { detail })?,
+            None => {
+                foreign.push(name(sct.log_id, root));
+                continue;
+            }
         }
         good = true;
     }
@@ -80,6 +71,36 @@ pub(super) fn verify(
         return Ok(());
     }
     Err(KeylessError::NoSct { detail: format!(": it is of {}", foreign.join(", ")) })
+}
+
+/// Checks one against one log of the root; the error says what is wrong.
+fn check(sct: &Sct<'_>, log: &Log, signed: &[u8]) -> Result<(), String> {
+    let time = Time::from_unix(i64::try_from(sct.timestamp / 1000).unwrap_or(i64::MAX));
+    if !log.period.contains(time) {
+        return Err(format!("the log {} is trusted {}, and it is of {time}", log.url, log.period));
+    }
+    // RFC 5246, section 7.4.1.4.1: sha256 is 4, rsa 1, ecdsa 3; RFC 6962, section 2.1.4, allows
+    // nothing else.
+    let algorithm = match log.key.kind() {
+        Kind::Rsa => Some(1),
+        Kind::P256 | Kind::P384 | Kind::P521 => Some(3),
+        Kind::Ed25519 => None,
+    };
+    let good = sct.hash == 4
+        && Some(sct.algorithm) == algorithm
+        && log.key.fits(Hash::Sha256, signed, sct.signature);
+    match good {
+        true => Ok(()),
+        false => Err(format!("the log {} did not sign this certificate", log.url)),
+    }
+}
+
+/// What to call a log that is not used.
+fn name(log_id: &[u8], root: &TrustedRoot) -> String {
+    match root.unusable.iter().find(|one| one.log_id == log_id) {
+        Some(one) => format!("{}, which cannot be used: {}", one.name, one.detail),
+        None => hex::encode(log_id),
+    }
 }
 
 /// What the log signs (RFC 6962, section 3.2), of a certificate that was not issued yet.

@@ -5,7 +5,7 @@ use serde_json::json as value;
 
 use super::world::{
     AUTHORITY, CT_LOG, ISSUER, LOG, NOW, ROOT, SIGNER, World, authority_extensions, for_signatures,
-    only_emails_of, purpose, unknown_extension,
+    only_directory_names_below, only_emails_of, purpose, unknown_extension,
 };
 use super::*;
 
@@ -37,7 +37,7 @@ fn all_is_right_in_each_kind_of_entry() {
 #[test]
 fn one_wrong_thing_is_enough() {
     type Change = fn(&mut World);
-    let cases: [(&str, Change, &str); 21] = [
+    let cases: [(&str, Change, &str); 24] = [
         ("expired", |w| w.integrated = w.leaf.to + 1, "had expired"),
         ("not yet valid", |w| w.integrated = w.leaf.from - 1, "was not valid yet"),
         ("expired by the other time", |w| w.stamped = Some(w.leaf.to + 1), "had expired"),
@@ -59,6 +59,29 @@ fn one_wrong_thing_is_enough() {
             "for names elsewhere",
             |w| w.authority.extensions.push(only_emails_of("other.example")),
             "may not issue for signer@",
+        ),
+        (
+            "for directories elsewhere",
+            |w| {
+                w.authority.extensions.push(only_directory_names_below("O=other"));
+                w.leaf.subject = "CN=signer,O=treelay";
+            },
+            "may not issue for the subject CN=signer,O=treelay",
+        ),
+        (
+            "an authority for directories elsewhere",
+            |w| w.root.extensions.push(only_directory_names_below("O=other")),
+            "CN=root,O=treelay may not issue for the subject CN=authority,O=treelay",
+        ),
+        (
+            "an authority with a name from elsewhere",
+            |w| {
+                let name = x509_cert::der::asn1::Ia5String::new("a@other.example").unwrap();
+                let name = x509_cert::ext::pkix::name::GeneralName::Rfc822Name(name);
+                w.authority.extensions.push(super::world::names(vec![name]));
+                w.root.extensions.push(only_emails_of("treelay.example"));
+            },
+            "CN=root,O=treelay may not issue for a@other.example",
         ),
         (
             "not for code",
@@ -139,10 +162,66 @@ fn an_sct_must_be_of_this_certificate_and_its_issuer() {
     assert!(error.contains("did not sign this certificate"), "{error}");
     let mut world = World::new();
     world.trusted_root["ctlogs"][0]["publicKey"]["validFor"] =
-        value!({ "end": "2020-01-01T00:00:00Z" });
+        value!({ "start": "2019-01-01T00:00:00Z", "end": "2020-01-01T00:00:00Z" });
     let error = world.verify().unwrap_err().to_string();
-    assert!(error.contains("https://ct.treelay.example is trusted until 2020"), "{error}");
+    assert!(error.contains("https://ct.treelay.example is trusted from 2019"), "{error}");
     assert_ne!(CT_LOG, LOG);
+}
+
+/// An entry without a time of its own is judged at the times that stand beside it, in any order.
+#[test]
+fn entries_without_a_time_are_judged_at_all_times() {
+    let (first, mut second) = (World::new(), World::new());
+    second.entry = ("hashedrekord", "0.0.2");
+    for (start, end, good) in [
+        ("2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z", true),
+        ("2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z", false),
+        ("2024-01-01T00:00:00Z", "2030-01-01T00:00:00Z", false),
+    ] {
+        // The second log has another key, and a period of its own.
+        let mut world = World::new();
+        let mut log = world.trusted_root["tlogs"][0].clone();
+        let key = world::base64(world::spki(world::OTHER_LOG));
+        log["publicKey"]["rawBytes"] = value!(key);
+        log["publicKey"]["validFor"] = value!({ "start": start, "end": end });
+        log["logId"]["keyId"] = value!(world::base64(world::log_id(world::OTHER_LOG)));
+        world.trusted_root["tlogs"].as_array_mut().unwrap().push(log);
+        second.log = world::OTHER_LOG;
+        let mut entries = [first.bundle(), second.bundle()]
+            .map(|mut it| it["verificationMaterial"]["tlogEntries"][0].take());
+        for _ in 0..2 {
+            entries.reverse();
+            let mut bundle = world.bundle();
+            bundle["verificationMaterial"]["tlogEntries"] = value!(entries);
+            let verdict = world.verify_bundle(&bundle);
+            assert_eq!(verdict.is_ok(), good, "{start} {end}: {verdict:?}");
+            if let Err(error) = verdict {
+                assert!(matches!(error, KeylessError::LogPeriod { .. }), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_entry_counts_once() {
+    let world = World::new();
+    let mut bundle = world.bundle();
+    let entries = bundle["verificationMaterial"]["tlogEntries"].as_array_mut().unwrap();
+    entries.push(entries[0].clone());
+    let error = world.verify_bundle(&bundle).unwrap_err();
+    assert_eq!(error, KeylessError::EntryTwice { index: 1 });
+}
+
+/// Of two values of one name, readers take the one or the other.
+#[test]
+fn the_body_of_an_entry_is_read_strictly() {
+    for (twice, reason) in [(true, "two values called \"kind\""), (false, "")] {
+        let world = World { body_twice: twice, ..World::new() };
+        match world.verify() {
+            Ok(_) => assert_eq!(reason, ""),
+            Err(error) => assert!(error.to_string().contains(reason) && twice, "{error}"),
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod made;
 mod real;
+mod roots;
 mod tampered;
 mod world;
 
