@@ -69,7 +69,7 @@ impl Envelope {
     /// Signs a payload.
     ///
     /// # Errors
-    /// [`SignError::UnusableKey`].
+    /// [`SignError`] when the key cannot be used, or lives elsewhere and gives no good answer.
     pub fn sign(payload_type: &str, payload: Vec<u8>, key: &SecretKey) -> Result<Self, SignError> {
         let sig = sign_bytes("dsse", String::new(), &pae(payload_type, &payload), key)?.bytes;
         let signatures = vec![EnvelopeSignature { sig, keyid: String::new() }];

@@ -199,7 +199,7 @@ impl Bundle {
     /// Signs a statement, as it is, with a key.
     ///
     /// # Errors
-    /// [`SignError::UnusableKey`].
+    /// [`SignError`] when the key cannot be used, or lives elsewhere and gives no good answer.
     pub fn sign(statement: &Statement, key: &SecretKey) -> Result<Self, SignError> {
         let envelope = Envelope::sign(PAYLOAD_TYPE, statement.to_bytes(), key)?;
         Ok(Self::by_key(envelope, key.public()))

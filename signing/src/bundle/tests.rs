@@ -108,6 +108,16 @@ fn a_signature_is_for_one_image_by_one_key_and_no_attestation() {
     assert_eq!(attestation.verify_statement(key.public()), Ok(statement));
     let verdict = judge(&attestation.to_json().unwrap(), &digest, key.public());
     assert!(matches!(verdict, Verdict::Bad(Reason::NotASignature { .. })), "{verdict:?}");
+    let mut statement = Statement::about(HEX, sigstore_bundle::PREDICATE_TYPE, json!({}));
+    statement.statement_type = crate::statement::OLD_TYPE.to_owned();
+    let old = Bundle::sign(&statement, &key).unwrap();
+    let Verdict::Bad(reason) = judge(&old.to_json().unwrap(), &digest, key.public()) else {
+        panic!("a statement of the old type");
+    };
+    assert!(
+        reason.to_string().contains("in a _type https://in-toto.io/Statement/v0.1"),
+        "{reason}"
+    );
     assert_eq!(sigstore_bundle::NAME, SigstoreBundle.name());
 }
 

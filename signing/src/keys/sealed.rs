@@ -127,8 +127,9 @@ impl SealedKey {
         SealedPkcs8::parse(der).map(Seal::Pkcs8).map(Self)
     }
 
-    /// Opens it: one derivation, whatever kind of key is inside. Takes a tenth of a second and
-    /// 64 MiB.
+    /// Opens it: one derivation, whatever kind of key is inside. Of a file that cosign wrote it takes
+    /// a tenth of a second and 64 MiB; of a PKCS#8 as its parameters say, at most some seconds and
+    /// 256 MiB.
     ///
     /// # Errors
     /// [`KeyError::WrongPassword`]; [`KeyError::UnsupportedKind`] or [`KeyError::Damaged`] for

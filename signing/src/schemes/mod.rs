@@ -9,8 +9,9 @@
 //!
 //! To add one: a file here and a line in [`SCHEMES`]; the contract test then walks it too.
 //!
-//! Keyless signatures trust an identity instead of a key: they have their own entry point beside
-//! [`Scheme::verify`], returning the same [`Verdict`].
+//! Keyless signatures trust an identity instead of a key, and say more than whether they are good: they
+//! have their own entry points, [`crate::keyless::verify`] and [`crate::keyless::verify_legacy`], which
+//! give [`crate::keyless::Signed`] or the reason why not, and no [`Verdict`].
 
 pub mod ostree_ed25519;
 pub mod ostree_spki;

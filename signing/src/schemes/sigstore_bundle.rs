@@ -134,7 +134,10 @@ impl Scheme for SigstoreBundle {
             Err(error) => return Verdict::Bad(Reason::Statement(error)),
         };
         if statement.predicate_type != PREDICATE_TYPE || statement.statement_type != TYPE {
-            let found = statement.predicate_type;
+            let found = match statement.predicate_type == PREDICATE_TYPE {
+                true => format!("{PREDICATE_TYPE} in a _type {}", statement.statement_type),
+                false => statement.predicate_type,
+            };
             return Verdict::Bad(Reason::NotASignature { expected: PREDICATE_TYPE, found });
         }
         let hex = super::simplesigning::sha256_of(digest);

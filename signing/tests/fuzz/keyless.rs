@@ -6,8 +6,15 @@
 
 use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+use treelay_signing::PublicKey;
 use treelay_signing::bundle::{Bundle, Content};
-use treelay_signing::keyless::{Artifact, Matcher, Policy, Signed, TrustedRoot, verify};
+use treelay_signing::keyless::{
+    Artifact, LegacySignature, LogRecord, Matcher, Policy, Signed, TrustedRoot, verify,
+    verify_by_key, verify_legacy,
+};
 
 use crate::mutate;
 use crate::random::Random;
@@ -132,6 +139,22 @@ static GOOD: LazyLock<Vec<Signed>> = LazyLock::new(|| {
     KNOWN.iter().zip(ROOTS_READ.iter()).map(good).collect()
 });
 
+/// Whether what is said of a bundle is said of the good one too. An entry that has lost the log's
+/// promise has the number of its proof, which the log signed as well.
+fn within(signed: &Signed, good: &Signed, bundle: &Bundle) -> bool {
+    let proofs = || bundle.log_entries.iter().filter_map(|entry| entry.inclusion_proof.as_ref());
+    let in_good = |found: &LogRecord| {
+        good.log.iter().any(|record| {
+            let index =
+                found.index == record.index || proofs().any(|proof| proof.log_index == found.index);
+            index && (&found.log, &found.kind) == (&record.log, &record.kind)
+        })
+    };
+    (&signed.artifact, &signed.by) == (&good.artifact, &good.by)
+        && signed.times.iter().all(|time| good.times.contains(time))
+        && signed.log.iter().all(in_good)
+}
+
 /// Bundles with certificates. Parts: number of the good one, bundle.
 pub struct Certified;
 
@@ -150,11 +173,7 @@ impl Target for Certified {
         let (known, good) = (&KNOWN[number], &GOOD[number]);
         let Ok(bundle) = Bundle::parse(&input[1]) else { return Ok(false) };
         let Some(signed) = known.verify(&ROOTS_READ[number], &bundle) else { return Ok(false) };
-        let same = signed.artifact == good.artifact
-            && signed.by == good.by
-            && signed.statement == good.statement
-            && signed.times.iter().all(|time| good.times.contains(time))
-            && signed.log.iter().all(|entry| good.log.contains(entry));
+        let same = signed.statement == good.statement && within(&signed, good, &bundle);
         if !same {
             return Err(format!("something else is good: {signed:?}"));
         }
@@ -172,8 +191,61 @@ impl Target for Certified {
     }
 }
 
+/// What no root made of parts of the real ones may make good: it was signed by an authority that
+/// none of them has, proves no time, or is in no log.
+const NEVER: [(&[u8], &str); 3] = [
+    (
+        fixture!("no-log-entry-v0.1"),
+        "9b469fc9761e8b933073b62725fbc98b549c3314199ded71cc8b286ef2c6fb9b",
+    ),
+    (
+        fixture!("no-signed-time-v0.3"),
+        "ca6de99a11d3d38056d838c7dc9a23a11a0c81bcace0d11eaa301a2ffb482c42",
+    ),
+    (fixture!("github-v0.3"), "76f1fe8593bf227cca2c089e3c16dc95014a8d3e89c5dd220530469ca043c428"),
+];
+
+/// The lists of a root that every bundle needs, and where the period of a member is.
+const LISTS: [(&str, &str); 3] = [
+    ("tlogs", "/publicKey/validFor"),
+    ("ctlogs", "/publicKey/validFor"),
+    ("certificateAuthorities", "/validFor"),
+];
+
+/// A root in which the members of one list ended long before anything was signed.
+fn ended(root: &[u8], list: usize) -> Vec<u8> {
+    let mut root: Value = serde_json::from_slice(root).unwrap();
+    let (name, at) = LISTS[list];
+    for member in root[name].as_array_mut().into_iter().flatten() {
+        *member.pointer_mut(at).unwrap() =
+            json!({ "start": "2019-01-01T00:00:00Z", "end": "2020-01-01T00:00:00Z" });
+    }
+    root.to_string().into_bytes()
+}
+
+/// What readers that forgive see as the period of each member of a list: all must have ended.
+fn has_ended(root: &[u8], list: usize) -> bool {
+    let Ok(root) = serde_json::from_slice::<Value>(root) else { return false };
+    let (name, at) = LISTS[list];
+    let folded = |name: &str| name.replace('_', "").to_lowercase();
+    let ended = |member: &Value| {
+        let holder = at.rsplit_once('/').map_or("", |(holder, _)| holder);
+        let fields = member.pointer(holder).and_then(Value::as_object);
+        let mut periods =
+            fields.into_iter().flatten().filter(|(name, _)| folded(name) == "validfor");
+        periods.any(|(_, period)| {
+            period.as_object().is_some_and(|fields| {
+                fields.iter().any(|(name, end)| {
+                    folded(name) == "end" && end.as_str().is_some_and(|end| end.starts_with("2020"))
+                })
+            })
+        })
+    };
+    root[name].as_array().is_some_and(|members| members.iter().all(ended))
+}
+
 /// Trusted roots, which a host is given: they must be read or refused, and may make less good, never
-/// more. Parts: number of the good bundle, root.
+/// more. Parts: number of the good bundle, root, and where one list has ended, its number.
 pub struct Roots;
 
 impl Target for Roots {
@@ -184,14 +256,34 @@ impl Target for Roots {
     fn input(&self, random: &mut Random) -> Vec<Vec<u8>> {
         let number = random.below(KNOWN.len());
         let others = ROOTS.map(<[u8]>::to_vec);
-        vec![vec![number as u8], mutate::document(random, KNOWN[number].root, &others)]
+        let (good, list) = match random.once_in(2) {
+            true => (KNOWN[number].root.to_vec(), vec![]),
+            false => {
+                let list = random.below(LISTS.len());
+                (ended(KNOWN[number].root, list), vec![list as u8])
+            }
+        };
+        vec![vec![number as u8], mutate::document(random, &good, &others), list]
     }
 
     fn judge(&self, input: &[Vec<u8>]) -> Result<bool, String> {
         let number = usize::from(input[0][0]);
         let Ok(root) = TrustedRoot::parse(&input[1]) else { return Ok(false) };
+        let (never, digest) = NEVER[number % NEVER.len()];
+        let never = Bundle::parse(never).map_err(|error| error.to_string())?;
+        let artifact = Artifact::of_sha256(hex::decode(digest).unwrap().try_into().unwrap());
+        let anybody = || Matcher::pattern(".*").unwrap();
+        let policy = Policy { identity: anybody(), issuer: anybody() };
+        if let Ok(signed) = verify(&never, &artifact, &root, &policy) {
+            return Err(format!("good by a spoiled root: {signed:?}"));
+        }
         let bundle = Bundle::parse(KNOWN[number].bundle).map_err(|error| error.to_string())?;
         let Some(signed) = KNOWN[number].verify(&root, &bundle) else { return Ok(false) };
+        if let Some(&list) = input[2].first() {
+            if has_ended(&input[1], usize::from(list)) {
+                return Err(format!("signed after the end of all {}", LISTS[usize::from(list)].0));
+            }
+        }
         // Names of logs and authorities are the root's to say.
         match (&signed.by, &signed.statement) == (&GOOD[number].by, &GOOD[number].statement) {
             true => Ok(true),
@@ -200,8 +292,153 @@ impl Target for Roots {
     }
 
     fn untouched(&self) -> usize {
+        for (number, known) in KNOWN.iter().enumerate() {
+            for list in 0..LISTS.len() {
+                let input = [vec![number as u8], ended(known.root, list), vec![list as u8]];
+                assert_eq!(self.judge(&input), Ok(false), "{number} {list}");
+            }
+        }
         let judged = KNOWN.iter().enumerate();
-        let judged = judged.map(|(at, known)| self.judge(&[vec![at as u8], known.root.to_vec()]));
+        let judged =
+            judged.map(|(at, known)| self.judge(&[vec![at as u8], known.root.to_vec(), vec![]]));
         judged.filter(|judged| *judged == Ok(true)).count()
+    }
+}
+
+/// Bundles by keys, with entries and timestamps. Parts: whether there is a root, bundle.
+pub struct ByKey;
+
+static KEY: LazyLock<PublicKey> =
+    LazyLock::new(|| PublicKey::parse(include_bytes!("../../fixtures/keyless/key.pub")).unwrap());
+const KEY_DIGEST: &str = "a0cfc71271d6e278e57cd332ff957c3f7043fdda354c4cbb190a30d56efa01bf";
+
+impl ByKey {
+    fn verify(has_root: bool, bundle: &Bundle) -> Option<Signed> {
+        let digest = hex::decode(KEY_DIGEST).unwrap().try_into().unwrap();
+        let root = has_root.then_some(&ROOTS_READ[0]);
+        verify_by_key(bundle, &Artifact::of_sha256(digest), &KEY, root).ok()
+    }
+}
+
+impl Target for ByKey {
+    fn name(&self) -> &'static str {
+        "bundles by keys"
+    }
+
+    fn input(&self, random: &mut Random) -> Vec<Vec<u8>> {
+        let has_root = random.below(2) as u8;
+        vec![vec![has_root], mutate::document(random, fixture!("key-v0.3"), &OTHERS)]
+    }
+
+    fn judge(&self, input: &[Vec<u8>]) -> Result<bool, String> {
+        let has_root = input[0][0] == 1;
+        let Ok(bundle) = Bundle::parse(&input[1]) else { return Ok(false) };
+        let Some(signed) = Self::verify(has_root, &bundle) else { return Ok(false) };
+        let made = Bundle::parse(fixture!("key-v0.3")).map_err(|error| error.to_string())?;
+        let good = Self::verify(has_root, &made).ok_or("the good one is refused")?;
+        let same = within(&signed, &good, &bundle);
+        if !same {
+            return Err(format!("something else is good: {signed:?}"));
+        }
+        let (made, found) = (signed_part(&made), signed_part(&bundle));
+        let same_signature = match (made.1.as_slice(), found.1.as_slice()) {
+            ([made], [found]) => crate::targets::same_signature(KEY.kind(), made, found),
+            _ => false,
+        };
+        // Without a root, entries say nothing of the signature: its twin is as good.
+        match made.0 == found.0
+            && same_signature
+            && (!has_root || made.1 == found.1 || signed.log.is_empty())
+        {
+            true => Ok(true),
+            false => Err("another content is good".to_owned()),
+        }
+    }
+
+    fn untouched(&self) -> usize {
+        let judged = [0, 1].map(|has| self.judge(&[vec![has], fixture!("key-v0.3").to_vec()]));
+        judged.iter().filter(|judged| **judged == Ok(true)).count()
+    }
+}
+
+/// The old form, made of a bundle. Parts: signature, certificate, entry of the log, timestamp.
+pub struct OldForm;
+
+const BLOB: &[u8] = include_bytes!("../../fixtures/keyless/cosign-blob.txt");
+
+/// As cosign 2 would have written what is in `cosign-blob-v0.3`.
+static OLD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let bundle: Value = serde_json::from_slice(KNOWN[1].bundle).unwrap();
+    let text = |at: &str| bundle.pointer(at).and_then(Value::as_str).unwrap();
+    let bytes = |at: &str| BASE64.decode(text(at)).unwrap();
+    let entry = "/verificationMaterial/tlogEntries/0";
+    let certificate = text("/verificationMaterial/certificate/rawBytes");
+    let number = |name: &str| text(&format!("{entry}/{name}")).parse::<u64>().unwrap();
+    let log = json!({
+        "SignedEntryTimestamp": text(&format!("{entry}/inclusionPromise/signedEntryTimestamp")),
+        "Payload": {
+            "body": text(&format!("{entry}/canonicalizedBody")),
+            "integratedTime": number("integratedTime"),
+            "logIndex": number("logIndex"),
+            "logID": hex::encode(bytes(&format!("{entry}/logId/keyId"))),
+        },
+    });
+    let stamps = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0";
+    let stamp = json!({ "SignedRFC3161Timestamp": text(&format!("{stamps}/signedTimestamp")) });
+    let chunks = certificate.as_bytes().chunks(64).map(|chunk| String::from_utf8_lossy(chunk));
+    let lines = chunks.collect::<Vec<_>>().join("\n");
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n");
+    vec![
+        bytes("/messageSignature/signature"),
+        pem.into_bytes(),
+        log.to_string().into_bytes(),
+        stamp.to_string().into_bytes(),
+    ]
+});
+
+impl OldForm {
+    fn verify(input: &[Vec<u8>]) -> Option<Signed> {
+        let text = |at: usize| std::str::from_utf8(&input[at]).ok();
+        let signature = LegacySignature {
+            payload: BLOB,
+            signature: &input[0],
+            certificate: text(1)?,
+            chain: None,
+            bundle: Some(text(2)?),
+            timestamp: Some(text(3)?).filter(|timestamp| !timestamp.is_empty()),
+        };
+        verify_legacy(&signature, &ROOTS_READ[0], &KNOWN[1].policy()).ok()
+    }
+}
+
+impl Target for OldForm {
+    fn name(&self) -> &'static str {
+        "annotations with certificates"
+    }
+
+    fn input(&self, random: &mut Random) -> Vec<Vec<u8>> {
+        let mut parts = OLD.clone();
+        let at = random.below(parts.len());
+        parts[at] = match at {
+            0 | 1 => mutate::bytes(random, &OLD[at], &OLD),
+            _ => mutate::document(random, &OLD[at], &OLD[2..]),
+        };
+        parts
+    }
+
+    fn judge(&self, input: &[Vec<u8>]) -> Result<bool, String> {
+        let Some(signed) = Self::verify(input) else { return Ok(false) };
+        let good = Self::verify(&OLD).ok_or("the good one is refused")?;
+        let same = (&signed.artifact, &signed.by, &signed.log)
+            == (&good.artifact, &good.by, &good.log)
+            && signed.times.iter().all(|time| good.times.contains(time));
+        match same && input[0] == OLD[0] {
+            true => Ok(true),
+            false => Err(format!("something else is good: {signed:?}")),
+        }
+    }
+
+    fn untouched(&self) -> usize {
+        usize::from(self.judge(&OLD) == Ok(true))
     }
 }

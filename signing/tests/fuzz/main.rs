@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod campaign;
+mod commits;
+mod images;
 mod json;
 mod keyless;
+mod keys;
 mod mutate;
 mod random;
 mod targets;

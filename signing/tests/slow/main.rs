@@ -6,10 +6,16 @@
 
 #[path = "../fuzz/campaign.rs"]
 mod campaign;
+#[path = "../fuzz/commits.rs"]
+mod commits;
+#[path = "../fuzz/images.rs"]
+mod images;
 #[path = "../fuzz/json.rs"]
 mod json;
 #[path = "../fuzz/keyless.rs"]
 mod keyless;
+#[path = "../fuzz/keys.rs"]
+mod keys;
 #[path = "../fuzz/mutate.rs"]
 mod mutate;
 #[path = "../fuzz/random.rs"]
