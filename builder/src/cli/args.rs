@@ -281,7 +281,7 @@ impl std::str::FromStr for Annotation {
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// What to verify: an image, the commits of a repository, or with --bundle a file
-    /// (file:PATH) or what has a digest (sha256:DIGEST).
+    /// (file:PATH) or what has a digest (sha256:DIGEST, or sha512:DIGEST as npm has it).
     pub dest: Verifiable,
     /// Accept signatures by this public key: a file, env://VARIABLE, a pkcs11: URI, or exec:PROGRAM.
     #[arg(long, value_name = "PUB")]
@@ -365,6 +365,8 @@ pub enum Verifiable {
     File(PathBuf),
     /// `sha256:DIGEST`: something of which the digest is known.
     Digest(Digest),
+    /// `sha512:DIGEST`: the same by the hash with which npm names packages.
+    Sha512([u8; 64]),
 }
 
 impl std::str::FromStr for Verifiable {
@@ -377,8 +379,16 @@ impl std::str::FromStr for Verifiable {
             Some(("sha256", _)) => {
                 text.parse().map(Self::Digest).map_err(|error: NotADigest| error.to_string())
             }
+            Some(("sha512", hex)) => {
+                let mut digest = [0; 64];
+                let lower = !hex.bytes().any(|byte| byte.is_ascii_uppercase());
+                match hex::decode_to_slice(hex, &mut digest) {
+                    Ok(()) if lower => Ok(Self::Sha512(digest)),
+                    _ => Err("expected sha512: and 128 lowercase hex digits".to_owned()),
+                }
+            }
             _ => text.parse().map(Self::Place).map_err(|error: NotADest| {
-                format!("{error}; or, with --bundle, file:PATH or sha256:DIGEST")
+                format!("{error}; or, with --bundle, file:PATH, sha256:DIGEST or sha512:DIGEST")
             }),
         }
     }
@@ -390,6 +400,7 @@ impl std::fmt::Display for Verifiable {
             Self::Place(dest) => dest.fmt(f),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Digest(digest) => digest.fmt(f),
+            Self::Sha512(digest) => write!(f, "sha512:{}", hex::encode(digest)),
         }
     }
 }

@@ -122,6 +122,7 @@ fn what_is_missing_is_asked_for() {
     }
     verify(&env, "oci:out", &["--key=key.pub", "--bundle=blob.json"]).fails(2).says("is for files");
     verify(&env, "sha256:12", &BLOB).fails(2).says("64 lowercase hex digits");
+    verify(&env, "sha512:12", &BLOB).fails(2).says("128 lowercase hex digits");
     verify(&env, "blob.txt", &BLOB).fails(2).says("or, with --bundle, file:PATH");
     verify(&env, "file:none.txt", &BLOB).fails(1).says("reading file:none.txt");
     env.write("junk.json", "{}");

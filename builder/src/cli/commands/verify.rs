@@ -24,7 +24,7 @@ pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
         return verify_file::run(session, &args);
     };
     if args.bundle.is_some() {
-        let message = "--bundle is for files: file:PATH or sha256:DIGEST";
+        let message = "--bundle is for files: file:PATH, sha256:DIGEST or sha512:DIGEST";
         return Err(Failure::usage_message(message));
     }
     let as_host = args.policy.is_some() || !args.as_consumer.is_empty();

@@ -1,4 +1,5 @@
-//! `treelay verify file:PATH` and `sha256:DIGEST`: signatures of anything, in a bundle beside it.
+//! `treelay verify file:PATH`, `sha256:DIGEST` and `sha512:DIGEST`: signatures of anything, in a bundle
+//! beside it.
 
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -85,6 +86,7 @@ fn with_artifact<T>(
 ) -> Result<T> {
     let path = match what {
         Verifiable::Digest(digest) => return Ok(judge(&Artifact::of_sha256(*digest.as_bytes()))),
+        Verifiable::Sha512(digest) => return Ok(judge(&Artifact::of_sha512(*digest))),
         Verifiable::File(path) => session.around.current_dir.join(path),
         // Others are verified elsewhere.
         Verifiable::Place(dest) => return Err(Failure::message(format!("{dest} is no file"))),
