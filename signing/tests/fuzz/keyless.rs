@@ -279,10 +279,10 @@ impl Target for Roots {
         }
         let bundle = Bundle::parse(KNOWN[number].bundle).map_err(|error| error.to_string())?;
         let Some(signed) = KNOWN[number].verify(&root, &bundle) else { return Ok(false) };
-        if let Some(&list) = input[2].first() {
-            if has_ended(&input[1], usize::from(list)) {
-                return Err(format!("signed after the end of all {}", LISTS[usize::from(list)].0));
-            }
+        if let Some(list) = input[2].first().map(|&list| usize::from(list))
+            && has_ended(&input[1], list)
+        {
+            return Err(format!("signed after the end of all {}", LISTS[list].0));
         }
         // Names of logs and authorities are the root's to say.
         match (&signed.by, &signed.statement) == (&GOOD[number].by, &GOOD[number].statement) {
