@@ -10,7 +10,7 @@ use treelay_signing::keyless::{
 };
 use x509_cert::der::Decode as _;
 
-#[path = "../../../../signing/src/keyless/tests/world.rs"]
+#[path = "../../../../signing/src/keyless/tests/world/mod.rs"]
 mod made;
 
 pub use made::{IDENTITY, ISSUER, World};
