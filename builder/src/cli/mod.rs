@@ -148,7 +148,9 @@ fn waits(command: &args::Command) -> bool {
         args::Command::Sign(args) => is_registry(&args.dest),
         args::Command::Verify(args) => match &args.dest {
             args::Verifiable::Place(dest) => is_registry(dest) && !args.blobs,
-            args::Verifiable::File(_) | args::Verifiable::Digest(_) => false,
+            args::Verifiable::File(_)
+            | args::Verifiable::Digest(_)
+            | args::Verifiable::Sha512(_) => false,
         },
         args::Command::Inspect(args) => is_registry(&args.dest),
         _ => false,
