@@ -46,14 +46,15 @@ fn digest_or_exact(asked: &Reference, signed: &Reference) -> bool {
 }
 
 /// The name with its prefix replaced, as it is where it has another; [`None`] where what comes of
-/// it is no full name.
+/// it is no full name. The prefix is compared with host and path alone, so that it never ends before
+/// the colon of a port (`refMatchesPrefix`).
 fn remapped(asked: &Reference, prefix: &str, signed_prefix: &str) -> Option<Reference> {
-    let name = asked.to_string();
-    let rest = name.strip_prefix(prefix);
-    match rest.filter(|rest| rest.is_empty() || rest.starts_with(['/', ':', '@'])) {
+    let repository = asked.repository.to_string();
+    let rest = repository.strip_prefix(prefix);
+    match rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
         None => Some(asked.clone()),
-        Some(rest) => {
-            let name = format!("{signed_prefix}{rest}");
+        Some(_) => {
+            let name = format!("{signed_prefix}{}", &asked.to_string()[prefix.len()..]);
             // Go's reference.ParseNamed takes normalised names alone.
             name.parse::<Reference>().ok().filter(|parsed| parsed.to_string() == name)
         }
@@ -140,6 +141,10 @@ mod tests {
             (&remap("m.example/a", "h.example/a"), "m.example/a:1", "h.example/a:1", true),
             (&remap("m.example/a", "h.example"), "m.example/a:1", "h.example:1", false),
             (&remap("m.example/a", "short"), "m.example/a:1", "short:1", false),
+            // A port is part of the host: nothing is replaced there.
+            (&remap("m.example", "h.example"), "m.example:5000/a:1", "h.example:5000/a:1", false),
+            (&remap("m.example", "h.example"), "m.example:5000/a:1", "m.example:5000/a:1", true),
+            (&remap("m.example:5000", "h.example"), "m.example:5000/a:1", "h.example/a:1", true),
         ] {
             let parsed: Reference = asked.parse().unwrap();
             let accepts = identity.accepts(Some(&parsed), signed);
