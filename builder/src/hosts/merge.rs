@@ -8,21 +8,10 @@
 use std::ops::Range;
 
 use super::json::{Layout, Node, NotJson, Value, quoted};
-use super::policy::{Identity, Policy, PolicyError, Requirement, Signer, SigstoreSigned};
+use super::policy::{
+    Identity, Policy, PolicyError, Requirement, Signer, SigstoreSigned, TRANSPORTS,
+};
 use super::rule::{Rule, plain};
-
-/// Transports that take images from this machine, and that of registries: what a default that
-/// accepts anything covers.
-pub(super) const TRANSPORTS: [&str; 8] = [
-    "docker",
-    "atomic",
-    "containers-storage",
-    "dir",
-    "docker-archive",
-    "docker-daemon",
-    "oci",
-    "oci-archive",
-];
 
 /// How to merge.
 #[derive(Debug, Clone, Copy, Default)]

@@ -23,9 +23,6 @@ pub struct RegistriesD {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 struct Namespace {
-    lookaside: String,
-    /// The same under its older name.
-    sigstore: String,
     use_sigstore_attachments: Option<bool>,
 }
 
@@ -116,29 +113,25 @@ impl RegistriesD {
 
     /// `use-sigstore-attachments` for an image; [`None`] where nobody says it: then it is off.
     pub fn attachments(&self, image: &Reference) -> Option<Setting<'_>> {
-        self.covering(image).find_map(|(scope, file, namespace)| {
+        self.attachments_in(&namespaces(image))
+    }
+
+    /// The same for what these scopes cover, from the most specific to the least.
+    pub fn attachments_in(&self, scopes: &[String]) -> Option<Setting<'_>> {
+        let named = scopes.iter().filter_map(|scope| {
+            let (scope, (file, namespace)) = self.docker.get_key_value(scope)?;
+            Some((scope.as_str(), file, namespace))
+        });
+        let default = self.default.iter().map(|(file, space)| ("default-docker", file, space));
+        named.chain(default).find_map(|(scope, file, namespace)| {
             let value = namespace.use_sigstore_attachments?;
             Some(Setting { scope, file, value })
         })
     }
 
-    /// Where GPG signatures of an image are looked for, if the files say it.
-    pub fn lookaside(&self, image: &Reference) -> Option<&str> {
-        self.covering(image).find_map(|(_, _, namespace)| {
-            [&namespace.lookaside, &namespace.sigstore]
-                .into_iter()
-                .find(|place| !place.is_empty())
-                .map(String::as_str)
-        })
-    }
-
-    fn covering(&self, image: &Reference) -> impl Iterator<Item = (&str, &str, &Namespace)> {
-        let scopes = namespaces(image).into_iter().filter_map(|scope| {
-            let (scope, (file, namespace)) = self.docker.get_key_value(&scope)?;
-            Some((scope.as_str(), file.as_str(), namespace))
-        });
-        let default = self.default.iter();
-        scopes.chain(default.map(|(file, space)| ("default-docker", file.as_str(), space)))
+    /// All scopes that the files speak of, without the default.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.docker.keys().map(String::as_str)
     }
 }
 
@@ -165,10 +158,9 @@ mod tests {
             let found = settings.attachments(&image.parse().unwrap()).unwrap();
             assert_eq!((found.scope, found.value), (scope, value), "{image}");
         }
-        let lookaside =
-            |image: &str| settings.lookaside(&image.parse().unwrap()).unwrap().to_owned();
-        assert_eq!(lookaside("h.example/a/x:1"), "https://l.example");
-        assert_eq!(lookaside("h.example/b:1"), "file:///d");
+        let all: Vec<_> = settings.scopes().collect();
+        let scopes = ["*.sub.example", "h.example", "h.example/a", "h.example/b", "h.example/null"];
+        assert_eq!(all, scopes);
         assert_eq!(RegistriesD::default().attachments(&"a".parse().unwrap()), None);
     }
 

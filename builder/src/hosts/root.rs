@@ -103,7 +103,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A host made of texts.
+    /// A host made of texts. A path that ends in `/` is a directory.
     #[derive(Debug, Clone, Default)]
     pub(in crate::hosts) struct Texts(pub(in crate::hosts) BTreeMap<String, Vec<u8>>);
 
@@ -116,6 +116,10 @@ pub(super) mod tests {
 
     impl Files for Texts {
         fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+            let below = format!("{path}/");
+            if self.0.keys().any(|file| file.starts_with(&below)) {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
             self.0.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
         }
 
@@ -124,6 +128,7 @@ pub(super) mod tests {
             let names = self.0.keys().filter_map(|file| file.strip_prefix(&below));
             let mut names: Vec<_> =
                 names.map(|rest| rest.split('/').next().unwrap_or(rest).to_owned()).collect();
+            names.retain(|name| !name.is_empty());
             names.dedup();
             Ok(names)
         }
@@ -144,6 +149,6 @@ pub(super) mod tests {
         assert!(files.read("/etc/d").is_err());
         assert_eq!(files.list("/etc/d").unwrap(), ["link", "out"]);
         assert!(files.list("/gone").unwrap().is_empty());
-        assert!(!files.exists("/etc/gone"));
+        assert!(!files.exists("/etc/gone") && files.exists("/etc/d"));
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cli::host_args::DoctorArgs;
-use crate::cli::plain::plain;
+use crate::cli::plain::{plain, plain_lines};
 use crate::cli::{Failure, Result, Session, count};
 use crate::dest::Dest;
 use crate::hosts::Reference;
@@ -63,7 +63,7 @@ fn text(findings: &[Finding], healthy: bool) -> String {
         };
         text.push_str(&format!("{level}: {} [{id}]\n  {}\n", plain(place), plain(message)));
         if !mend.is_empty() {
-            text.push_str(&format!("  mend: {}\n", plain(mend)));
+            text.push_str(&format!("  mend: {}\n", plain_lines(mend)));
         }
     }
     if healthy {

@@ -1,31 +1,17 @@
-//! The policy and registries.d of a host.
+//! The policies and registries.d of a host.
 
-use super::{Host, Level, why};
+use super::requirements::{self, Trust, signs};
+use super::{Host, Level, System, why};
 use crate::hosts::Reference;
 use crate::hosts::merge::told;
-use crate::hosts::policy::{Identity, Policy, Requirement, Signer, SigstoreSigned, Source};
+use crate::hosts::policy::{Found, Policy, Requirement, TRANSPORTS, above};
 use crate::hosts::registries_d::RegistriesD;
 use crate::hosts::root::Files;
-use crate::image_store::Repository;
 
 /// The policy of the host.
 pub(super) const POLICY: &str = "/etc/containers/policy.json";
-const REGISTRIES_D: &str = "/etc/containers/registries.d";
-
-/// Transports that containers/image knows (`transports/alltransports`).
-const KNOWN: [&str; 11] = [
-    "atomic",
-    "containers-storage",
-    "dir",
-    "docker",
-    "docker-archive",
-    "docker-daemon",
-    "oci",
-    "oci-archive",
-    "ostree",
-    "sif",
-    "tarball",
-];
+/// Its settings of where signatures are.
+pub(super) const REGISTRIES_D: &str = "/etc/containers/registries.d";
 
 pub(super) fn examine(
     host: &mut Host,
@@ -33,7 +19,7 @@ pub(super) fn examine(
     home: Option<&str>,
     images: &[Reference],
 ) {
-    registries_d(host, files, home);
+    settings(host, files, home);
     let path = policy_path(host, files, home);
     let text = match files.text(&path) {
         Ok(text) => text,
@@ -54,19 +40,54 @@ pub(super) fn examine(
     };
     default(host, &path, &policy);
     transports(host, &path, &policy);
-    let scopes = policy.scopes("docker");
-    for (scope, requirements) in scopes {
-        scope_form(host, &path, scope);
-        if signs(requirements) {
-            shadows(host, &path, scopes, scope);
-        }
-        for requirement in requirements {
-            requirement_in(host, files, &path, scope, requirement);
-        }
+    let registries_d = host.registries_d.clone();
+    let trust = Trust { path: &path, policy: &policy, registries_d: registries_d.as_ref() };
+    scopes(host, files, &trust);
+    if path == POLICY {
+        host.system.policy = Some(policy.clone());
+    }
+    for image in images {
+        covered(host, files, &trust, image);
     }
     host.policy = Some((path, policy));
-    for image in images {
-        covered(host, image);
+}
+
+/// Everything that a policy says, by the one check that images and deployments go through too.
+fn scopes(host: &mut Host, files: &dyn Files, trust: &Trust<'_>) {
+    let policy = trust.policy;
+    for transport in policy.transports.iter().filter(|it| it.name != "docker") {
+        for (scope, requirements) in &transport.scopes {
+            let place = format!("{}: {} {scope:?}", trust.path, transport.name);
+            requirements::usable(host, files, &place, None, requirements);
+        }
+    }
+    let scopes = policy.scopes("docker");
+    for (scope, requirements) in scopes {
+        scope_form(host, trust.path, scope);
+        match above(scope) {
+            Some(names) => {
+                requirements::check(host, files, trust, &names);
+                shadows(host, trust, scope, requirements, &names);
+            }
+            None => {
+                let place = format!("{}: {scope}", trust.path);
+                requirements::usable(host, files, &place, None, requirements);
+            }
+        }
+    }
+    // Where no scope is, the default holds for registries too.
+    match scopes.iter().any(|(scope, _)| scope.is_empty()) {
+        true => {
+            let place = format!("{}: default", trust.path);
+            requirements::usable(host, files, &place, None, &policy.default);
+        }
+        false => drop(requirements::check(host, files, trust, &[])),
+    }
+    // Scopes of registries.d may turn off what is asked for around them.
+    for scope in trust.registries_d.iter().flat_map(|settings| settings.scopes()) {
+        if let Some(names) = above(scope) {
+            requirements::check(host, files, trust, &names);
+        }
     }
 }
 
@@ -85,18 +106,41 @@ fn policy_path(host: &mut Host, files: &dyn Files, home: Option<&str>) -> String
         files.text(POLICY).map_err(|_| ()).and_then(|text| Policy::parse(&text).map_err(|_| ()))
     {
         default(host, POLICY, &policy);
+        host.system.policy = Some(policy);
     }
     own
 }
 
-fn registries_d(host: &mut Host, files: &dyn Files, home: Option<&str>) {
+/// The user's directory counts alone where it is there, even if it is empty
+/// (`docker/registries_d.go`, `registriesDirPathWithHomeDir`).
+fn settings(host: &mut Host, files: &dyn Files, home: Option<&str>) {
     let own = home.map(|home| format!("{home}/.config/containers/registries.d"));
-    let own = own.filter(|own| files.list(own).is_ok_and(|names| !names.is_empty()));
-    let folder = own.unwrap_or_else(|| REGISTRIES_D.to_owned());
-    let names = match files.list(&folder) {
+    let system = read_settings(host, files, REGISTRIES_D);
+    host.registries_d = match own.filter(|own| files.exists(own)) {
+        Some(own) => {
+            host.add(
+                "user-registries-d",
+                Level::Note,
+                &own,
+                format!("podman and skopeo of this user obey it instead of {REGISTRIES_D}"),
+                "",
+            );
+            read_settings(host, files, &own)
+        }
+        None => system.clone(),
+    };
+    host.system = System { policy: None, registries_d: system };
+}
+
+fn read_settings(host: &mut Host, files: &dyn Files, folder: &str) -> Option<RegistriesD> {
+    let refused = |host: &mut Host, place: &str, error: &std::io::Error| {
+        host.add("registries-d", Level::Refused, place, why(error), "");
+    };
+    let names = match files.list(folder) {
         Ok(names) => names,
         Err(error) => {
-            return host.add("registries-d", Level::Refused, folder, why(&error), "");
+            refused(host, folder, &error);
+            return None;
         }
     };
     let mut texts = Vec::new();
@@ -105,17 +149,19 @@ fn registries_d(host: &mut Host, files: &dyn Files, home: Option<&str>) {
         match files.text(&path) {
             Ok(text) => texts.push((path, text)),
             Err(error) => {
-                return host.add("registries-d", Level::Refused, path, why(&error), "");
+                refused(host, &path, &error);
+                return None;
             }
         }
     }
     let pairs = texts.iter().map(|(path, text)| (path.as_str(), text.as_str()));
     match RegistriesD::parse(pairs) {
-        Ok(settings) => host.registries_d = Some(settings),
+        Ok(settings) => Some(settings),
         Err(error) => {
             let message = format!("{error}: containers tools fetch nothing from any registry");
             let mend = "keep one of them; a scope may be in one file only";
             host.add("registries-d", Level::Refused, folder, message, mend);
+            None
         }
     }
 }
@@ -136,7 +182,7 @@ fn default(host: &mut Host, path: &str, policy: &Policy) {
 
 fn transports(host: &mut Host, path: &str, policy: &Policy) {
     for transport in &policy.transports {
-        if KNOWN.contains(&transport.name.as_str()) {
+        if TRANSPORTS.contains(&transport.name.as_str()) {
             continue;
         }
         let (name, mend) = match transport.name.as_str() {
@@ -170,200 +216,48 @@ fn scope_form(host: &mut Host, path: &str, scope: &str) {
     host.add("scope-form", Level::Refused, path, message, mend);
 }
 
-fn signs(requirements: &[Requirement]) -> bool {
-    requirements.iter().any(|it| matches!(it, Requirement::Sigstore(_)))
-}
-
-/// Scopes inside a signed one that lift what it asks for.
-fn shadows(host: &mut Host, path: &str, scopes: &[(String, Vec<Requirement>)], scope: &str) {
-    for (inner, requirements) in scopes {
-        let below = inner.strip_prefix(scope).is_some_and(|rest| {
-            scope.is_empty() && !rest.is_empty()
-                || rest.starts_with(['/', '@'])
-                || (rest.starts_with(':') && scope.contains('/'))
-        });
-        if below && requirements.iter().all(|it| *it == Requirement::AcceptAnything) {
-            let message = format!(
-                "{inner} accepts anything, and holds there instead of the signature that \
-                 {scope:?} asks for"
-            );
-            let mend = format!("take {inner:?} out of transports.docker");
-            host.add("scope-shadowed", Level::Insecure, path, message, mend);
-        }
-    }
-}
-
-fn requirement_in(
+/// What accepts anything inside a scope, or a default, that asks for signatures.
+fn shadows(
     host: &mut Host,
-    files: &dyn Files,
-    path: &str,
-    scope: &str,
-    requirement: &Requirement,
+    trust: &Trust<'_>,
+    inner: &str,
+    requirements: &[Requirement],
+    names: &[String],
 ) {
-    let place = format!("{path}: {scope}");
-    match requirement {
-        Requirement::Sigstore(signed) => sigstore(host, files, &place, scope, signed),
-        Requirement::SignedBaseLayer { .. } => host.add(
-            "base-layer",
-            Level::Refused,
-            place,
-            "signedBaseLayer is met by no image",
-            "take it out",
-        ),
-        Requirement::SignedBy { keys, .. } => {
-            for key in keys.paths() {
-                if let Err(error) = files.read(key) {
-                    let message = format!("the keyring {key}: {}", why(&error));
-                    host.add("key-missing", Level::Refused, &place, message, "put it there");
-                }
-            }
-        }
-        Requirement::AcceptAnything | Requirement::Reject => {}
-    }
-}
-
-fn sigstore(host: &mut Host, files: &dyn Files, place: &str, scope: &str, signed: &SigstoreSigned) {
-    keys(host, files, place, signed);
-    attachments(host, place, scope);
-    match &signed.identity {
-        Identity::MatchRepository => host.add(
-            "identity-wide",
-            Level::Note,
-            place,
-            "matchRepository takes any signed image of the repository for any tag: an old one can be \
-             served as a new one. cosign's own signatures need it; treelay's carry the tag",
-            "treelay host-kit DEST --key PUB --merge FILE takes it out where treelay signs",
-        ),
-        Identity::MatchExact => host.add(
-            "identity-exact",
-            Level::Note,
-            place,
-            "matchExact refuses images that are asked for by digest, as bootc and rpm-ostree may do",
-            "take signedIdentity out: matchRepoDigestOrExact holds then",
-        ),
-        Identity::RemapIdentity { prefix, .. } if scope != prefix && !is_within(scope, prefix) => {
-            host.add(
-                "identity-remap",
-                Level::Refused,
-                place,
-                format!("remapIdentity replaces {prefix:?}, with which no name in {scope} begins"),
-                format!("make its prefix {scope:?}"),
-            );
-        }
-        Identity::ExactRepository(name) | Identity::ExactReference(name) => host.add(
-            "identity-fixed",
-            Level::Note,
-            place,
-            format!("every image of the scope must be signed as {name}"),
-            "",
-        ),
-        _ => {}
-    }
-}
-
-fn is_within(scope: &str, prefix: &str) -> bool {
-    scope.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(['/', ':', '@']))
-}
-
-fn keys(host: &mut Host, files: &dyn Files, place: &str, signed: &SigstoreSigned) {
-    if signed.rekor.is_some() {
-        host.add(
-            "needs-log",
-            Level::Refused,
-            place,
-            "an entry in a transparency log is required (rekorPublicKey…), which treelay's signatures \
-             have not",
-            "take rekorPublicKey… out, where treelay signs",
-        );
-    }
-    let newer = |host: &mut Host, member: &str, since: &str| {
-        let message =
-            format!("{member} is understood by {since} and newer; older ones refuse every image");
-        host.add(
-            "newer-form",
-            Level::Note,
-            place,
-            message,
-            "keyPath is what all of them understand",
-        );
-    };
-    match &signed.signer {
-        Signer::Keys(source) => {
-            if matches!(source, Source::Paths(_) | Source::Datas(_)) {
-                let member = format!("key{}", source.ending());
-                newer(host, &member, "containers/image 5.33 (podman 5.3, skopeo 1.17)");
-            }
-            let read = |path: &str| files.read(path).map_err(|error| why(&error));
-            if let Err(unmet) = source.keys(&read) {
-                let missing = source.paths().iter().any(|path| !files.exists(path));
-                let id = if missing { "key-missing" } else { "key-unreadable" };
-                let message = format!("{unmet}: no signature counts");
-                let mend =
-                    "put the public key there: PEM, as treelay key generate and cosign write it";
-                host.add(id, Level::Refused, place, message, mend);
-            }
-        }
-        Signer::Fulcio { .. } => {
-            newer(host, "fulcio", "containers/image 5.24 (podman 4.4, skopeo 1.11)");
-        }
-        Signer::Pki { .. } => newer(host, "pki", "containers/image 5.35 (podman 5.5, skopeo 1.19)"),
-    }
-}
-
-/// Whether signatures are looked for at all.
-fn attachments(host: &mut Host, place: &str, scope: &str) {
-    let Some(settings) = &host.registries_d else { return };
-    // Any image of the scope will do.
-    let name = match scope.strip_prefix("*.") {
-        Some(domain) => format!("any.{domain}/x:x"),
-        None if scope.is_empty() => return,
-        None if !scope.contains('/') => format!("{scope}/x:x"),
-        None => match scope.parse::<Reference>() {
-            Ok(reference) if reference.is_name_only() => format!("{scope}:x"),
-            _ => scope.to_owned(),
-        },
-    };
-    let Ok(image) = name.parse::<Reference>() else { return };
-    let setting = settings.attachments(&image);
-    if setting.is_some_and(|setting| setting.value) {
+    if requirements.iter().any(|it| *it != Requirement::AcceptAnything) {
         return;
     }
-    let message = match setting {
-        Some(off) => format!(
-            "{} turns use-sigstore-attachments off for {}: no signature is looked for, and every \
-             image is refused",
-            off.file, off.scope
-        ),
-        None => {
-            "use-sigstore-attachments is off, as it is where nobody turns it on: no signature is \
-                 looked for, and every image is refused"
-                .to_owned()
-        }
-    };
-    let mend = format!(
-        "in {REGISTRIES_D}/NAME.yaml: docker: {{\"{scope}\": {{use-sigstore-attachments: true}}}}"
+    let mut around = (1..=names.len()).map(|above| names.get(above..).unwrap_or_default());
+    let mut outer = around.find_map(|names| {
+        let found = trust.policy.lookup_in("docker", names);
+        (found.scope != Some(inner) && signs(found.requirements)).then_some(found)
+    });
+    // Beyond the default of registries is that of the whole policy.
+    if outer.is_none() && signs(&trust.policy.default) {
+        outer = Some(Found { scope: None, requirements: &trust.policy.default });
+    }
+    let Some(outer) = outer else { return };
+    let message = format!(
+        "{inner:?} accepts anything, and holds there instead of the signature that {} asks for",
+        outer.place()
     );
-    host.add("attachments-off", Level::Refused, place, message, mend);
+    let mend = format!("take {inner:?} out of transports.docker");
+    host.add("scope-shadowed", Level::Insecure, trust.path, message, mend);
 }
 
-/// Whether an image must be signed at all.
-fn covered(host: &mut Host, image: &Reference) {
-    let Some((path, policy)) = &host.policy else { return };
-    let found = policy.lookup(image);
-    let (place, path) = (found.place(), path.clone());
-    let (asks, rejects) = (
-        found.requirements.iter().any(|it| *it != Requirement::AcceptAnything),
-        found.requirements.contains(&Requirement::Reject),
-    );
-    let told = told(found.requirements);
-    let repository: &Repository = &image.repository;
-    let mend = format!("treelay host-kit docker://{repository} --key PUB --merge {path}");
-    if rejects {
+/// Whether an image must be signed at all, and whether it can be taken.
+fn covered(host: &mut Host, files: &dyn Files, trust: &Trust<'_>, image: &Reference) {
+    let found = requirements::check_image(host, files, trust, image);
+    let (path, place) = (trust.path, found.place());
+    let mend =
+        || format!("treelay host-kit docker://{} --key PUB --merge {path}", image.repository);
+    if found.requirements.contains(&Requirement::Reject) {
         let message = format!("{place} rejects {image}");
-        host.add("image-rejected", Level::Refused, path, message, mend);
-    } else if !asks {
-        let message = format!("{image} is taken unsigned: {place} has {told}");
-        host.add("image-unsigned", Level::Insecure, path, message, mend);
+        host.add("image-rejected", Level::Refused, path, message, mend());
+    } else if found.requirements.iter().all(|it| *it == Requirement::AcceptAnything) {
+        let message =
+            format!("{image} is taken unsigned: {place} has {}", told(found.requirements));
+        host.add("image-unsigned", Level::Insecure, path, message, mend());
     }
 }
 

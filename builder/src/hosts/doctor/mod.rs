@@ -5,6 +5,7 @@
 
 mod containers;
 mod ostree;
+mod requirements;
 
 use serde::Serialize;
 
@@ -49,6 +50,15 @@ pub struct Host {
     pub registries_d: Option<RegistriesD>,
     /// What is wrong.
     pub findings: Vec<Finding>,
+    /// What rpm-ostree and bootc go by, whatever a user has.
+    system: System,
+}
+
+/// The files below `/etc`.
+#[derive(Debug, Clone, Default)]
+struct System {
+    policy: Option<Policy>,
+    registries_d: Option<RegistriesD>,
 }
 
 impl Host {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use treelay_signing::KeyList;
 
-use super::{Host, Level, why};
+use super::containers::POLICY;
+use super::requirements::{self, Trust};
+use super::{Host, Level, System, why};
 use crate::hosts::Reference;
 use crate::hosts::keyfile::KeyFile;
 use crate::hosts::merge::told;
@@ -49,7 +51,7 @@ pub(super) fn examine(host: &mut Host, files: &dyn Files) {
             for name in names.into_iter().filter(|name| name.ends_with(".origin")) {
                 let path = format!("{deploy}/{name}");
                 if let Ok(Ok(file)) = files.text(&path).map(|text| KeyFile::parse(&text)) {
-                    origin(host, &path, &file, &remotes);
+                    origin(host, files, &path, &file, &remotes);
                 }
             }
         }
@@ -184,9 +186,15 @@ fn keys(
 }
 
 /// What a deployment comes from (ostree-ext, `container/mod.rs`, `OstreeImageReference`).
-fn origin(host: &mut Host, path: &str, file: &KeyFile, remotes: &BTreeMap<String, Remote>) {
+fn origin(
+    host: &mut Host,
+    files: &dyn Files,
+    path: &str,
+    file: &KeyFile,
+    remotes: &BTreeMap<String, Remote>,
+) {
     if let Some(image) = file.get("origin", "container-image-reference") {
-        return image_origin(host, path, image, remotes);
+        return image_origin(host, files, path, image, remotes);
     }
     let refspec = file.get("origin", "refspec").or_else(|| file.get("origin", "baserefspec"));
     let Some((remote, _)) = refspec.and_then(|refspec| refspec.split_once(':')) else { return };
@@ -213,7 +221,13 @@ fn remote_of(host: &mut Host, path: &str, name: &str, remotes: &BTreeMap<String,
     }
 }
 
-fn image_origin(host: &mut Host, path: &str, image: &str, remotes: &BTreeMap<String, Remote>) {
+fn image_origin(
+    host: &mut Host,
+    files: &dyn Files,
+    path: &str,
+    image: &str,
+    remotes: &BTreeMap<String, Remote>,
+) {
     let (form, rest) = image.split_once(':').unwrap_or((image, ""));
     let of_registry = |rest: &str| {
         let name = rest.strip_prefix("docker://").or_else(|| rest.strip_prefix("registry:"));
@@ -256,18 +270,22 @@ fn image_origin(host: &mut Host, path: &str, image: &str, remotes: &BTreeMap<Str
         );
     }
     let Some(reference) = name.and_then(|name| name.parse::<Reference>().ok()) else { return };
-    let Some((policy_path, policy)) = &host.policy else { return };
-    let found = policy.lookup(&reference);
-    if found.requirements.iter().all(|it| *it == Requirement::AcceptAnything) {
+    let System { policy: Some(policy), registries_d } = host.system.clone() else { return };
+    let trust = Trust { path: POLICY, policy: &policy, registries_d: registries_d.as_ref() };
+    let found = requirements::check_image(host, files, &trust, &reference);
+    let place = found.place();
+    let mend =
+        || format!("treelay host-kit docker://{} --key PUB --merge {POLICY}", reference.repository);
+    if found.requirements.contains(&Requirement::Reject) {
+        let message =
+            format!("it is to be upgraded from {reference}, which {place} of {POLICY} rejects");
+        host.add("origin-rejected", Level::Refused, path, message, mend());
+    } else if found.requirements.iter().all(|it| *it == Requirement::AcceptAnything) {
         let message = format!(
-            "it is to be signed, and {} of {policy_path} has {} for {reference}",
-            found.place(),
+            "it is to be signed, and {place} of {POLICY} has {} for {reference}",
             told(found.requirements)
         );
-        let repository = reference.repository.to_string();
-        let mend =
-            format!("treelay host-kit docker://{repository} --key PUB --merge {policy_path}");
-        host.add("origin-uncovered", Level::Insecure, path, message, mend);
+        host.add("origin-uncovered", Level::Insecure, path, message, mend());
     }
 }
 
@@ -338,6 +356,10 @@ mod tests {
             (
                 "container-image-reference=ostree-image-signed:registry:o.example/os:1",
                 &["origin-uncovered"],
+            ),
+            (
+                "container-image-reference=ostree-image-signed:docker://other.example/os:1",
+                &["origin-rejected"],
             ),
             (
                 "container-image-reference=ostree-unverified-registry:h.example/os:1",

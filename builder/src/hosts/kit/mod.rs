@@ -22,7 +22,7 @@ use treelay_signing::PublicKey;
 pub use remote::{OstreeRemote, is_remote_name};
 
 use super::json::{Layout, Value};
-use super::merge::TRANSPORTS;
+use super::policy::TRANSPORTS;
 use super::rule::plain;
 use super::{Reference, Rule};
 use crate::image_store::Repository;
@@ -111,6 +111,7 @@ pub fn make(options: &KitOptions) -> Result<Kit, KitError> {
     if options.scopes.is_empty() && options.remote.is_none() {
         return Err(KitError::Nothing);
     }
+    let options = &KitOptions { keys: distinct(&options.keys), ..options.clone() };
     let rules = rules(options)?;
     let mut files = Vec::new();
     if !rules.is_empty() {
@@ -154,8 +155,7 @@ pub fn rules(options: &KitOptions) -> Result<Vec<Rule>, KitError> {
     if options.keys.is_empty() {
         return Err(KitError::NoKeys);
     }
-    let mut keys: Vec<String> = options.keys.iter().map(key_path).collect();
-    keys.dedup();
+    let keys: Vec<String> = distinct(&options.keys).iter().map(key_path).collect();
     let rule = |scope: &String, signed_prefix| {
         if !is_scope(scope) {
             return Err(KitError::NotAScope(scope.clone()));
@@ -173,6 +173,12 @@ pub fn rules(options: &KitOptions) -> Result<Vec<Rule>, KitError> {
         rules.push(rule(mirror, Some(original.clone()))?);
     }
     Ok(rules)
+}
+
+/// Each key once, where it stands first.
+fn distinct(keys: &[PublicKey]) -> Vec<PublicKey> {
+    let mut seen = std::collections::BTreeSet::new();
+    keys.iter().filter(|key| seen.insert(key.fingerprint())).cloned().collect()
 }
 
 /// Where a key is on the host. The name follows from the key, so that another never takes its place.
@@ -303,12 +309,12 @@ mod tests {
         for scope in
             ["h.example/a:1", "H.example/A", "alpine", "", "h.example/", "*.example", "a b"]
         {
+            // `alpine` alone would be the name of a host, and no host has such a name.
             let error = make(&options(&[scope])).unwrap_err();
-            // `alpine` alone would be the name of a host.
-            if scope == "alpine" {
-                continue;
-            }
             assert_eq!(error, KitError::NotAScope(scope.to_owned()));
+        }
+        for scope in ["localhost", "h.example", "h.example:5000", "docker.io/library/alpine"] {
+            assert_eq!(make(&options(&[scope])).unwrap().rules[0].scope, scope);
         }
         let keyless = KitOptions { keys: Vec::new(), ..options(&["h.example/a"]) };
         assert_eq!(make(&keyless).unwrap_err(), KitError::NoKeys);
@@ -316,6 +322,17 @@ mod tests {
         let mirrors = vec!["m.example".to_owned()];
         let many = KitOptions { mirrors, ..options(&["h.example/a", "h.example/b"]) };
         assert_eq!(make(&many).unwrap_err(), KitError::MirrorOfMany(2));
+    }
+
+    #[test]
+    fn a_key_that_is_given_twice_is_there_once() {
+        let (a, b) = (key(), key());
+        let paths = [&a, &b].map(key_path);
+        let keys = vec![a.clone(), b, a];
+        let kit = make(&KitOptions { keys, ..options(&["h.example/a"]) }).unwrap();
+        assert_eq!(kit.rules[0].keys, paths);
+        let files: std::collections::BTreeSet<_> = kit.files.iter().map(|it| &it.path).collect();
+        assert_eq!(files.len(), kit.files.len());
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod scopes;
 
 pub use evaluate::{Attached, ImageAsked, Outcome, ReadFile, Unmet};
 pub use parse::PolicyError;
-pub use scopes::{Found, namespaces};
+pub use scopes::{Found, TRANSPORTS, above, namespaces};
 
 /// A policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,22 @@ use treelay_recipes::Digest;
 use super::{Policy, Requirement};
 use crate::hosts::Reference;
 
+/// The transports of containers/image (`transports/alltransports`): `docker`, that of registries,
+/// and those of what is on this machine or, `atomic`, in a cluster.
+pub const TRANSPORTS: [&str; 11] = [
+    "docker",
+    "atomic",
+    "containers-storage",
+    "dir",
+    "docker-archive",
+    "docker-daemon",
+    "oci",
+    "oci-archive",
+    "ostree",
+    "sif",
+    "tarball",
+];
+
 /// Requirements and where they were found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found<'a> {
@@ -73,6 +89,24 @@ pub fn namespaces(image: &Reference) -> Vec<String> {
         domain = above;
     }
     scopes
+}
+
+/// What holds for an image of which `scope`, of a policy or of registries.d, is the most specific
+/// scope: itself and those above it, as [`namespaces`] has them; none for `""`. [`None`] where no
+/// image is in it.
+pub fn above(scope: &str) -> Option<Vec<String>> {
+    if scope.is_empty() {
+        return Some(Vec::new());
+    }
+    // Any image of it will do.
+    let name = match scope.strip_prefix("*.") {
+        Some(domain) => format!("any.{domain}/x:x"),
+        None if !scope.contains('/') => format!("{scope}/x:x"),
+        None => scope.to_owned(),
+    };
+    let mut names = namespaces(&name.parse().ok()?);
+    let at = names.iter().position(|name| name == scope)?;
+    Some(names.split_off(at))
 }
 
 /// Whether `scope` may stand under `transport`: each transport's `ValidatePolicyConfigurationScope`.
@@ -161,6 +195,26 @@ mod tests {
             ("localhost/a:1", "localhost/a:1 localhost/a localhost".to_owned()),
         ] {
             assert_eq!(namespaces(&image.parse().unwrap()).join(" "), scopes);
+        }
+    }
+
+    #[test]
+    fn scopes_above_a_scope() {
+        for (scope, scopes) in [
+            ("", Some("")),
+            ("h.sub.example:5000", Some("h.sub.example:5000 *.sub.example *.example")),
+            ("h.example", Some("h.example *.example")),
+            ("*.sub.example", Some("*.sub.example *.example")),
+            ("h.example/a", Some("h.example/a h.example *.example")),
+            ("h.example/a:1", Some("h.example/a:1 h.example/a h.example *.example")),
+            ("localhost", Some("localhost")),
+            ("alpine", None),
+            ("docker://h.example/a", None),
+            ("H.example/A", None),
+            ("*", None),
+        ] {
+            let found = above(scope).map(|scopes| scopes.join(" "));
+            assert_eq!(found.as_deref(), scopes, "{scope}");
         }
     }
 

@@ -139,3 +139,114 @@ fn what_a_user_has_counts_before_what_the_host_has() {
     let found = examine(&files, Some("/home/u"), &[]);
     assert_eq!(found.findings[0].place, POLICY);
 }
+
+/// What looks well and is not.
+#[test]
+fn no_false_all_clear() {
+    let rule = |key: &str| format!(r#"[{{"type":"sigstoreSigned","keyPath":"{key}"}}]"#);
+    let any = r#"[{"type":"insecureAcceptAnything"}]"#;
+    let good = rule("/k.pub");
+    let default = |list: &str| format!(r#"{{"default":{list}}}"#);
+    let everywhere = "default-docker:\n  use-sigstore-attachments: true\n";
+    for (policy, registries, expected) in [
+        // The keys of a default, and of other transports.
+        (default(&rule("/gone.pub")), everywhere, &["key-missing"][..]),
+        (default(&rule("/bad.pub")), everywhere, &["key-unreadable"]),
+        (default(&good), everywhere, &[]),
+        (
+            format!(
+                r#"{{"default":{},"transports":{{"docker":{{"":{any}}}}}}}"#,
+                rule("/gone.pub")
+            ),
+            ON,
+            &["key-missing", "scope-shadowed"],
+        ),
+        (
+            format!(
+                r#"{{"default":[{{"type":"reject"}}],"transports":{{"dir":{{"":{}}}}}}}"#,
+                rule("/gone.pub")
+            ),
+            "",
+            &["key-missing"],
+        ),
+        // Defaults for which nothing is looked for.
+        (default(&good), "", &["attachments-off"]),
+        (default(&good), ON, &["attachments-off"]),
+        (signed(&format!(r#""":{good}"#)), ON, &["attachments-off"]),
+        (signed(&format!(r#""":{good}"#)), everywhere, &[]),
+        // What lifts the requirement of a wider scope, wherever that is.
+        (
+            signed(&format!(r#""*.example":{good},"h.example/x":{any}"#)),
+            everywhere,
+            &["scope-shadowed"],
+        ),
+        (
+            signed(&format!(r#""*.example":{good},"*.sub.example":{any}"#)),
+            everywhere,
+            &["scope-shadowed"],
+        ),
+        (signed(&format!(r#""":{good},"h.example":{any}"#)), everywhere, &["scope-shadowed"]),
+        (
+            signed(&format!(r#""h.example":{good},"h.example/a":{any},"h.example/a/b":{any}"#)),
+            ON,
+            &["scope-shadowed", "scope-shadowed"],
+        ),
+        (signed(&format!(r#""h.example":{good},"h.example:5000":{any}"#)), ON, &[]),
+        (
+            signed(&format!(
+                r#""h.example":[{{"type":"signedBy","keyType":"GPGKeys","keyPath":"/bad.pub"}}],"h.example/a":{any}"#
+            )),
+            "",
+            &["scope-shadowed"],
+        ),
+        // A scope of registries.d inside that of the policy.
+        (
+            signed(&format!(r#""h.example":{good}"#)),
+            "docker:\n  h.example:\n    use-sigstore-attachments: true\n  h.example/a:\n    \
+             use-sigstore-attachments: false\n",
+            &["attachments-off"],
+        ),
+        (
+            signed(&format!(r#""h.example":{good},"h.example/a":{any}"#)),
+            "docker:\n  h.example:\n    use-sigstore-attachments: true\n  h.example/a:\n    \
+             use-sigstore-attachments: false\n",
+            &["scope-shadowed"],
+        ),
+        // A prefix inside the scope replaces some of its names.
+        (
+            signed(
+                r#""*.example":[{"type":"sigstoreSigned","keyPath":"/k.pub","signedIdentity":{"type":"remapIdentity","prefix":"m.example/x","signedPrefix":"h.example"}}]"#,
+            ),
+            everywhere,
+            &[],
+        ),
+    ] {
+        let found = examine(&host(&policy, registries), None, &[]);
+        assert_eq!(ids(&found), expected, "{policy} {registries}: {:#?}", found.findings);
+    }
+    let policy = signed(&format!(r#""h.example":{good}"#));
+    let found = examine(&host(&policy, ""), None, &[]);
+    assert_eq!(
+        found.findings[0].mend,
+        "in /etc/containers/registries.d/NAME.yaml:\n    docker:\n      \"h.example\":\n        \
+         use-sigstore-attachments: true"
+    );
+}
+
+#[test]
+fn an_empty_directory_of_the_user_hides_that_of_the_host() {
+    let good = signed(r#""h.example/a":[{"type":"sigstoreSigned","keyPath":"/k.pub"}]"#);
+    let own = "/home/u/.config/containers/registries.d";
+    let files = host(&good, ON).with(&format!("{own}/"), "");
+    assert_eq!(ids(&examine(&files, None, &[])), [""; 0]);
+    let found = examine(&files, Some("/home/u"), &["h.example/a:1".parse().unwrap()]);
+    assert_eq!(ids(&found), ["attachments-off", "user-registries-d"]);
+    // rpm-ostree is no user.
+    let origin = "[origin]\ncontainer-image-reference=ostree-image-signed:docker://h.example/a:1\n";
+    let on = "docker:\n  h.example:\n    use-sigstore-attachments: true\n";
+    let files = host(&good, "")
+        .with(&format!("{own}/x.yaml"), on)
+        .with("/ostree/deploy/os/deploy/abc.0.origin", origin);
+    let found = examine(&files, Some("/home/u"), &[]);
+    assert_eq!(ids(&found), ["attachments-off", "user-registries-d"]);
+}
