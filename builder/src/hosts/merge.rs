@@ -9,14 +9,16 @@ use std::ops::Range;
 
 use super::json::{Layout, Node, NotJson, Value, quoted};
 use super::policy::{
-    Identity, Policy, PolicyError, Requirement, Signer, SigstoreSigned, TRANSPORTS,
+    Identity, Policy, PolicyError, Requirement, Signer, SigstoreSigned, TRANSPORTS, Transport,
+    above,
 };
 use super::rule::{Rule, plain};
 
 /// How to merge.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MergeOptions {
-    /// Replace other keys that the policy has for exactly the scope of a rule.
+    /// Replace other keys that the policy has for exactly the scope of a rule, and nothing else of
+    /// what it asks for there; open a scope inside one that is rejected.
     pub replace: bool,
     /// Where the policy's default accepts anything: make it reject, and let each transport accept
     /// what the default accepted. `ostree-image-signed:` demands such a default.
@@ -30,6 +32,8 @@ pub struct Merged {
     pub text: String,
     /// What was changed, a sentence each.
     pub changes: Vec<String>,
+    /// What of the policy may still refuse the images, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// Why rules do not go into a policy.
@@ -72,6 +76,20 @@ pub enum MergeError {
         /// What is required there.
         found: String,
     },
+    /// A wider scope rejects everything, which the rule would open.
+    #[error(
+        "{by} of the policy rejects everything, {scope} too: --replace opens that scope to what the \
+         keys sign"
+    )]
+    Opens {
+        /// Of the rule.
+        scope: String,
+        /// The wider one.
+        by: String,
+    },
+    /// Something else changed; a mistake of this module.
+    #[error("merging would change {0} too, which it must not: nothing was written")]
+    Strays(String),
 }
 
 impl From<NotJson> for MergeError {
@@ -85,20 +103,67 @@ impl From<NotJson> for MergeError {
 /// # Errors
 /// [`MergeError`]; what comes of it was read again and means what was wanted.
 pub fn merge(text: &str, rules: &[Rule], options: MergeOptions) -> Result<Merged, MergeError> {
-    let mut merged = Merged { text: text.to_owned(), changes: Vec::new() };
+    let mut merged = Merged { text: text.to_owned(), changes: Vec::new(), warnings: Vec::new() };
     for rule in rules {
         add_rule(&mut merged, rule, rules, options)?;
     }
     if options.secure_default {
         secure_default(&mut merged)?;
     }
-    let policy = Policy::parse(&merged.text)?;
-    debug_assert!(
-        rules
-            .iter()
-            .all(|rule| { policy.scopes("docker").iter().any(|(scope, _)| *scope == rule.scope) })
-    );
+    compare(&Policy::parse(text)?, &Policy::parse(&merged.text)?, rules)?;
     Ok(merged)
+}
+
+/// Compares a policy with what came of it: the rules are there, and everything else is as it was, but
+/// for a default that accepted anything.
+fn compare(old: &Policy, new: &Policy, rules: &[Rule]) -> Result<(), MergeError> {
+    let strays = |place: String| Err(MergeError::Strays(place));
+    let secured =
+        old.default == [Requirement::AcceptAnything] && new.default == [Requirement::Reject];
+    if old.default != new.default && !secured {
+        return strays("default".to_owned());
+    }
+    let is_ours = |transport: &str, scope: &str| {
+        transport == "docker" && rules.iter().any(|rule| rule.scope == scope)
+    };
+    // Which scopes of one are missing in the other, or ask for something else there.
+    let place = |transport: &str, scope: &str| format!("transports.{transport}.{scope:?}");
+    let differs = |one: &Policy, other: &Policy| {
+        one.transports.iter().find_map(|Transport { name: transport, scopes }| {
+            let strays = |(scope, list): &&(String, Vec<Requirement>)| {
+                let mut there = other.scopes(transport).iter();
+                !is_ours(transport, scope)
+                    && !there.any(|(name, other)| name == scope && other == list)
+            };
+            scopes.iter().find(strays).map(|(scope, _)| place(transport, scope))
+        })
+    };
+    if let Some(place) = differs(old, new) {
+        return strays(place);
+    }
+    // What is new beside the rules is what a default that rejects no longer accepts.
+    let mut before = old.clone();
+    for name in TRANSPORTS.iter().filter(|_| secured) {
+        let scopes = vec![(String::new(), vec![Requirement::AcceptAnything])];
+        match before.transports.iter_mut().find(|it| it.name == *name) {
+            Some(transport) if transport.scopes.iter().all(|(scope, _)| !scope.is_empty()) => {
+                transport.scopes.extend(scopes);
+            }
+            Some(_) => {}
+            None => before.transports.push(Transport { name: (*name).to_owned(), scopes }),
+        }
+    }
+    if let Some(place) = differs(new, &before) {
+        return strays(place);
+    }
+    for rule in rules {
+        let signed = |it: &Requirement| matches!(it, Requirement::Sigstore(SigstoreSigned { signer, .. }) if *signer == rule.sigstore().signer);
+        let mut scopes = new.scopes("docker").iter();
+        if !scopes.any(|(scope, list)| *scope == rule.scope && list.iter().any(signed)) {
+            return strays(place("docker", &rule.scope));
+        }
+    }
+    Ok(())
 }
 
 fn add_rule(
@@ -108,27 +173,31 @@ fn add_rule(
     options: MergeOptions,
 ) -> Result<(), MergeError> {
     let policy = Policy::parse(&merged.text)?;
-    let wanted = rule.requirement();
+    let wanted = rule.sigstore();
     let scope = rule.scope.as_str();
     let scopes = policy.scopes("docker");
     for (other, requirements) in scopes {
-        let below = other.strip_prefix(scope).is_some_and(|rest| rest.starts_with(['/', ':', '@']));
+        let below = other != scope
+            && above(other).is_some_and(|names| names.iter().any(|name| name == scope));
         let ours = rules.iter().any(|rule| rule.scope == *other);
-        // A port is no part of the host's scope.
-        let port = !scope.contains('/') && other[scope.len().min(other.len())..].starts_with(':');
-        if below && !port && !ours && !covers(requirements, &wanted) {
+        if below && !ours && !covers(requirements, &wanted) {
             return Err(MergeError::Shadowed { scope: scope.to_owned(), by: other.clone() });
         }
     }
     let list = rule.to_json();
     let Some((_, there)) = scopes.iter().find(|(other, _)| other == scope) else {
-        lifts_nothing(&policy, rule, &wanted)?;
+        let opened = lifts_nothing(&policy, rule, &wanted, options)?;
         merged.text = set(&merged.text, &["transports", "docker", scope], &list)?;
-        merged.changes.push(format!("requires a signature for {scope}: {}", who(rule)));
+        merged.changes.push(match opened {
+            Some(by) => {
+                format!("opens {scope}, which {by} rejects, to what is signed {}", who(rule))
+            }
+            None => format!("requires a signature for {scope}: {}", who(rule)),
+        });
         return Ok(());
     };
     if covers(there, &wanted) {
-        return Ok(());
+        return blocks_nothing(merged, scope, there, &wanted);
     }
     let conflict =
         |hint| MergeError::Conflict { scope: scope.to_owned(), found: told(there), hint };
@@ -136,8 +205,20 @@ fn add_rule(
         [Requirement::AcceptAnything] => "requires a signature where anything was accepted",
         [Requirement::Sigstore(old)] => match same_but_wider(old, &wanted) {
             true => "requires the signed tag, not only the repository",
-            false if options.replace => "trusts other keys than before",
-            false => return Err(conflict(": --replace puts this one in its place")),
+            false => {
+                replaceable(old, &wanted, options).map_err(conflict)?;
+                if old.identity != wanted.identity {
+                    merged.warnings.push(format!(
+                        "{scope} keeps its signedIdentity {}: images must be signed under such names",
+                        old.identity.name()
+                    ));
+                }
+                merged.text = replace_keys(&merged.text, scope, rule)?;
+                merged
+                    .changes
+                    .push(format!("trusts other keys than before for {scope}: {}", who(rule)));
+                return Ok(());
+            }
         },
         [Requirement::Reject] => {
             return Err(conflict(": take it out if its images are wanted after all"));
@@ -149,10 +230,72 @@ fn add_rule(
     Ok(())
 }
 
+/// Whether keys alone have to be replaced for the wanted ones to count; else why it is not done.
+fn replaceable(
+    old: &SigstoreSigned,
+    wanted: &SigstoreSigned,
+    options: MergeOptions,
+) -> Result<(), &'static str> {
+    let remaps = |identity: &Identity| matches!(identity, Identity::RemapIdentity { .. });
+    match &old.signer {
+        Signer::Fulcio { .. } | Signer::Pki { .. } => {
+            Err(": it asks for a certificate, which a key does not stand for: change it by hand")
+        }
+        Signer::Keys(_) if old.rekor.is_some() => Err(
+            ": it asks for an entry in a transparency log, which signatures by the keys have not: \
+             change it by hand",
+        ),
+        Signer::Keys(_)
+            if old.identity != wanted.identity
+                && (remaps(&old.identity) || remaps(&wanted.identity)) =>
+        {
+            Err(": its signedIdentity names other images: change it by hand")
+        }
+        Signer::Keys(_) if old.signer == wanted.signer => {
+            Err(": its signedIdentity names other images: change it by hand")
+        }
+        Signer::Keys(_) if !options.replace => Err(": --replace puts this one's keys in its place"),
+        Signer::Keys(_) => Ok(()),
+    }
+}
+
+/// What stands beside the wanted requirement: some of it no image that the keys sign can meet.
+fn blocks_nothing(
+    merged: &mut Merged,
+    scope: &str,
+    there: &[Requirement],
+    wanted: &SigstoreSigned,
+) -> Result<(), MergeError> {
+    for requirement in there {
+        let hint = match requirement {
+            Requirement::Reject => ", which refuses all its images: take it out by hand",
+            Requirement::SignedBaseLayer { .. } => {
+                ", which no image meets: take signedBaseLayer out by hand"
+            }
+            Requirement::Sigstore(SigstoreSigned { rekor: Some(_), .. }) => {
+                ", with an entry in a transparency log, which signatures by the keys have not: hosts \
+                 refuse its images until rekorPublicKey… is taken out by hand"
+            }
+            Requirement::AcceptAnything => continue,
+            Requirement::Sigstore(other) if other.signer == wanted.signer => continue,
+            other => {
+                let other = told(std::slice::from_ref(other));
+                merged
+                    .warnings
+                    .push(format!("{scope} also asks for {other}: hosts refuse images without"));
+                continue;
+            }
+        };
+        let (scope, found) = (scope.to_owned(), told(there));
+        return Err(MergeError::Conflict { scope, found, hint });
+    }
+    Ok(())
+}
+
 /// Whether requirements that are there ask for the wanted one, or for that and more.
-fn covers(there: &[Requirement], wanted: &Requirement) -> bool {
-    let stricter = |there: &Requirement| match (there, wanted) {
-        (Requirement::Sigstore(there), Requirement::Sigstore(wanted)) => {
+fn covers(there: &[Requirement], wanted: &SigstoreSigned) -> bool {
+    let stricter = |there: &Requirement| match there {
+        Requirement::Sigstore(there) => {
             let identity = there.identity == wanted.identity
                 || (there.identity == Identity::MatchExact
                     && wanted.identity == Identity::MatchRepoDigestOrExact);
@@ -164,28 +307,37 @@ fn covers(there: &[Requirement], wanted: &Requirement) -> bool {
 }
 
 /// Whether all that differs is that any tag of the repository passes.
-fn same_but_wider(old: &SigstoreSigned, wanted: &Requirement) -> bool {
-    let Requirement::Sigstore(wanted) = wanted else { return false };
+fn same_but_wider(old: &SigstoreSigned, wanted: &SigstoreSigned) -> bool {
     old.signer == wanted.signer
         && old.rekor.is_none()
         && old.identity == Identity::MatchRepository
         && wanted.identity == Identity::MatchRepoDigestOrExact
 }
 
-/// Refuses a rule for a new scope where a wider one asks for signatures by others.
-fn lifts_nothing(policy: &Policy, rule: &Rule, wanted: &Requirement) -> Result<(), MergeError> {
-    // What covers the repository `scope` covers any image in it.
-    let mut names = vec![rule.scope.clone()];
-    if let Ok(reference) = format!("{}/x:x", rule.scope).parse() {
-        names = super::policy::namespaces(&reference).split_off(2);
-    }
+/// Refuses a rule for a new scope where a wider one asks for signatures by others, or rejects; returns
+/// what rejects where it is to be opened. A default that rejects is no more than a default.
+fn lifts_nothing(
+    policy: &Policy,
+    rule: &Rule,
+    wanted: &SigstoreSigned,
+    options: MergeOptions,
+) -> Result<Option<String>, MergeError> {
+    // What covers the scope covers any image in it.
+    let names = above(&rule.scope).unwrap_or_else(|| vec![rule.scope.clone()]);
     let found = policy.lookup_in("docker", &names);
-    let asks = |it: &&Requirement| !matches!(it, Requirement::AcceptAnything | Requirement::Reject);
-    if found.requirements.iter().any(|it| asks(&it)) && !covers(found.requirements, wanted) {
-        let (scope, by) = (rule.scope.clone(), found.place());
+    let (scope, by) = (rule.scope.clone(), found.place());
+    if found.requirements.contains(&Requirement::Reject) {
+        return match found.scope {
+            None | Some("") => Ok(None),
+            Some(_) if options.replace => Ok(Some(by)),
+            Some(_) => Err(MergeError::Opens { scope, by }),
+        };
+    }
+    let asks = |it: &Requirement| *it != Requirement::AcceptAnything;
+    if found.requirements.iter().any(asks) && !covers(found.requirements, wanted) {
         return Err(MergeError::Lifts { scope, by, found: told(found.requirements) });
     }
-    Ok(())
+    Ok(None)
 }
 
 fn secure_default(merged: &mut Merged) -> Result<(), MergeError> {
@@ -223,6 +375,27 @@ pub(super) fn told(requirements: &[Requirement]) -> String {
         other => other.name().to_owned(),
     };
     requirements.iter().map(one).collect::<Vec<_>>().join(" and ")
+}
+
+/// The text with the keys of the one requirement of a scope replaced, and nothing else of it.
+fn replace_keys(text: &str, scope: &str, rule: &Rule) -> Result<String, MergeError> {
+    let root = Node::parse(text)?;
+    let layout = layout(text, &root);
+    let list = ["transports", "docker", scope].iter().try_fold(&root, |node, name| node.get(name));
+    let members = match list.map(|list| &list.value) {
+        Some(Value::Array(items)) => items.first().and_then(Node::members).unwrap_or_default(),
+        _ => &[],
+    };
+    let names = ["keyPath", "keyPaths", "keyData", "keyDatas"];
+    let member = members.iter().find(|member| names.contains(&member.name.as_str()));
+    // What was read as keys has such a member.
+    let member =
+        member.ok_or_else(|| MergeError::Strays(format!("transports.docker.{scope:?}")))?;
+    let (name, keys) = rule.keys_member();
+    let colon = if layout == Layout::OneLine { ":" } else { ": " };
+    let keys = keys.write(&layout, margin(text, member.name_span.start));
+    let at = member.name_span.start..member.value.span.end;
+    Ok(spliced(text, at, &format!("{}{colon}{keys}", quoted(name))))
 }
 
 /// The text with the value at `path` set; objects on the way are made where they are missing.
@@ -292,165 +465,4 @@ fn layout(text: &str, root: &Node) -> Layout {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rule(scope: &str) -> Rule {
-        Rule { scope: scope.to_owned(), keys: vec!["/k.pub".to_owned()], signed_prefix: None }
-    }
-
-    const STOCK: &str = r#"{
-    "default": [
-        {
-            "type": "insecureAcceptAnything"
-        }
-    ],
-    "transports":
-        {
-            "docker-daemon":
-                {
-                    "": [{"type":"insecureAcceptAnything"}]
-                }
-        }
-}
-"#;
-
-    #[test]
-    fn a_stock_policy_keeps_its_lines() {
-        let merged = merge(STOCK, &[rule("h.example/a")], MergeOptions::default()).unwrap();
-        let expected = STOCK.replace(
-            "                }\n        }\n",
-            r#"                },
-            "docker": {
-                "h.example/a": [
-                    {
-                        "type": "sigstoreSigned",
-                        "keyPath": "/k.pub"
-                    }
-                ]
-            }
-        }
-"#,
-        );
-        assert_eq!(merged.text, expected);
-        assert_eq!(merged.changes, ["requires a signature for h.example/a: by /k.pub"]);
-        // Merging again changes nothing.
-        let again = merge(&merged.text, &[rule("h.example/a")], MergeOptions::default()).unwrap();
-        assert_eq!(again, Merged { text: expected, changes: Vec::new() });
-    }
-
-    #[test]
-    fn a_secure_default_accepts_elsewhere_what_it_accepted_before() {
-        let options = MergeOptions { secure_default: true, ..MergeOptions::default() };
-        let merged = merge(STOCK, &[rule("h.example/a")], options).unwrap();
-        let policy = Policy::parse(&merged.text).unwrap();
-        assert_eq!(policy.default, [Requirement::Reject]);
-        for transport in TRANSPORTS {
-            let found = policy.lookup_in(transport, &["anything".to_owned()]);
-            assert_eq!(found.requirements, [Requirement::AcceptAnything], "{transport}");
-        }
-        // One that is secure already stays.
-        let again = merge(&merged.text, &[], options).unwrap();
-        assert!(again.changes.is_empty());
-    }
-
-    #[test]
-    fn other_layouts_stay_as_they_are() {
-        for (text, expected) in [
-            (
-                r#"{"default":[{"type":"reject"}]}"#,
-                r#"{"default":[{"type":"reject"}],"transports":{"docker":{"h.example":[{"type":"sigstoreSigned","keyPath":"/k.pub"}]}}}"#,
-            ),
-            (
-                r#"{"transports":{"docker":{}},"default":[{"type":"reject"}]}"#,
-                r#"{"transports":{"docker":{"h.example":[{"type":"sigstoreSigned","keyPath":"/k.pub"}]}},"default":[{"type":"reject"}]}"#,
-            ),
-            (
-                "{\n\t\"default\": [{\"type\": \"reject\"}],\n\t\"transports\": {\"docker\": {\"x.example\": [{\"type\": \"reject\"}]}}\n}",
-                "{\n\t\"default\": [{\"type\": \"reject\"}],\n\t\"transports\": {\"docker\": {\"x.example\": [{\"type\": \"reject\"}], \"h.example\": [\n\t\t{\n\t\t\t\"type\": \"sigstoreSigned\",\n\t\t\t\"keyPath\": \"/k.pub\"\n\t\t}\n\t]}}\n}",
-            ),
-        ] {
-            let merged = merge(text, &[rule("h.example")], MergeOptions::default()).unwrap();
-            assert_eq!(merged.text, expected);
-        }
-    }
-
-    fn with(scopes: &str) -> String {
-        format!(r#"{{"default":[{{"type":"reject"}}],"transports":{{"docker":{{{scopes}}}}}}}"#)
-    }
-
-    #[test]
-    fn what_is_there_is_tightened_or_kept() {
-        let any = r#"[{"type":"insecureAcceptAnything"}]"#;
-        let ours = r#"{"type":"sigstoreSigned","keyPath":"/k.pub"}"#;
-        let named = |kind: &str| {
-            format!(
-                r#"[{{"type":"sigstoreSigned","keyPath":"/k.pub","signedIdentity":{{"type":"{kind}"}}}}]"#
-            )
-        };
-        let other = r#"[{"type":"sigstoreSigned","keyPath":"/old.pub"}]"#;
-        let replace = MergeOptions { replace: true, ..MergeOptions::default() };
-        for (there, options, changes) in [
-            (any.to_owned(), MergeOptions::default(), 1),
-            (named("matchRepository"), MergeOptions::default(), 1),
-            (named("matchExact"), MergeOptions::default(), 0),
-            (
-                format!(r#"[{ours},{{"type":"signedBy","keyType":"GPGKeys","keyPath":"/g"}}]"#),
-                MergeOptions::default(),
-                0,
-            ),
-            (other.to_owned(), replace, 1),
-        ] {
-            let text = with(&format!(r#""h.example/a":{there},"z":{any}"#));
-            let merged = merge(&text, &[rule("h.example/a")], options).unwrap();
-            assert_eq!(merged.changes.len(), changes, "{there}");
-            if changes == 0 {
-                assert_eq!(merged.text, text);
-            } else {
-                assert_eq!(merged.text, with(&format!(r#""h.example/a":[{ours}],"z":{any}"#)));
-            }
-        }
-    }
-
-    #[test]
-    fn conflicts_are_refused() {
-        let any = r#"[{"type":"insecureAcceptAnything"}]"#;
-        let other = r#"[{"type":"sigstoreSigned","keyPath":"/old.pub"}]"#;
-        let ours = r#"[{"type":"sigstoreSigned","keyPath":"/k.pub"}]"#;
-        let gpg = r#"[{"type":"signedBy","keyType":"GPGKeys","keyPath":"/g"}]"#;
-        let reject = r#"[{"type":"reject"}]"#;
-        for (scopes, says) in [
-            (format!(r#""h.example/a:1":{any}"#), "h.example/a:1, which would hold there instead"),
-            (format!(r#""h.example/a/b":{other}"#), "h.example/a/b, which would hold"),
-            (format!(r#""h.example/a":{reject}"#), "has reject for h.example/a already"),
-            (format!(r#""h.example/a":{other}"#), "--replace"),
-            (
-                format!(r#""h.example/a":{gpg}"#),
-                "signedBy for h.example/a already: change it by hand",
-            ),
-            (
-                format!(r#""h.example":{gpg}"#),
-                "transports.docker.\"h.example\" of the policy requires signedBy",
-            ),
-            (format!(r#""*.example":{other}"#), "/old.pub"),
-            (format!(r#""":{other}"#), "/old.pub"),
-        ] {
-            let error = merge(&with(&scopes), &[rule("h.example/a")], MergeOptions::default());
-            let error = error.unwrap_err().to_string();
-            assert!(error.contains(says), "{scopes}: {error}");
-        }
-        for scopes in [
-            format!(r#""h.example":{reject},"":{any}"#),
-            format!(r#""h.example":{ours}"#),
-            format!(r#""h.example/a:1":{ours}"#),
-            format!(r#""h.example/ab":{other}"#),
-        ] {
-            let merged = merge(&with(&scopes), &[rule("h.example/a")], MergeOptions::default());
-            assert_eq!(merged.unwrap().changes.len(), 1, "{scopes}");
-        }
-        // Another port is another host.
-        let port = with(&format!(r#""h.example:5000":{other}"#));
-        merge(&port, &[rule("h.example")], MergeOptions::default()).unwrap();
-        assert!(merge("{}", &[], MergeOptions::default()).is_err());
-    }
-}
+mod tests;

@@ -16,9 +16,14 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// As it is in a policy. One key is a `keyPath`, the form that every version in use reads;
-    /// several are `keyPaths`.
+    /// As it is in a policy.
     pub fn requirement(&self) -> Requirement {
+        Requirement::Sigstore(self.sigstore())
+    }
+
+    /// The same, without what other requirements may be. One key is a `keyPath`, the form that every version in use reads;
+    /// several are `keyPaths`.
+    pub fn sigstore(&self) -> SigstoreSigned {
         let keys = match self.keys.as_slice() {
             [key] => Source::Path(key.clone()),
             keys => Source::Paths(keys.to_vec()),
@@ -30,17 +35,22 @@ impl Rule {
                 signed_prefix: signed.clone(),
             },
         };
-        Requirement::Sigstore(SigstoreSigned { signer: Signer::Keys(keys), rekor: None, identity })
+        SigstoreSigned { signer: Signer::Keys(keys), rekor: None, identity }
+    }
+
+    /// The member that has the keys.
+    pub(super) fn keys_member(&self) -> (&'static str, Value) {
+        let text = |text: &String| Value::text(text.as_str());
+        match self.keys.as_slice() {
+            [key] => ("keyPath", text(key)),
+            keys => ("keyPaths", Value::array(keys.iter().map(text))),
+        }
     }
 
     /// The same as JSON: the list of requirements of its scope.
     pub fn to_json(&self) -> Value {
         let text = |text: &String| Value::text(text.as_str());
-        let mut members = vec![("type", Value::text("sigstoreSigned"))];
-        members.push(match self.keys.as_slice() {
-            [key] => ("keyPath", text(key)),
-            keys => ("keyPaths", Value::array(keys.iter().map(text))),
-        });
+        let mut members = vec![("type", Value::text("sigstoreSigned")), self.keys_member()];
         if let Some(signed) = &self.signed_prefix {
             let remap = [
                 ("type", Value::text("remapIdentity")),

@@ -1,7 +1,7 @@
 //! `treelay host-kit`.
 
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -12,10 +12,12 @@ use crate::cli::host_args::{HostKitArgs, Others};
 use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::Dest;
-use crate::hosts::kit::{self, KitFile, KitOptions, OstreeRemote};
+use crate::hosts::kit::{self, KitOptions, OstreeRemote};
 use crate::hosts::merge::{MergeOptions, Merged, merge};
 use crate::hosts::text_diff;
 use crate::ostree_repo::Keyring;
+
+mod write;
 
 pub fn run(session: &Session, args: &HostKitArgs) -> Result<()> {
     let mut options = options(session, args)?;
@@ -28,20 +30,19 @@ pub fn run(session: &Session, args: &HostKitArgs) -> Result<()> {
     let kit = kit::make(&options).map_err(Failure::usage)?;
     let write = !args.dry_run;
     if let Some(folder) = args.output.as_ref().filter(|_| write) {
-        write_kit(&here.join(folder), &kit.files)?;
+        let writing = || format!("writing the kit {}", folder.display());
+        write::kit(&here.join(folder), &kit.files).doing(writing)?;
     }
     if let Some(merging) = &merged {
         if write {
             merging.write()?;
         }
         // Keys that are not there yet would make hosts refuse what they are asked for.
-        let keys = kit.rules.iter().flat_map(|rule| &rule.keys);
-        let mut gone: Vec<&String> = keys.filter(|key| !Path::new(key).exists()).collect();
-        gone.dedup();
-        if write && !gone.is_empty() && merging.is_of_this_machine() {
+        let mut keys = kit.rules.iter().flat_map(|rule| &rule.keys);
+        let gone = keys.find(|key| !Path::new(key).exists());
+        if let Some(gone) = gone.filter(|_| write && merging.is_of_this_machine()) {
             session.reporter.say(&format!(
-                "warning: {} is not there yet: until a kit is installed, the images are refused",
-                gone[0]
+                "warning: {gone} is not there yet: until a kit is installed, the images are refused"
             ));
         }
     }
@@ -61,6 +62,7 @@ fn tell(
             "scopes": kit.rules.iter().map(|rule| &rule.scope).collect::<Vec<_>>(),
             "merged": merging.map(|merging| json!({
                 "changes": merging.merged.changes,
+                "warnings": merging.merged.warnings,
                 "diff": merging.diff(),
             })),
         }));
@@ -73,6 +75,9 @@ fn tell(
         }
         for change in &merging.merged.changes {
             text.push_str(&format!("{}\n", plain(change)));
+        }
+        for warning in &merging.merged.warnings {
+            text.push_str(&format!("warning: {}\n", plain(warning)));
         }
         if merging.merged.changes.is_empty() {
             text.push_str(&format!("{} has all of it already\n", merging.file.display()));
@@ -205,56 +210,49 @@ impl Merging {
                 self.file.display()
             )));
         }
-        let mode = self.file.metadata().doing(writing)?.permissions().mode();
-        replace(&self.file, self.merged.text.as_bytes(), mode & 0o7777).doing(writing)
+        replace(&self.file, self.merged.text.as_bytes()).doing(writing)
     }
 }
 
-/// Writes the files of a kit. Those of an older one are replaced, one by one; nothing else in the
-/// folder is touched.
-fn write_kit(folder: &Path, files: &[KitFile]) -> Result<()> {
-    let writing = || format!("writing the kit {}", folder.display());
-    let is_kit = folder.join("install.sh").is_file() && folder.join("README.txt").is_file();
-    let is_empty = match std::fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-        Err(error) => return Err(error).doing(writing),
-    };
-    if !is_empty && !is_kit {
-        return Err(Failure::message(format!(
-            "{} has files that are no kit: give a folder that is new or empty",
-            folder.display()
-        )));
-    }
-    std::fs::create_dir_all(folder).doing(writing)?;
-    // What an older kit had for other keys or scopes would be installed by nobody, and read by all.
-    let stale = folder.join("etc");
-    if is_kit && stale.is_dir() {
-        std::fs::remove_dir_all(stale).doing(writing)?;
-    }
-    // A kit's paths are made of names without .. and links: see `kit::make`.
-    let dir = cap_std::fs::Dir::open_ambient_dir(folder, cap_std::ambient_authority());
-    let dir = dir.doing(writing)?;
-    for file in files {
-        if let Some(above) = Path::new(&file.path).parent() {
-            dir.create_dir_all(above).doing(writing)?;
-        }
-        let mut temporary = cap_tempfile::TempFile::new(&dir).doing(writing)?;
-        temporary.write_all(&file.bytes).doing(writing)?;
-        let mode = cap_std::fs::Permissions::from_std(PermissionsExt::from_mode(file.mode));
-        temporary.as_file().set_permissions(mode).doing(writing)?;
-        temporary.replace(&file.path).doing(writing)?;
-    }
-    Ok(())
-}
-
-/// Puts bytes in the place of a file: whole, or not at all.
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+/// Puts bytes in the place of a file: whole, or not at all. Owner, group and mode stay.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let old = path.metadata()?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
     temporary.write_all(bytes)?;
+    let new = temporary.as_file().metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()))?;
+    }
+    // After the owner: a change of that takes bits away.
+    let mode = old.permissions().mode() & 0o7777;
     temporary.as_file().set_permissions(PermissionsExt::from_mode(mode))?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     std::fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_keeps_owner_and_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("policy.json");
+        std::fs::write(&file, "old").unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).unwrap();
+        // Who is not root can give nothing away, and keeps what is its own.
+        let root = rustix::process::geteuid().is_root();
+        if root {
+            std::os::unix::fs::chown(&file, Some(12), Some(34)).unwrap();
+        }
+        let before = file.metadata().unwrap();
+        replace(&file, b"new").unwrap();
+        let after = file.metadata().unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+        assert_eq!(after.permissions().mode(), before.permissions().mode());
+        assert_ne!(after.ino(), before.ino());
+    }
 }

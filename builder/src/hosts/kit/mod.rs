@@ -9,6 +9,7 @@
 //! | `etc/ostree/remotes.d/NAME.conf` | where commits come from, and which keys must have signed them |
 //! | `etc/ostree/remotes.d/NAME.trustedkeys.gpg`, `etc/pki/ostree/NAME.…` | those keys |
 //! | `install.sh`, `README.txt` | how they get to a host |
+//! | `kit.sha256` | which files are the kit's, as `sha256sum --check` reads it |
 //!
 //! The policy rejects by default, because `ostree-image-signed:` refuses any other; so that a host
 //! can still pull what it could, each transport accepts anything where nothing else is said.
@@ -17,6 +18,7 @@ mod remote;
 mod script;
 mod texts;
 
+use treelay_recipes::Digest;
 use treelay_signing::PublicKey;
 
 pub use remote::{OstreeRemote, is_remote_name};
@@ -43,7 +45,7 @@ pub struct KitOptions {
     pub reject_others: bool,
     /// A policy to ship in place of a new one: the text that comes of [`merge`](super::merge::merge),
     /// and the digest of what it was made of.
-    pub merged: Option<(String, treelay_recipes::Digest)>,
+    pub merged: Option<(String, Digest)>,
 }
 
 /// A file of a kit.
@@ -138,7 +140,34 @@ pub fn make(options: &KitOptions) -> Result<Kit, KitError> {
     let readme = texts::readme(&files, &rules, options);
     files.push(KitFile { mode: 0o755, ..file("install.sh", script) });
     files.push(file("README.txt", readme));
+    files.push(file(LIST, list(&files)));
     Ok(Kit { files, rules })
+}
+
+/// The list of a kit's files, itself left out.
+pub const LIST: &str = "kit.sha256";
+
+fn list(files: &[KitFile]) -> String {
+    let line = |file: &KitFile| format!("{}  {}\n", Digest::of(&file.bytes).hex(), file.path);
+    files.iter().map(line).collect()
+}
+
+/// Reads a [`LIST`]: the files, each with its digest, and the list itself where there are any;
+/// [`None`] where it is no list of a kit. No path leads out of the folder.
+pub fn listed(text: &str) -> Option<Vec<(Digest, String)>> {
+    let line = |line: &str| {
+        let (hex, path) = line.split_once("  ")?;
+        let inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        let digest = format!("sha256:{hex}").parse().ok()?;
+        inside.then(|| (digest, path.to_owned()))
+    };
+    let mut files: Vec<_> = text.lines().map(line).collect::<Option<_>>()?;
+    let has = |name: &str| files.iter().any(|(_, path): &(Digest, String)| path == name);
+    if !has("install.sh") || !has("README.txt") {
+        return None;
+    }
+    files.push((Digest::of(text), LIST.to_owned()));
+    Some(files)
 }
 
 /// What a policy must require.
