@@ -37,7 +37,8 @@ pub struct HostKitArgs {
     /// accept what the default accepted. ostree-image-signed: demands it.
     #[arg(long, requires = "merge")]
     pub secure_default: bool,
-    /// With --merge: put these keys in the place of others that the policy has for the same scope.
+    /// With --merge: put these keys in the place of others that the policy has for the same scope, and
+    /// open it where a wider scope rejects everything.
     #[arg(long, requires = "merge")]
     pub replace: bool,
     /// With --merge: show what would change, and write nothing.

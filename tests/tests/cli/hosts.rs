@@ -172,6 +172,10 @@ fn merging_refuses_what_would_not_hold_or_would_lift_something() {
         kit(&env, &["--merge", POLICY]).fails(1).says(says);
         assert_eq!(env.read(POLICY), policy);
     }
+    env.write(POLICY, rule("registry.example", json!({"type": "reject"})));
+    kit(&env, &["--merge", POLICY]).fails(1).says("--replace opens that scope");
+    let opened = kit(&env, &["--merge", POLICY, "--replace"]).ok();
+    opened.says("opens registry.example/tools/small, which ");
     env.write(POLICY, rule("registry.example/tools/small", other));
     kit(&env, &["--merge", POLICY, "--replace"]).ok().says("trusts other keys than before");
     env.write(POLICY, rule("registry.example/tools/small", any));
@@ -227,6 +231,15 @@ fn what_is_wrong_with_a_host_is_told_and_a_kit_mends_it() {
     install(&env, &[]).ok().says("not needed: /etc/containers/registries.d/");
     healthy(&env);
 
+    // The form that is printed for people is one that the script reads.
+    remove(other);
+    let mend = doctor(&env, &[]).fails(1).json()["findings"][0]["mend"].clone();
+    let (_, lines) = mend.as_str().unwrap().split_once(":\n").unwrap();
+    env.write(other, format!("{lines}\n"));
+    healthy(&env);
+    install(&env, &[]).ok().says("not needed: /etc/containers/registries.d/");
+    healthy(&env);
+
     // A scope inside that accepts anything; an older rule that takes any tag.
     env.write(
         POLICY,
@@ -254,6 +267,131 @@ fn what_is_wrong_with_a_host_is_told_and_a_kit_mends_it() {
     env.write(POLICY, STOCK);
     let told = env.treelay(["doctor", "--root=root"]).fails(1);
     told.says("insecure: /etc/containers/policy.json [insecure-default]").says("  mend: ");
+}
+
+/// Whatever form a file of registries.d has, the script never makes a second one for the same scope:
+/// hosts would refuse everything.
+#[test]
+fn a_scope_is_never_in_two_files() {
+    let env = host(STOCK);
+    let scope = "registry.example/tools/small";
+    kit(&env, &["-o", "kit"]).ok();
+    let ours = format!("treelay-{}.yaml", scope.replace('/', "-"));
+    let folder = "root/etc/containers/registries.d";
+    let on = "use-sigstore-attachments: true";
+    let unclear = "in a form that this script does not read";
+    for (text, says) in [
+        (format!("docker: {{\"{scope}\": {{{on}}}}}\n"), Some(unclear)),
+        (format!("docker: {{{scope}: {{{on}}}}}\n"), Some(unclear)),
+        (format!("docker:\n  {scope}: {{{on}}}\n"), Some(unclear)),
+        (format!("{{\"docker\":{{\"{scope}\":{{}}}}}}"), Some(unclear)),
+        (format!("docker:\n  ? {scope}\n  : {{}}\n"), Some(unclear)),
+        ("docker:\n  \"registry\\x2eexample/tools/small\":\n    x: y\n".to_owned(), Some(unclear)),
+        (
+            format!("docker:\n  {scope}:\n    {{{on}}}\n"),
+            Some("set use-sigstore-attachments: true"),
+        ),
+        (format!("docker:\n  {scope}:\n  o.example:\n    {on}\n"), Some("set use-sigstore")),
+        (format!("docker:\n  \"{scope}\" :\n    {on}\n"), None),
+        (format!("docker:\r\n  '{scope}': # ours\r\n      {on}\r\n"), None),
+    ] {
+        let _ = fs::remove_dir_all(env.path("root"));
+        env.write(POLICY, STOCK);
+        env.write(&format!("{folder}/.x.yaml"), &text);
+        let before = root(&env);
+        match says {
+            Some(says) => {
+                install(&env, &[]).fails(1).says(says);
+                assert_eq!(root(&env), before, "{text}");
+            }
+            None => {
+                install(&env, &[]).ok().says("not needed: ");
+                healthy(&env);
+            }
+        }
+        assert!(!env.path(format!("{folder}/{ours}")).exists(), "{text}");
+    }
+    // Other scopes are no reason to stop: a longer one, one with a port, one in a comment.
+    let others = format!(
+        "docker:\n  {scope}er:\n    {on}\n  registry.example:5000/tools/small:\n    {on}\n  \
+         # {scope}:\n  {scope}/x:\n    lookaside: https://x.example/{scope}\n"
+    );
+    env.write(&format!("{folder}/.x.yaml"), others);
+    install(&env, &[]).ok();
+    healthy(&env);
+    kit(&env, &["-o", "host", "--scope=registry.example"]).ok();
+    let _ = fs::remove_dir_all(env.path("root"));
+    env.write(POLICY, STOCK);
+    env.write(
+        &format!("{folder}/x.yaml"),
+        format!("docker:\n  registry.example:5000:\n    {on}\n"),
+    );
+    env.run("/bin/sh").args(["host/install.sh", "--root=root"]).ok();
+    healthy(&env);
+}
+
+#[test]
+fn a_kit_stays_below_the_root_that_is_given() {
+    let env = host(STOCK);
+    kit(&env, &["-o", "kit"]).ok();
+    for args in [&["--root", ""][..], &["--root="]] {
+        let run = env.run("/bin/sh").args(["kit/install.sh", "--dry-run"]).args(args);
+        run.fails(2).says("--root names no directory");
+    }
+    fs::create_dir_all(env.path("elsewhere")).unwrap();
+    let link = |to: &str, at: &str| {
+        let _ = fs::remove_dir_all(env.path("root"));
+        fs::create_dir_all(env.path(at).parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(env.path(to), env.path(at)).unwrap();
+    };
+    for at in ["root/etc", "root/etc/containers", "root/etc/containers/registries.d", POLICY] {
+        link("elsewhere", at);
+        install(&env, &[]).fails(1).says("is a symbolic link");
+        assert_eq!(fs::read_dir(env.path("elsewhere")).unwrap().count(), 0, "{at}");
+    }
+    // The root itself may be one.
+    link("elsewhere", "root");
+    install(&env, &[]).ok();
+    healthy(&env);
+}
+
+#[test]
+fn an_installation_that_is_interrupted_leaves_nothing_half_done() {
+    let env = host(STOCK);
+    kit(&env, &["-o", "kit"]).ok();
+    // A machine on which the first file cannot be put in its place.
+    env.write("bin/mv", "#!/bin/sh\nkill -TERM $PPID\nexit 1\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(env.path("bin/mv"), mode).unwrap();
+    let path = format!("{}:/usr/bin:/bin", env.path("bin").display());
+    install(&env, &[]).env("PATH", &path).refuses();
+    assert!(!root(&env).contains(".new."), "{}", root(&env));
+    install(&env, &[]).ok();
+    healthy(&env);
+}
+
+#[test]
+fn a_folder_keeps_what_no_kit_wrote() {
+    let env = host(STOCK);
+    for name in ["install.sh", "README.txt", "etc/passwd"] {
+        env.write(&format!("mine/{name}"), "mine");
+    }
+    kit(&env, &["-o", "mine"]).fails(1).says("has files that are no kit");
+    assert_eq!(env.read("mine/etc/passwd"), "mine");
+    kit(&env, &["-o", "kit"]).ok();
+    env.write("kit/etc/mine", "mine");
+    let first =
+        env.path("kit/etc/containers/registries.d/treelay-registry.example-tools-small.yaml");
+    assert!(first.exists());
+    kit(&env, &["-o", "kit", "--scope=registry.example"]).ok();
+    assert_eq!(env.read("kit/etc/mine"), "mine");
+    assert!(!first.exists());
+    let check =
+        env.run("/usr/bin/sha256sum").args(["--check", "--strict", "--quiet", "kit.sha256"]);
+    check.current_dir(env.path("kit")).ok();
+    env.write("kit/etc/containers/policy.json", STOCK);
+    kit(&env, &["-o", "kit"]).fails(1).says("is not as the kit that is there has it");
+    assert_eq!(env.read("kit/etc/containers/policy.json"), STOCK);
 }
 
 #[test]

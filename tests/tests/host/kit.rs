@@ -212,6 +212,84 @@ fn doctor_diagnoses_what_podman_refuses_and_a_kit_mends_it() {
     told.says("or where the host's key is an old one").says("was not made by");
 }
 
+/// Hosts that look well: what doctor says of each is what skopeo does.
+#[test]
+fn doctor_says_of_defaults_and_settings_what_skopeo_does() {
+    let host = Host::with_signed();
+    untrust(&host);
+    let image = host.image("1");
+    let address = host.registry.address();
+    let scope = format!("{address}/{REPOSITORY}");
+    let system = "set -eu\ncp -a /etc /tmp/etc\nmount --bind /tmp/etc /etc\n\
+                  rm -rf /etc/containers/registries.d\ncp -a root/etc/. /etc/\nexec \"$@\"\n";
+    host.env.write("system.sh", system);
+    let on = "use-sigstore-attachments: true";
+    let key = |name: &str| host.env.path(name).display().to_string();
+    let rule = |key: &str| serde_json::json!([{"type": "sigstoreSigned", "keyPath": key}]);
+    let (scoped, default) = (
+        |key: &str| {
+            serde_json::json!({
+                "default": [{"type": "reject"}],
+                "transports": {"docker": {&scope: rule(key)}},
+            })
+        },
+        |key: &str| serde_json::json!({"default": rule(key)}),
+    );
+    let (none, missing) = ("A signature was required, but no signature exists", "no such file");
+    let twice = format!("docker:\n  \"{scope}\":\n    {on}\n");
+    let flow = format!("docker: {{\"{scope}\": {{{on}}}}}\n");
+    let everywhere = format!("default-docker:\n  {on}\n");
+    for (policy, files, own, wrong, says) in [
+        (scoped(&key("trusted.pub")), vec![&flow], false, &[][..], None),
+        // The same in two files, one of them as flow.
+        (
+            scoped(&key("trusted.pub")),
+            vec![&flow, &twice],
+            false,
+            &["registries-d"],
+            Some("defined both in"),
+        ),
+        // An empty directory of the user.
+        (scoped(&key("trusted.pub")), vec![&flow], true, &["attachments-off"], Some(none)),
+        (default(&key("trusted.pub")), vec![&everywhere], false, &[], None),
+        (default(&key("trusted.pub")), vec![&flow], false, &["attachments-off"], None),
+        (default(&key("trusted.pub")), vec![], false, &["attachments-off"], Some(none)),
+        (default("/gone.pub"), vec![&everywhere], false, &["key-missing"], Some(missing)),
+    ] {
+        let _ = fs::remove_dir_all(host.env.path("root"));
+        host.env.write("root/etc/containers/policy.json", policy.to_string());
+        for (n, text) in files.iter().enumerate() {
+            host.env.write(&format!("root/etc/containers/registries.d/{n}.yaml"), text);
+        }
+        // doctor looks below the root, where root's own settings are those of its user.
+        let folders = [host.env.path("root/root"), host.env.dir().join("home")]
+            .map(|home| home.join(".config/containers/registries.d"));
+        for folder in &folders {
+            let _ = fs::remove_dir_all(folder);
+            if own {
+                fs::create_dir_all(folder).unwrap();
+            }
+        }
+        // The key is outside of the root that doctor looks below.
+        let pem = format!("root{}", key("trusted.pub"));
+        fs::create_dir_all(host.env.path(&pem).parent().unwrap()).unwrap();
+        fs::copy(host.env.path("trusted.pub"), host.env.path(&pem)).unwrap();
+
+        let found = host.treelay(["doctor", "--root=root", "--offline", "--json"]).output().json();
+        let findings = found["findings"].as_array().unwrap().iter();
+        let findings = findings.filter(|finding| finding["level"] != "note");
+        let ids: Vec<_> = findings.map(|finding| finding["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, wrong, "{policy} {files:?} {found}");
+        let to = format!("dir:{}", host.env.path("copied").display());
+        let copy = ["sh", "system.sh", "skopeo", "copy", "--quiet", &image, &to];
+        let copy = host.env.trixie(copy);
+        match says {
+            None => drop(copy.ok()),
+            Some(says) => drop(copy.refuses().says(says)),
+        }
+    }
+}
+
 /// The command that publishes fails where hosts would refuse what it published.
 #[test]
 fn publishing_fails_where_hosts_would_refuse() {
