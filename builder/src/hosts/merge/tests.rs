@@ -139,15 +139,13 @@ fn conflicts_are_refused() {
             "transports.docker.\"*.example\" of the policy rejects",
         ),
         (
-            format!(
-                r#""h.example/a":[{{"type":"sigstoreSigned","keyPath":"/k.pub","rekorPublicKeyPath":"/r"}}]"#
-            ),
+            r#""h.example/a":[{"type":"sigstoreSigned","keyPath":"/k.pub","rekorPublicKeyPath":"/r"}]"#
+                .to_owned(),
             "hosts refuse its images until rekorPublicKey",
         ),
         (
-            format!(
-                r#""h.example/a":[{{"type":"sigstoreSigned","keyPath":"/k.pub"}},{{"type":"reject"}}]"#
-            ),
+            r#""h.example/a":[{"type":"sigstoreSigned","keyPath":"/k.pub"},{"type":"reject"}]"#
+                .to_owned(),
             "refuses all its images",
         ),
         (
