@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use treelay_recipes::lock::{Evidence, LockedInput};
 use treelay_recipes::{Arch, Digest, Lock, rfc3339};
 
-use super::inputs::{uri, without_secrets};
+use super::inputs::{address, uri, without_secrets};
 use crate::exec::Part;
 use crate::plan::{Plan, PlannedNeed};
 
@@ -105,7 +105,7 @@ fn dependencies(facts: &Facts<'_>, product: Product) -> Vec<Value> {
                 let Some(base) = &image.base else { continue };
                 all.push(json!({
                     "name": "image.base",
-                    "uri": without_secrets(&base.image),
+                    "uri": address(&base.image),
                     "digest": sha256(&base.manifest),
                     "annotations": { "arch": image.arch, "index": base.digest },
                 }));
@@ -121,7 +121,7 @@ fn dependencies(facts: &Facts<'_>, product: Product) -> Vec<Value> {
                 }
                 all.push(json!({
                     "name": "ostree.base",
-                    "uri": without_secrets(&base.from),
+                    "uri": address(&base.from),
                     "digest": { "sha256": base.commit.hex() },
                     "annotations": notes,
                 }));
