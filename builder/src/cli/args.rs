@@ -1,11 +1,10 @@
 //! The command line as it is written. What it means is each command's own affair.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use clap::builder::{
-    OsStringValueParser, TryMapValueParser, TypedValueParser as _, ValueParserFactory,
-};
+use clap::builder::{OsStringValueParser, TypedValueParser, ValueParserFactory};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use treelay_recipes::{Arch, Digest, NotADigest};
@@ -522,15 +521,36 @@ impl ValueParserFactory for KeySpec {
     type Parser = KeySpecParser;
 
     fn value_parser() -> Self::Parser {
-        OsStringValueParser::new().try_map(|text| Self::parse(&text))
+        KeySpecParser
     }
 }
 
 /// What reads a [`KeySpec`] on the command line.
-pub type KeySpecParser = TryMapValueParser<
-    OsStringValueParser,
-    fn(OsString) -> std::result::Result<KeySpec, KeySpecError>,
->;
+#[derive(Debug, Clone, Copy)]
+pub struct KeySpecParser;
+
+impl TypedValueParser for KeySpecParser {
+    type Value = KeySpec;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        text: &OsStr,
+    ) -> std::result::Result<KeySpec, clap::Error> {
+        let error = match KeySpec::parse(text) {
+            Ok(key) => return Ok(key),
+            Err(error) => error,
+        };
+        // A PIN, or a program's argument, would be in every log that keeps the message.
+        let schemes = [("pkcs11:", "pkcs11:…"), ("exec:", "exec:…")];
+        let hidden =
+            schemes.iter().find(|(scheme, _)| text.as_bytes().starts_with(scheme.as_bytes()));
+        let shown = hidden.map_or(text, |(_, shown)| OsStr::new(shown));
+        let refuse = move |_: OsString| Err::<KeySpec, KeySpecError>(error.clone());
+        OsStringValueParser::new().try_map(refuse).parse_ref(command, arg, shown)
+    }
+}
 
 /// `treelay gc`.
 #[derive(Debug, Args)]

@@ -44,7 +44,6 @@ pub fn secret_key(session: &Session, key: &KeySpec) -> Result<SecretKey> {
             SecretKey::parse(&bytes, || password(session, &key.to_string(), false)).doing(using)
         }
         KeySpec::Pkcs11(uri) => {
-            warn_of_pin(session, uri);
             pkcs11::secret_key(uri, usual_module(session), &|token| pin(session, uri, token))
                 .doing(using)
         }
@@ -68,7 +67,6 @@ fn public_key(session: &Session, key: &KeySpec) -> Result<PublicKey> {
     match key {
         KeySpec::File(_) | KeySpec::Env(_) => PublicKey::parse(&read(session, key)?).doing(using),
         KeySpec::Pkcs11(uri) => {
-            warn_of_pin(session, uri);
             pkcs11::public_key(uri, usual_module(session), &|token| pin(session, uri, token))
                 .doing(using)
         }
@@ -144,24 +142,12 @@ fn usual_module(session: &Session) -> Option<PathBuf> {
     session.around.var(MODULE_VARIABLE).map(PathBuf::from)
 }
 
-fn warn_of_pin(session: &Session, uri: &Uri) {
-    if uri.pin_value.is_some() {
-        session.reporter.say(
-            "warning: a PIN on the command line is seen by every user of this machine: set \
-             TREELAY_PIN, or give pin-source=FILE",
-        );
-    }
-}
-
 /// The PIN of a token: of the URI, of the environment, of the user.
 fn pin(
     session: &Session,
     uri: &Uri,
     token: &str,
 ) -> std::result::Result<Zeroizing<String>, String> {
-    if let Some(pin) = &uri.pin_value {
-        return Ok(pin.0.clone());
-    }
     if let Some(file) = &uri.pin_source {
         let text = std::fs::read_to_string(file).map(Zeroizing::new);
         let text = text.map_err(|error| format!("reading {}: {error}", file.display()))?;

@@ -14,7 +14,12 @@
 //!
 //! Exit status 0 means done. Any other is a failure, and what the program wrote to standard error
 //! says why; of a success it is shown too. The program has two minutes. It sees the environment that
-//! treelay sees.
+//! treelay sees, less the passwords and PINs that are meant for treelay.
+//!
+//! A program that has ended has answered, though something that it started may hold its output open.
+//! Where there is no terminal it is the head of a process group of its own, so that nothing of it is
+//! left when it was too slow. On a terminal it stays in treelay's: only there may it ask for
+//! something, and a user who interrupts treelay interrupts both.
 
 use std::fmt;
 use std::io;
@@ -25,6 +30,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use treelay_recipes::Digest;
 use treelay_signing::{KeyError, KeyKind, PublicKey, SecretKey};
@@ -36,8 +42,13 @@ const MAX_ANSWER: u64 = 64 * 1024;
 /// Most that is shown of a complaint.
 const MAX_COMPLAINT: u64 = 8 * 1024;
 
-/// A program and its first arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How long what a program wrote is read after it ended. All of it is in the pipes by then.
+const GRACE: Duration = Duration::from_millis(500);
+/// Variables with treelay's own secrets, which are none of the program's business.
+const SECRETS: [&str; 3] = ["COSIGN_PASSWORD", "TREELAY_PIN", "COSIGN_PKCS11_PIN"];
+
+/// A program and its first arguments, which are shown to nobody: they may be secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Signer {
     program: String,
     arguments: Vec<String>,
@@ -196,12 +207,7 @@ impl Signer {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let runtime =
                     runtime.map_err(|source| CommandError::Run { program: program(), source })?;
-                runtime.block_on(async {
-                    let limited = tokio::time::timeout(limit, self.talk(folder, arguments, input));
-                    limited.await.unwrap_or_else(|_| {
-                        Err(CommandError::Slow { program: program(), what: what(), limit })
-                    })
-                })
+                runtime.block_on(self.talk(folder, arguments, input, limit))
             };
             scope.spawn(run).join()
         });
@@ -238,30 +244,39 @@ impl Signer {
         folder: &Path,
         arguments: &[&str],
         input: &[u8],
+        limit: Duration,
     ) -> Result<(std::process::ExitStatus, Vec<u8>, Vec<u8>), CommandError> {
-        let broke = |source| CommandError::Run { program: self.program.clone(), source };
-        let mut child = tokio::process::Command::new(&self.program)
+        let mut command = tokio::process::Command::new(&self.program);
+        command
             .args(&self.arguments)
             .args(arguments)
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
+            .kill_on_drop(true);
+        for name in SECRETS {
+            command.env_remove(name);
+        }
+        let alone = !has_terminal();
+        if alone {
+            command.process_group(0);
+        }
+        let mut child = command
             .spawn()
             .map_err(|source| CommandError::Start { program: self.program.clone(), source })?;
-        let (stdin, stdout, stderr) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let write = async {
-            if let Some(mut stdin) = stdin {
-                // A program that signs the digest need not read the message.
-                let _ = stdin.write_all(input).await;
+        let group = child.id().filter(|_| alone);
+        let ended = tokio::time::timeout(limit, converse(&mut child, input)).await;
+        let Ok(ended) = ended else {
+            if let Some(group) = group.and_then(|id| Pid::from_raw(id.try_into().ok()?)) {
+                // It may have ended just now.
+                let _ = rustix::process::kill_process_group(group, Signal::KILL);
             }
+            let _ = child.kill().await;
+            let (program, what) = (self.program.clone(), arguments[0].to_owned());
+            return Err(CommandError::Slow { program, what, limit });
         };
-        let ((), output, complaint) =
-            tokio::join!(write, read(stdout, MAX_ANSWER), read(stderr, MAX_COMPLAINT));
-        let (output, complaint) = (output.map_err(broke)?, complaint.map_err(broke)?);
-        Ok((child.wait().await.map_err(broke)?, output, complaint))
+        ended.map_err(|source| CommandError::Run { program: self.program.clone(), source })
     }
 }
 
@@ -271,14 +286,69 @@ struct Answer {
     complaint: String,
 }
 
-/// Reads to the end, and keeps so many bytes and one more, which shows that there were more.
-async fn read(from: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
-    let mut kept = Vec::new();
-    if let Some(mut from) = from {
-        (&mut from).take(limit + 1).read_to_end(&mut kept).await?;
-        tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
+/// Whether there is a terminal through which a person can answer a program, or interrupt it.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Gives the program its input, and takes what it writes until it has ended.
+async fn converse(
+    child: &mut tokio::process::Child,
+    input: &[u8],
+) -> io::Result<(std::process::ExitStatus, Vec<u8>, Vec<u8>)> {
+    let (mut output, mut complaint) = (Vec::new(), Vec::new());
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let status = {
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // A program that signs the digest need not read the message.
+                let _ = stdin.write_all(input).await;
+            }
+            Ok(())
+        };
+        let pipes = async {
+            tokio::try_join!(
+                write,
+                read(stdout, MAX_ANSWER, &mut output),
+                read(stderr, MAX_COMPLAINT, &mut complaint)
+            )
+        };
+        tokio::pin!(pipes);
+        tokio::select! {
+            moved = &mut pipes => {
+                moved?;
+                child.wait().await?
+            }
+            status = child.wait() => {
+                // When that is over, something it started holds them open.
+                if let Ok(moved) = tokio::time::timeout(GRACE, &mut pipes).await {
+                    moved?;
+                }
+                status?
+            }
+        }
+    };
+    Ok((status, output, complaint))
+}
+
+/// Reads to the end, and keeps so many bytes and one more, which shows that there were more. What was
+/// read is kept too when this is dropped before the end.
+async fn read(
+    from: Option<impl AsyncRead + Unpin>,
+    limit: u64,
+    kept: &mut Vec<u8>,
+) -> io::Result<()> {
+    let Some(mut from) = from else { return Ok(()) };
+    let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
+    let mut piece = [0; 8192];
+    loop {
+        let length = from.read(&mut piece).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        let left = most.saturating_sub(kept.len()).min(length);
+        kept.extend_from_slice(&piece[..left]);
     }
-    Ok(kept)
 }
 
 /// What a program is told that it should make.
@@ -291,15 +361,20 @@ fn algorithm(kind: KeyKind) -> &'static str {
     }
 }
 
-/// As it can be written after `exec:` again.
+/// The program alone.
 impl fmt::Display for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.arguments.is_empty() && !self.program.starts_with('[') {
-            return f.write_str(&self.program);
-        }
-        let words: Vec<&String> = std::iter::once(&self.program).chain(&self.arguments).collect();
-        // A list of texts is always JSON.
-        f.write_str(&serde_json::to_string(&words).map_err(|_| fmt::Error)?)
+        f.write_str(&self.program)
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.arguments.len();
+        f.debug_struct("Signer")
+            .field("program", &self.program)
+            .field("arguments", &number)
+            .finish()
     }
 }
 
@@ -396,6 +471,47 @@ mod tests {
         // It reads nothing of a long message, and ends.
         assert!(run("exit 0").is_none());
         assert!(start.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_a_program_leaves_running_is_not_waited_for() {
+        let start = Instant::now();
+        let key = SecretKey::generate(KeyKind::EcdsaP256).unwrap();
+        let made = BASE64.encode(&SimpleSigning.sign(&IMAGE, &key).unwrap().bytes);
+        let left = asked(&key, &format!("sleep 60 & echo {made}")).unwrap();
+        assert!(SimpleSigning.sign(&IMAGE, &left).is_ok());
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn all_of_a_slow_program_is_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("child");
+        let script = format!("sleep 1000 & echo $! >{}; wait", file.display());
+        let limit = Duration::from_millis(500);
+        let ran = shell(&script).run(Path::new("/"), &["sign"], b"", limit, &quiet());
+        assert!(matches!(ran, Err(CommandError::Slow { .. })));
+        let child: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        let stat = format!("/proc/{child}/stat");
+        // Until whoever inherits it has taken notice, it is a zombie.
+        let runs = || {
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            !(stat.is_empty() || stat.contains(") Z "))
+        };
+        let began = Instant::now();
+        while !has_terminal() && runs() {
+            assert!(began.elapsed() < Duration::from_secs(10), "{child} goes on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn arguments_are_shown_to_nobody() {
+        let words = ["/bin/sh", "-c", "exit 3", "sh", "--token=98765"].map(str::to_owned);
+        let signer = Signer::new(words).unwrap();
+        let failed = signer.public_key(Path::new("/"), &quiet()).unwrap_err();
+        let shown = format!("{failed} {failed:?} {signer} {signer:?}");
+        assert!(shown.contains("/bin/sh") && !shown.contains("98765"), "{shown}");
     }
 
     #[test]

@@ -63,8 +63,11 @@ fn names_that_are_no_places_of_keys_are_refused_as_usage() {
         ("env://", "is not the name of a variable"),
         ("pkcs11:colour=red", "\"colour\" before the ?"),
         ("pkcs11:id=%4", "id of a pkcs11: URI is not written with %"),
+        ("pkcs11:id=%01?pin-value=98765", "set TREELAY_PIN, or give pin-source=FILE"),
+        ("exec:[\"a\", \"--token=98765", "is no command"),
     ] {
-        assert!(key(text).contains(expected), "{text}: {}", key(text));
+        let said = key(text);
+        assert!(said.contains(expected) && !said.contains("98765"), "{text}: {said}");
     }
     let file = ["key", "public", "file:exec:x"];
     refuses(
@@ -125,6 +128,15 @@ fn programs_give_keys_and_signatures() {
     };
     let silent = answer("exit 1");
     assert_eq!(env.treelay(["key", "public", &silent]).ok().out(), OPEN_PUBLIC);
+    // Passwords and PINs are for treelay; the rest of the environment is for both.
+    let script = "echo $OTHER-$COSIGN_PASSWORD$TREELAY_PIN$COSIGN_PKCS11_PIN >seen; cat open.pub";
+    let curious = format!("exec:{}", serde_json::json!(["/bin/sh", "-c", script, "sh"]));
+    let mut asks = env.treelay(["key", "public", &curious]).env("OTHER", "other");
+    for name in ["COSIGN_PASSWORD", "TREELAY_PIN", "COSIGN_PKCS11_PIN"] {
+        asks = asks.env(name, "secret");
+    }
+    asks.ok();
+    assert_eq!(env.read("seen"), "other-\n");
     let sign = |key: &str| env.treelay(["sign", "ostree:repo", "--key", key]).fails(1).err();
     for (words, expected) in [
         ("exit 7", "/bin/sh sign failed (exit status: 7)"),

@@ -227,9 +227,8 @@ fn tokens_that_do_not_sign_say_why() {
     }
     let told = format!("pkcs11:token=lab;object=rsa?module-name=softhsm2&pin-value={PIN}");
     let line = ["sign", "oci:out", "--sign-as=registry.example/a:1", "--key", &told];
-    let output = locked(&env, line).ok();
-    assert!(output.err().contains("warning: a PIN on the command line"), "{output}");
-    assert!(!output.err().contains(PIN), "{output}");
+    let output = locked(&env, line).fails(2);
+    assert!(output.err().contains("set TREELAY_PIN, or give pin-source=FILE"), "{output}");
 }
 
 /// A key service's client, as its users write it: of the digest, or of the message.

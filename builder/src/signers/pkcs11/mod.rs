@@ -27,7 +27,7 @@ use treelay_signing::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
 pub use error::Pkcs11Error;
-pub use uri::{Pin, Uri, UriError};
+pub use uri::{Uri, UriError};
 
 /// Asks for the PIN of the token with this label; the error says why there is none.
 pub type AskPin<'a> = dyn Fn(&str) -> Result<Zeroizing<String>, String> + 'a;

@@ -113,10 +113,8 @@ impl Token {
                 Ok(info) if info.user_pin_final_try() => {
                     "it is wrong, and one more wrong one locks it"
                 }
-                Ok(info) if info.user_pin_count_low() => {
-                    "it is wrong, and was wrong before; after some more it is locked"
-                }
-                _ => "it is wrong",
+                // This one counts already, so it says nothing of earlier ones.
+                _ => "it is wrong; after a few wrong ones in a row it is locked",
             },
             Err(Error::Pkcs11(RvError::PinLocked, _)) => "it is locked after too many wrong ones",
             Err(Error::Pkcs11(RvError::PinLenRange | RvError::PinInvalid, _)) => {

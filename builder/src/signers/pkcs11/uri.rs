@@ -29,20 +29,8 @@ pub struct Uri {
     pub module_name: Option<String>,
     /// `pin-source`: a file that holds the PIN.
     pub pin_source: Option<PathBuf>,
-    /// `pin-value`: the PIN itself.
-    pub pin_value: Option<Pin>,
-    /// As it was written, less the PIN.
+    /// As it was written.
     text: String,
-}
-
-/// A PIN, which shows itself to nobody.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Pin(pub Zeroizing<String>);
-
-impl fmt::Debug for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pin(..)")
-    }
 }
 
 /// Why a text is no URI of a key.
@@ -72,6 +60,11 @@ pub enum UriError {
         /// The name.
         name: String,
     },
+    /// The PIN itself, which every user of the machine would see.
+    #[error(
+        "a PIN in a pkcs11: URI is seen by every user of this machine: set TREELAY_PIN, or give pin-source=FILE"
+    )]
+    PinValue,
     /// A value that cannot be.
     #[error("{name} of a pkcs11: URI is not {expected}")]
     BadValue {
@@ -83,7 +76,7 @@ pub enum UriError {
 }
 
 const PATH_NAMES: &str = "token, manufacturer, model, serial, slot-id, object, id, type";
-const QUERY_NAMES: &str = "module-path, module-name, pin-source, pin-value";
+const QUERY_NAMES: &str = "module-path, module-name, pin-source";
 
 impl Uri {
     /// Reads a URI that begins with `pkcs11:`.
@@ -101,6 +94,9 @@ impl Uri {
         for (part, in_path) in parts.filter(|(part, _)| !part.is_empty()) {
             let (name, value) =
                 part.split_once('=').ok_or_else(|| UriError::NoValue { part: part.to_owned() })?;
+            if name == "pin-value" {
+                return Err(UriError::PinValue);
+            }
             if names.contains(&name) {
                 return Err(UriError::Twice { name: name.to_owned() });
             }
@@ -111,7 +107,7 @@ impl Uri {
                 shown_path.push(part);
             } else {
                 uri.take_query(&value)?;
-                shown_query.push(if name == "pin-value" { "pin-value=…" } else { part });
+                shown_query.push(part);
             }
         }
         let (path, query) = (shown_path.join(";"), shown_query.join("&"));
@@ -155,7 +151,6 @@ impl Uri {
                 self.module_name = Some(name);
             }
             "pin-source" => self.pin_source = Some(value.path()?),
-            "pin-value" => self.pin_value = Some(Pin(Zeroizing::new(value.text()?))),
             name => {
                 let name = name.to_owned();
                 let place = "after the ?";
@@ -242,14 +237,12 @@ mod tests {
             module_path: Some("/usr/lib/m.so".into()),
             module_name: None,
             pin_source: Some("/run/pin".into()),
-            pin_value: None,
             text: text.to_owned(),
         };
         assert_eq!(uri, expected);
-        let uri = Uri::parse("pkcs11:?module-name=softhsm2&pin-value=1%26%2B").unwrap();
-        assert_eq!(uri.pin_value, Some(Pin(Zeroizing::new("1&+".to_owned()))));
+        let uri = Uri::parse("pkcs11:?module-name=softhsm2").unwrap();
         assert_eq!(uri.module_name.as_deref(), Some("softhsm2"));
-        assert_eq!(uri.to_string(), "pkcs11:?module-name=softhsm2&pin-value=…");
+        assert_eq!(uri.to_string(), "pkcs11:?module-name=softhsm2");
         assert_eq!(Uri::parse("pkcs11:").unwrap().to_string(), "pkcs11:");
     }
 
@@ -258,7 +251,6 @@ mod tests {
         for (text, expected) in [
             ("pkcs11:token", "\"token\" in a pkcs11: URI has no value"),
             ("pkcs11:colour=red", "\"colour\" before the ?"),
-            ("pkcs11:pin-value=1234", "\"pin-value\" before the ?"),
             ("pkcs11:object=a?token=b", "\"token\" after the ?"),
             ("pkcs11:id=1;id=2", "\"id\" is twice"),
             ("pkcs11:id=%1", "id of a pkcs11: URI is not written with %"),
@@ -273,7 +265,9 @@ mod tests {
             let said = Uri::parse(text).unwrap_err().to_string();
             assert!(said.contains(expected), "{text}: {said}");
         }
-        let said = Uri::parse("pkcs11:?pin-value=12%3").unwrap_err().to_string();
-        assert!(!said.contains("12"), "{said}");
+        for text in ["pkcs11:?pin-value=12%3", "pkcs11:pin-value=12", "pkcs11:id=1?pin-value=12"] {
+            let said = Uri::parse(text).unwrap_err().to_string();
+            assert!(said.contains("pin-source=FILE") && !said.contains("12"), "{said}");
+        }
     }
 }
