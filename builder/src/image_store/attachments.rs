@@ -14,6 +14,17 @@ use super::{Descriptor, ImageStore, Manifest, Parts};
 /// (cosign's bundle specification).
 pub const BUNDLE_PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 
+/// Annotation of a bundle's manifest that says what is inside, and its value for a statement
+/// (cosign's bundle specification).
+pub const BUNDLE_CONTENT: (&str, &str) = ("dev.sigstore.bundle.content", "dsse-envelope");
+
+/// Annotation of a manifest: when it was made (image-spec, annotations.md). Readers of bundles sort by
+/// it. A signature says the time of its image, so that signing again changes nothing.
+pub const CREATED: &str = "org.opencontainers.image.created";
+
+/// How the media types of bundles of every version begin.
+pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+
 /// Predicate type of the statements that are signatures of images (cosign's bundle specification).
 pub const SIGN_PREDICATE_TYPE: &str = "https://sigstore.dev/cosign/sign/v1";
 
@@ -53,6 +64,21 @@ pub struct Attachment {
     pub digest: Digest,
     /// Bytes of its layers.
     pub size: u64,
+}
+
+impl Attachment {
+    /// In which form it is stored: `.sig`, `.att`, `.sbom` beside the subject; `bundle`, or `raw` for
+    /// any other referrer.
+    pub fn form(&self) -> &'static str {
+        let is_bundle = self.artifact_type.as_deref().is_some_and(|it| it.starts_with(BUNDLE));
+        match self.by {
+            "sig" => ".sig",
+            "att" => ".att",
+            "sbom" => ".sbom",
+            _ if is_bundle => "bundle",
+            _ => "raw",
+        }
+    }
 }
 
 /// Whether a referrer's own words say that it is a signature in a bundle, and no other attestation.

@@ -17,11 +17,13 @@ pub mod attachments;
 mod blob;
 mod copy;
 mod error;
+mod layer_list;
 pub mod layout;
 mod manifest;
 pub mod referrers;
 pub mod registry;
 mod repository;
+mod shared;
 pub mod signatures;
 
 use std::collections::BTreeMap;
@@ -131,6 +133,19 @@ pub trait ImageStore: Send + Sync {
     /// # Errors
     /// Whatever kept them from being written.
     async fn put_referrers(&self, subject: &Digest, manifests: &[Manifest]) -> Result<()>;
+
+    /// Adds to what has a tag beside `subject`, so that nothing is lost that others add at the same
+    /// time: see [`signatures::add_beside`].
+    ///
+    /// # Errors
+    /// [`StoreError::BadManifest`] when something else has that tag, which is never replaced;
+    /// [`StoreError::Contended`].
+    async fn add_beside(
+        &self,
+        subject: &Digest,
+        what: signatures::Beside,
+        addition: &signatures::Addition,
+    ) -> Result<Descriptor>;
 
     /// Enters a manifest; what it names must be there already. In a layout a tag becomes visible to
     /// others with [`commit`](Self::commit).

@@ -7,21 +7,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
 use treelay_recipes::Digest;
 
-use super::error::{Result, StoreError};
-use super::manifest::{Descriptor, MANIFEST_LIMIT, Manifest, Parts, media};
-use super::{BlobSource, ImageStore, Placement};
+use super::error::Result;
+pub use super::layer_list::Addition;
+use super::manifest::{Descriptor, Manifest, Parts};
+use super::{ImageStore, Placement};
 
 /// Annotation of a layer that holds the signature itself, in base64 (cosign's specification of
 /// signatures).
 pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
-
-/// The time cosign writes where there is none: Go's zero time.
-const NO_TIME: &str = "0001-01-01T00:00:00Z";
-
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// What a tag beside an image holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +48,7 @@ impl Beside {
     }
 
     /// The annotations of a layout's entry that holds it, as cosign writes them.
-    fn annotations(self) -> BTreeMap<String, String> {
+    pub(super) fn annotations(self) -> BTreeMap<String, String> {
         let kind = match self {
             Self::Signatures => "dev.cosignproject.cosign/sigs",
             Self::Attestations => "dev.cosignproject.cosign/atts",
@@ -80,7 +75,7 @@ pub fn is_attachment_tag(tag: &str) -> bool {
 /// The manifest that holds the signatures of `subject`, and its layers; `None` when there is none.
 ///
 /// # Errors
-/// [`StoreError::BadManifest`] when there is something else in its place.
+/// [`StoreError::BadManifest`](super::StoreError::BadManifest) when there is something else in its place.
 pub async fn signatures_of(
     store: &dyn ImageStore,
     subject: &Digest,
@@ -91,7 +86,7 @@ pub async fn signatures_of(
 /// The manifest that holds `what` beside `subject`, and its layers; `None` when there is none.
 ///
 /// # Errors
-/// [`StoreError::BadManifest`] when there is something else in its place.
+/// [`StoreError::BadManifest`](super::StoreError::BadManifest) when there is something else in its place.
 pub async fn beside(
     store: &dyn ImageStore,
     subject: &Digest,
@@ -116,15 +111,7 @@ pub async fn put_signatures(
     subject: &Digest,
     manifest: &Manifest,
 ) -> Result<Descriptor> {
-    put_beside(store, subject, Beside::Signatures, manifest).await
-}
-
-pub(super) async fn put_beside(
-    store: &dyn ImageStore,
-    subject: &Digest,
-    what: Beside,
-    manifest: &Manifest,
-) -> Result<Descriptor> {
+    let what = Beside::Signatures;
     let (tag, annotations) = (what.tag(subject), what.annotations());
     let placement = Placement::Tag { tag: &tag, annotations: &annotations };
     store.put_manifest(manifest, placement).await
@@ -132,11 +119,12 @@ pub(super) async fn put_beside(
 
 /// Adds signatures to those of `subject`. `layers` are simplesigning layers with their
 /// [`SIGNATURE`] annotation, whose blobs are in the store already. Signatures that are there, by
-/// whomever, are kept; one that is there already is not added again.
+/// whomever, are kept, those that others add at the same time with them; one that is there already
+/// is not added again.
 ///
 /// # Errors
-/// What reading and writing meets; [`StoreError::BadManifest`] when what is there is not a manifest
-/// of signatures.
+/// What reading and writing meets; [`StoreError::BadManifest`](super::StoreError::BadManifest) when
+/// what is there is not a manifest of signatures; [`StoreError::Contended`](super::StoreError::Contended).
 pub async fn add_signatures(
     store: &dyn ImageStore,
     subject: &Digest,
@@ -155,85 +143,30 @@ pub async fn add_beside(
     what: Beside,
     layers: &[Descriptor],
 ) -> Result<Descriptor> {
-    let there = beside(store, subject, what).await?;
-    let mut new: Vec<&Descriptor> = Vec::new();
-    for layer in layers {
-        let known = there.iter().flat_map(|(_, old)| old).chain(new.iter().copied());
-        if !known.into_iter().any(|other| same(other, layer)) {
-            new.push(layer);
-        }
-    }
-    let (mut manifest, mut config) = match &there {
-        Some((manifest, _)) if new.is_empty() => return Ok(manifest.descriptor()),
-        Some((manifest, _)) => read(store, manifest).await?,
-        None => empty(),
-    };
-    for layer in new {
-        // Only an object can be indexed by name; `read` checked that these are.
-        push(&mut manifest["layers"], json!(layer));
-        push(&mut config["rootfs"]["diff_ids"], json!(layer.digest));
-        push(&mut config["history"], json!({ "created": NO_TIME }));
-    }
-    let config = BlobSource::from_bytes(config.to_string());
-    store.put_blob(&config).await?;
-    manifest["config"] = json!(Descriptor::new(CONFIG, *config.digest(), config.size()));
-    let manifest = Manifest::new(media::MANIFEST, manifest.to_string().into_bytes());
-    put_beside(store, subject, what, &manifest).await
+    store.add_beside(subject, what, &Addition::layers(layers)).await
 }
 
-/// Whether every signature among `some` is among `all`.
-pub(super) fn covers(all: &[Descriptor], some: &[Descriptor]) -> bool {
-    some.iter().all(|layer| all.iter().any(|other| same(other, layer)))
-}
-
-/// All that a reader looks at: one that differs in its media type or size is not read as the other.
-fn same(a: &Descriptor, b: &Descriptor) -> bool {
-    let read = |layer: &Descriptor| (layer.digest, layer.size, layer.media_type.clone());
-    read(a) == read(b) && a.annotations.get(SIGNATURE) == b.annotations.get(SIGNATURE)
-}
-
-fn push(list: &mut Value, item: Value) {
-    match list {
-        Value::Array(items) => items.push(item),
-        other => *other = json!([item]),
-    }
-}
-
-/// Manifest and config without a signature, as cosign writes them.
-fn empty() -> (Value, Value) {
-    let manifest = json!({ "schemaVersion": 2, "mediaType": media::MANIFEST });
-    let rootfs = json!({ "type": "layers" });
-    let config = json!({
-        "architecture": "", "os": "", "created": NO_TIME, "config": {}, "rootfs": rootfs,
-    });
-    (manifest, config)
-}
-
-/// Manifest and config that are there.
-async fn read(store: &dyn ImageStore, manifest: &Manifest) -> Result<(Value, Value)> {
-    let bad = |reason: &str| StoreError::BadManifest {
-        place: store.place(),
-        digest: manifest.digest(),
-        reason: reason.to_owned(),
-    };
-    let Parts::Image { config, .. } = manifest.parts(&store.place())? else {
-        return Err(bad("signatures must be in a manifest, not in an index"));
-    };
-    let bytes = store.blob(&config.digest, config.size).await?.read_all(MANIFEST_LIMIT).await?;
-    let config: Value =
-        serde_json::from_slice(&bytes).map_err(|_| bad("its config is not JSON"))?;
-    let manifest: Value =
-        serde_json::from_slice(manifest.bytes()).map_err(|_| bad("it is not JSON"))?;
-    let rootfs_fits = config.get("rootfs").is_none_or(|r| r.is_object() || r.is_null());
-    if !config.is_object() || !manifest.is_object() || !rootfs_fits {
-        return Err(bad("its config is not that of signatures"));
-    }
-    Ok((manifest, config))
+/// Enters a manifest with its layers as it is, unless there are others beside `subject`: then its
+/// layers are added to those.
+///
+/// # Errors
+/// As [`add_signatures`].
+pub(super) async fn enter_beside(
+    store: &dyn ImageStore,
+    subject: &Digest,
+    what: Beside,
+    manifest: &Manifest,
+    layers: &[Descriptor],
+) -> Result<Descriptor> {
+    store.add_beside(subject, what, &Addition::whole(manifest, layers)).await
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::image_store::BlobSource;
     use crate::image_store::layout::Layout;
 
     async fn layer(store: &dyn ImageStore, payload: &str, signature: &str) -> Descriptor {

@@ -4,31 +4,20 @@
 //! whose one layer's media type are that of a bundle, with the empty config `{}`. Its annotations
 //! repeat what is inside, and are not believed.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{StreamExt, stream};
-use serde_json::json;
 use treelay_recipes::Digest;
 use treelay_signing::Bundle;
 use treelay_signing::bundle::{BundleVersion, MEDIA_TYPE};
 use treelay_signing::schemes::sigstore_bundle::PREDICATE_TYPE;
 
 use super::problem::{Fault, Problem, with_causes};
+use crate::image_store::attachments::{
+    BUNDLE, BUNDLE_CONTENT, BUNDLE_PREDICATE_TYPE as PREDICATE, CREATED,
+};
 use crate::image_store::referrers::{self, Cut, Lie, Listing, Referrer};
 use crate::image_store::{BlobSource, Descriptor, ImageStore, Manifest, Parts, StoreError, media};
-
-/// Annotation of the manifest: what the bundle has inside.
-pub(super) const CONTENT: &str = "dev.sigstore.bundle.content";
-
-/// Annotation of the manifest: the predicate type of the statement inside.
-pub(super) const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
-
-/// Annotation of the manifest: its time.
-const CREATED: &str = "org.opencontainers.image.created";
-
-/// How the media types of bundles of every version begin.
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 
 /// Longest bundle that is read as a signature: real ones with certificates, log entries and
 /// timestamps have about 10,000 bytes. What is longer is an attestation, or nothing.
@@ -284,22 +273,10 @@ impl NewBundle {
     /// elsewhere, adds no second manifest.
     pub(super) fn new(subject: &Descriptor, bundle: String, created: &str) -> Self {
         let bundle = BlobSource::from_bytes(bundle).named("bundle");
-        let config = BlobSource::from_bytes("{}".to_owned()).named("empty config");
-        let annotations = BTreeMap::from([
-            (CONTENT, "dsse-envelope"),
-            (PREDICATE, PREDICATE_TYPE),
-            (CREATED, created),
-        ]);
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": media::MANIFEST,
-            "artifactType": MEDIA_TYPE,
-            "config": Descriptor::new(media::EMPTY, *config.digest(), config.size()),
-            "layers": [Descriptor::new(MEDIA_TYPE, *bundle.digest(), bundle.size())],
-            "subject": Descriptor::new(&subject.media_type, subject.digest, subject.size),
-            "annotations": annotations,
-        });
-        let manifest = Manifest::new(media::MANIFEST, manifest.to_string().into_bytes());
+        let config = BlobSource::from_bytes(referrers::EMPTY_CONFIG).named("empty config");
+        let annotations = [BUNDLE_CONTENT, (PREDICATE, PREDICATE_TYPE), (CREATED, created)];
+        let layer = (bundle.digest(), bundle.size());
+        let manifest = referrers::artifact(subject, MEDIA_TYPE, layer, &annotations);
         Self { blobs: [bundle, config], manifest }
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod beside;
 mod logins;
 mod mock_registry;
 mod referrers;

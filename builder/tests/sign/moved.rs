@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use treelay::image_store::layout::Layout;
+use treelay::image_store::signatures::{Addition, Beside};
 use treelay::image_store::{
     Descriptor, ImageRef, ImageStore, Manifest, Placement, media, signatures,
 };
@@ -100,6 +101,15 @@ impl ImageStore for Moving {
         manifests: &[Manifest],
     ) -> treelay::image_store::Result<()> {
         self.inner.put_referrers(subject, manifests).await
+    }
+
+    async fn add_beside(
+        &self,
+        subject: &Digest,
+        what: Beside,
+        addition: &Addition,
+    ) -> treelay::image_store::Result<Descriptor> {
+        self.inner.add_beside(subject, what, addition).await
     }
 
     async fn put_manifest(

@@ -150,3 +150,30 @@ fn an_attestation_is_a_signature_to_cosign_3_and_to_nobody_else() {
         cosign_verify(env, Cosign::Three, "good", index).ok().says(IN_BUNDLE);
     });
 }
+
+#[test]
+fn signers_at_once_lose_nobodys_signatures() {
+    let keys: Vec<String> = (0..6).map(|n| format!("many-{n}")).collect();
+    in_both(|env, image, subjects| {
+        for key in &keys {
+            if !env.path(&format!("{key}.key")).exists() {
+                small::key(env, key);
+            }
+        }
+        // Processes that know nothing of each other.
+        let running: Vec<_> = keys.iter().map(|key| sign(env, key, image).spawn()).collect();
+        for child in running {
+            let output = child.wait_with_output().unwrap();
+            let words = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{image}: {words}");
+        }
+        for key in &keys {
+            verify(env, key, image, "both").ok();
+        }
+        for subject in subjects {
+            for (cosign, form) in [(Cosign::Two, BY_TAG), (Cosign::Three, IN_BUNDLE)] {
+                cosign_verify(env, cosign, &keys[0], subject).ok().says(form);
+            }
+        }
+    });
+}

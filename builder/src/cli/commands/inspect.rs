@@ -190,7 +190,7 @@ impl Image {
                 None => "the index",
             };
             let (digest, size) = (one.digest, HumanBytes(one.size));
-            line(format!("attached to {subject}: {kind}, {size}, {digest}"));
+            line(format!("attached to {subject}: {kind} ({}), {size}, {digest}", one.form()));
         }
         for problem in &self.problems {
             line(format!("warning: {problem}"));

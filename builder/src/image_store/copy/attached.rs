@@ -116,14 +116,8 @@ impl Way<'_> {
         manifest: &Manifest,
         layers: Vec<Descriptor>,
     ) -> Result<()> {
-        let theirs = signatures::beside(self.to, subject, what).await?;
-        let theirs = theirs.map(|(_, layers)| layers).unwrap_or_default();
         self.carry_blobs(std::slice::from_ref(manifest)).await?;
-        let put = if signatures::covers(&layers, &theirs) {
-            signatures::put_beside(self.to, subject, what, manifest).await?
-        } else {
-            signatures::add_beside(self.to, subject, what, &layers).await?
-        };
+        let put = signatures::enter_beside(self.to, subject, what, manifest, &layers).await?;
         self.tell(subject, put.digest, what.suffix().to_owned());
         Ok(())
     }

@@ -11,6 +11,7 @@
 //! Two processes may write to one layout: `index.json` is read and replaced under a lock on the
 //! file `oci-layout`.
 
+mod beside;
 mod disk;
 mod index;
 mod referrers;
@@ -22,12 +23,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use treelay_recipes::Digest;
 
+use self::beside::Waiting;
 use self::disk::Disk;
 use self::index::{Index, tag_of};
 use super::blob::{BlobSource, BlobStream, read_chunks};
 use super::error::{Result, StoreError};
 use super::manifest::{Descriptor, MANIFEST_LIMIT, Manifest, Parts};
 use super::referrers::put_manifests;
+use super::signatures::{Addition, Beside};
 use super::{ImageRef, ImageStore, Listing, Placement};
 use crate::progress::Outcome;
 
@@ -44,7 +47,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     /// Tags that wait for the commit.
-    pending: Vec<(String, Descriptor)>,
+    pending: Vec<Waiting>,
     /// Referrers that wait for the commit, each with its subject.
     referrers: Vec<(Digest, Descriptor)>,
     /// Of manifests that `index.json` names and that were looked at: what they are about.
@@ -115,8 +118,8 @@ impl Inner {
     /// The index as it will be after the commit.
     fn index(&self) -> Result<Index> {
         let mut index = self.disk.read_index()?;
-        for (tag, entry) in &self.state().pending {
-            index.replace(tag, entry);
+        for waiting in &self.state().pending {
+            index.replace(&waiting.tag, &waiting.entry);
         }
         Ok(index)
     }
@@ -227,10 +230,8 @@ impl Inner {
         let _lock = self.disk.lock()?;
         let before = self.disk.read_index()?;
         let mut index = before.clone();
-        for (tag, entry) in &pending {
-            index.replace(tag, entry);
-        }
         // Only now, under the lock: another process may have added some since.
+        unsynced.extend(self.enter_waiting(&pending, &mut index)?);
         unsynced.extend(self.enter_referrers(&referrers, &mut index)?);
         let changed = index != before || !self.disk.has_index()?;
         self.disk.sync(&unsynced)?;
@@ -275,6 +276,16 @@ impl ImageStore for Layout {
         self.blocking(move |inner| inner.add_referrers(&subject, described)).await
     }
 
+    async fn add_beside(
+        &self,
+        subject: &Digest,
+        what: Beside,
+        addition: &Addition,
+    ) -> Result<Descriptor> {
+        let (subject, addition) = (*subject, addition.clone());
+        self.blocking(move |inner| inner.add_beside(&subject, what, addition)).await
+    }
+
     async fn put_manifest(
         &self,
         manifest: &Manifest,
@@ -290,8 +301,8 @@ impl ImageStore for Layout {
         if let Placement::Tag { tag, annotations } = placement {
             let entry = index::entry(descriptor.clone(), tag, annotations);
             let mut state = self.inner.state();
-            state.pending.retain(|(other, _)| other != tag);
-            state.pending.push((tag.to_owned(), entry));
+            state.pending.retain(|waiting| waiting.tag != tag);
+            state.pending.push(Waiting::put(tag, entry));
         }
         Ok(descriptor)
     }

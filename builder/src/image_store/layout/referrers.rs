@@ -1,17 +1,16 @@
 //! Referrers in a layout: by the fallback tag, or as entries of `index.json`.
 
 use std::collections::HashSet;
-use std::io::Cursor;
 
 use treelay_recipes::Digest;
 
+use super::Inner;
 use super::index::{Index, entry, tag_of};
-use super::{Inner, disk};
-use crate::image_store::blob::BlobSource;
 use crate::image_store::error::{Result, StoreError};
 use crate::image_store::referrers::{
     Collector, Cut, FallbackIndex, Listing, MAX_BYTES, MAX_REFERRERS, fallback_tag,
 };
+use crate::image_store::shared::{Made, SharedList as _};
 use crate::image_store::{Descriptor, MANIFEST_LIMIT, Manifest, Parts, signatures};
 
 /// Entries of `index.json` that are looked at to find those that refer to a subject.
@@ -155,8 +154,15 @@ impl Inner {
     }
 
     fn fallback(&self, index: &Index, subject: &Digest) -> Result<Option<FallbackIndex>> {
-        let Some(entry) = index.find_tag(&fallback_tag(subject)) else { return Ok(None) };
-        FallbackIndex::parse(&self.manifest(&entry.digest)?, &self.disk.place()).map(Some)
+        match self.listed(index, &fallback_tag(subject))? {
+            Some(manifest) => FallbackIndex::parse(&manifest, &self.disk.place()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The manifest that has a tag.
+    pub(super) fn listed(&self, index: &Index, tag: &str) -> Result<Option<Manifest>> {
+        index.find_tag(tag).map(|entry| self.manifest(&entry.digest)).transpose()
     }
 
     /// Lets referrers wait for the commit, unless they are listed already.
@@ -175,6 +181,7 @@ impl Inner {
         referrers: &[(Digest, Descriptor)],
         index: &mut Index,
     ) -> Result<Vec<Digest>> {
+        let place = self.disk.place();
         let (mut written, mut subjects) = (Vec::new(), Vec::new());
         for (subject, _) in referrers {
             if !subjects.contains(subject) {
@@ -182,7 +189,8 @@ impl Inner {
             }
         }
         for subject in subjects {
-            let mut list = self.fallback(index, &subject)?.unwrap_or_else(FallbackIndex::empty);
+            let mut list =
+                FallbackIndex::read(self.listed(index, &fallback_tag(&subject))?.as_ref(), &place)?;
             let mut changed = false;
             for (_, referrer) in referrers.iter().filter(|(about, _)| *about == subject) {
                 changed |= list.add(referrer);
@@ -190,31 +198,13 @@ impl Inner {
             if !changed {
                 continue;
             }
-            let manifest = list.to_manifest();
-            self.write_small(&manifest)?;
+            let Made { manifest, .. } = list.make(None, &place)?;
+            self.write_small(manifest.bytes())?;
             written.push(manifest.digest());
             let tag = fallback_tag(&subject);
             index.replace(&tag, &entry(manifest.descriptor(), &tag, &Default::default()));
         }
         Ok(written)
-    }
-
-    fn write_small(&self, manifest: &Manifest) -> Result<()> {
-        let (digest, bytes) = (manifest.digest(), manifest.bytes().to_vec());
-        let size = bytes.len() as u64;
-        if size > MANIFEST_LIMIT {
-            let (place, what) = (self.disk.place(), format!("the list of referrers {digest}"));
-            return Err(StoreError::TooLarge { place, what, limit: MANIFEST_LIMIT });
-        }
-        if self.has_blob(&digest, size)? {
-            return Ok(());
-        }
-        let watcher = BlobSource::from_bytes(Vec::new()).watcher();
-        let (_guard, cancel) = disk::cancel_pair();
-        let open = Box::new(move || Ok(Box::new(Cursor::new(bytes)) as _));
-        self.disk.write_blob(open, &digest, size, &cancel, &watcher)?;
-        self.wrote(&digest);
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::image_store::error::Result;
+use crate::image_store::shared::{Made, SharedList};
 use crate::image_store::{Descriptor, Manifest, media};
 
 /// An index of referrers. Members and entries that we do not know are kept as they are.
@@ -10,7 +11,7 @@ use crate::image_store::{Descriptor, Manifest, media};
 pub(in crate::image_store) struct FallbackIndex(Map<String, Value>);
 
 impl FallbackIndex {
-    pub(in crate::image_store) fn empty() -> Self {
+    fn empty() -> Self {
         let mut members = Map::new();
         members.insert("schemaVersion".into(), json!(2));
         members.insert("mediaType".into(), json!(media::INDEX));
@@ -62,9 +63,15 @@ impl FallbackIndex {
         }
         true
     }
+}
 
-    /// Adds entries of `other` whose digests are not here, as they are. Whether it changed.
-    pub(in crate::image_store) fn merge(&mut self, other: &Self) -> bool {
+impl SharedList for FallbackIndex {
+    fn read(there: Option<&Manifest>, place: &str) -> Result<Self> {
+        there.map_or_else(|| Ok(Self::empty()), |manifest| Self::parse(manifest, place))
+    }
+
+    /// Adds entries of `other` whose digests are not here, as they are.
+    fn merge(&mut self, other: &Self) -> bool {
         let Some(Value::Array(entries)) = self.0.get_mut("manifests") else { return false };
         let before = entries.len();
         for entry in other.entries() {
@@ -75,7 +82,12 @@ impl FallbackIndex {
         entries.len() != before
     }
 
-    pub(in crate::image_store) fn to_manifest(&self) -> Manifest {
-        Manifest::new(media::INDEX, Value::Object(self.0.clone()).to_string().into_bytes())
+    fn config(&self) -> Option<&Descriptor> {
+        None
+    }
+
+    fn make(&self, _: Option<&[u8]>, _: &str) -> Result<Made> {
+        let bytes = Value::Object(self.0.clone()).to_string().into_bytes();
+        Ok(Made { config: None, manifest: Manifest::new(media::INDEX, bytes) })
     }
 }

@@ -7,26 +7,24 @@
 //! keep it themselves, as an index with the *fallback tag* `sha256-<hex>`.
 //!
 //! *Phases.* [`list()`] says what is listed, within bounds that it tells of. [`read`] gets one of
-//! them and says where its descriptor lies. [`put`] and [`put_all`] add.
+//! them and says where its descriptor lies. [`artifact`] makes one, [`put_all`] adds.
 //!
 //! Nothing listed is believed: whoever can write to a repository can list anything, in any number,
 //! with any words. Only the manifest itself, by its digest, says what it is and what it is about.
 
+mod artifact;
 mod fallback;
 mod listing;
 
-use futures_util::{StreamExt, stream};
 use treelay_recipes::Digest;
 
+pub use self::artifact::{EMPTY_CONFIG, artifact};
 pub(super) use self::fallback::FallbackIndex;
 pub(super) use self::listing::Collector;
 pub use self::listing::{Cut, Listing, MAX_BYTES, MAX_PAGES, MAX_REFERRERS};
 use super::error::{Result, StoreError};
 use super::manifest::{About, Descriptor, MANIFEST_LIMIT, Manifest, media};
 use super::{ImageStore, Placement};
-
-/// Subjects that are asked about at once.
-const AT_ONCE: usize = 8;
 
 /// The tag of the index of what refers to `subject`, where no registry keeps the list:
 /// `sha256-<hex>` (distribution-spec, "Referrers Tag Schema").
@@ -42,12 +40,6 @@ pub fn fallback_tag(subject: &Digest) -> String {
 /// What asking meets; [`StoreError::BadManifest`] when something else has the fallback tag.
 pub async fn list(store: &dyn ImageStore, subject: &Digest) -> Result<Listing> {
     store.referrers(subject).await
-}
-
-/// [`list()`] of several subjects at once; the answers stand in the order of `subjects`.
-pub async fn list_each(store: &dyn ImageStore, subjects: &[Digest]) -> Vec<Result<Listing>> {
-    let asks = subjects.iter().map(|subject| store.referrers(subject));
-    stream::iter(asks).buffered(AT_ONCE).collect().await
 }
 
 /// Whether what is listed may be an artifact of this type. Where the list does not say what it is,
@@ -173,19 +165,6 @@ fn lies(said: &Descriptor, is: &Descriptor) -> Vec<Lie> {
         }
     }
     lies
-}
-
-/// Adds a referrer: see [`put_all`].
-///
-/// # Errors
-/// As [`put_all`].
-pub async fn put(
-    store: &dyn ImageStore,
-    subject: &Descriptor,
-    manifest: &Manifest,
-) -> Result<Descriptor> {
-    put_all(store, subject, std::slice::from_ref(manifest)).await?;
-    manifest.referrer_descriptor(&store.place())
 }
 
 /// Adds referrers to those of `subject`, whose blobs are in the store already. What is listed, by

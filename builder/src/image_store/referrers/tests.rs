@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::image_store::layout::Layout;
+use crate::image_store::shared::SharedList as _;
 use crate::image_store::{BlobSource, ImageRef};
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -209,13 +210,14 @@ fn the_fallback_index_keeps_what_others_wrote() {
     one.artifact_type = Some("true".into());
     let two = Descriptor::new("m", Digest::of("2"), 1);
     assert!(index.add(&two) && !index.add(&two));
-    let after: Value = serde_json::from_slice(index.to_manifest().bytes()).unwrap();
+    let after: Value =
+        serde_json::from_slice(index.make(None, "").unwrap().manifest.bytes()).unwrap();
     let mut expected = foreign;
     expected["manifests"].as_array_mut().unwrap().push(json!(two));
     assert_eq!(after, expected);
     assert!(index.add(&one), "a descriptor without its type is mended, in its place");
     assert_eq!(index.entries()[1], json!(one));
-    let mut old = FallbackIndex::empty();
+    let mut old = FallbackIndex::read(None, "").unwrap();
     assert!(old.merge(&index) && !old.merge(&index));
     assert_eq!(old.entries(), index.entries());
 

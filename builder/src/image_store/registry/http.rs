@@ -18,6 +18,7 @@ use super::failure::{Attempt, Failure, settled, timeout, words_of};
 use super::feed::{Feed, Meter};
 use super::referrers::Known;
 use super::scheme::Schemes;
+use super::shared::Turns;
 use crate::image_store::error::{Result, StoreError};
 use crate::image_store::repository::{Repository, is_loopback};
 
@@ -219,6 +220,8 @@ pub(super) struct Http {
     pub(super) uploads: Semaphore,
     /// What is known of referrers.
     pub(super) referrers: Known,
+    /// Whose turn it is to add under a tag.
+    pub(super) turns: Turns,
     /// Makes retries of several tasks come at different times.
     jitter: AtomicU64,
 }
@@ -229,6 +232,7 @@ impl Http {
             auth: Arc::new(Auth::new(options.logins.clone())),
             schemes: Schemes::default(),
             referrers: Known::default(),
+            turns: Turns::default(),
             uploads: Semaphore::new(options.uploads.max(1)),
             jitter: AtomicU64::new(fastrand::u64(..)),
             wire: Wire::new(options)?,

@@ -17,6 +17,7 @@ mod http;
 mod logins;
 mod referrers;
 mod scheme;
+mod shared;
 mod upload;
 
 use std::fmt;
@@ -35,8 +36,10 @@ use self::http::{Ask, Http, Payload};
 pub use self::logins::{AskHelper, Login, LoginKind, LoginPlaces, Logins};
 use super::blob::{BlobSource, BlobStream};
 use super::error::{Result, StoreError};
+use super::layer_list::LayerList;
 use super::manifest::{Descriptor, MANIFEST_LIMIT, Manifest, media};
 use super::repository::Repository;
+use super::signatures::{Addition, Beside};
 use super::{ImageRef, ImageStore, Listing, Placement};
 use crate::progress::Outcome;
 
@@ -339,6 +342,16 @@ impl ImageStore for Registry {
 
     async fn put_referrers(&self, subject: &Digest, manifests: &[Manifest]) -> Result<()> {
         self.add_referrers(subject, manifests).await
+    }
+
+    async fn add_beside(
+        &self,
+        subject: &Digest,
+        what: Beside,
+        addition: &Addition,
+    ) -> Result<Descriptor> {
+        let add = |list: &mut LayerList| addition.add_to(list);
+        Ok(self.add_under_tag(&what.tag(subject), add).await?.descriptor())
     }
 
     async fn put_manifest(

@@ -2,17 +2,14 @@
 //! (distribution-spec 1.1, "Listing Referrers", "Pushing Manifests with Subject").
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
 
-use reqwest::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use treelay_recipes::Digest;
 
-use super::http::Payload;
-use super::{ACCEPTED, Registry, media_type, next_page};
+use super::{Registry, media_type, next_page};
 use crate::image_store::error::{Result, StoreError};
 use crate::image_store::referrers::{
     Collector, Cut, FallbackIndex, Listing, MAX_BYTES, MAX_PAGES, fallback_tag,
@@ -31,24 +28,12 @@ const NO_API: [StatusCode; 6] = [
     StatusCode::NOT_IMPLEMENTED,
 ];
 
-/// How often the fallback index is read to add to it.
-const ATTEMPTS: u32 = 12;
-
-/// How long to wait, at least and at most, before looking whether another writer replaced what was
-/// written to the fallback tag.
-const SETTLE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
 /// What is known of the repositories that one client talks to.
 #[derive(Default)]
 pub(super) struct Known {
     /// Whether the referrers API is there.
     api: Mutex<HashMap<Repository, bool>>,
-    /// Whose turn it is to change a fallback index, by repository and subject.
-    turns: Mutex<HashMap<(Repository, Digest), Turn>>,
 }
-
-/// Held by who changes one fallback index.
-type Turn = Arc<tokio::sync::Mutex<()>>;
 
 impl Known {
     fn api(&self, repository: &Repository) -> Option<bool> {
@@ -58,11 +43,6 @@ impl Known {
     fn learn(&self, repository: &Repository, api: bool) {
         let mut known = self.api.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(repository.clone(), api);
-    }
-
-    fn turn(&self, repository: &Repository, subject: &Digest) -> Turn {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(turns.entry((repository.clone(), *subject)).or_default())
     }
 }
 
@@ -187,72 +167,11 @@ impl Registry {
         Ok(listed)
     }
 
-    /// Adds to the index under the fallback tag. Others may be doing the same: what was read once
-    /// and is gone after our writing was replaced by a writer that had not seen it, and is written
-    /// again with ours.
     async fn add_to_fallback(&self, subject: &Digest, new: &[Descriptor]) -> Result<()> {
-        let tag = fallback_tag(subject);
-        let turn = self.http.referrers.turn(&self.repository, subject);
-        let _turn = turn.lock().await;
-        let mut seen = FallbackIndex::empty();
-        for attempt in 1..=ATTEMPTS {
-            let started = Instant::now();
-            let (found, unchanged) = self.read_fallback(&tag).await?;
-            let mut wanted = found.unwrap_or_else(FallbackIndex::empty);
-            let mut changed = wanted.merge(&seen);
-            for referrer in new {
-                changed |= wanted.add(referrer);
-            }
-            if !changed {
-                return Ok(());
-            }
-            self.put_if_unchanged(&tag, &wanted.to_manifest(), unchanged).await?;
-            seen = wanted;
-            // A registry that does not know If-Match lets a slower writer replace ours with what it
-            // made before it could see ours. It needs about as long as we did; who has to write
-            // again waits for different times, so that one of them gets through.
-            let settle = (started.elapsed() * 2).clamp(SETTLE.0, SETTLE.1);
-            let spread = settle.mul_f64(fastrand::f64() * f64::from(attempt - 1));
-            tokio::time::sleep(settle + spread).await;
-        }
-        Err(StoreError::Contended { place: self.name(), what: format!("tag {tag}") })
-    }
-
-    /// The index under the fallback tag, and the condition under which it is still the same.
-    async fn read_fallback(&self, tag: &str) -> Result<(Option<FallbackIndex>, HeaderMap)> {
-        let mut unchanged = HeaderMap::new();
-        let request = format!("give manifest {tag}");
-        let ask = self.ask(Method::GET, &format!("manifests/{tag}"), request)?;
-        let ask = ask.accept(&ACCEPTED);
-        let answer = self.http.fetch(&ask, &[StatusCode::NOT_FOUND], MANIFEST_LIMIT).await?;
-        let (status, headers, bytes) = answer;
-        if status == StatusCode::NOT_FOUND {
-            unchanged.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
-            return Ok((None, unchanged));
-        }
-        let manifest = self.manifest_of(&headers, bytes)?;
-        // A weak one (W/"…") never matches (RFC 9110, 13.1.1).
-        if let Some(etag) = headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")) {
-            unchanged.insert(IF_MATCH, etag.clone());
-        }
-        Ok((Some(FallbackIndex::parse(&manifest, &self.name())?), unchanged))
-    }
-
-    /// Replaces the index under the fallback tag. Where the registry knows conditions and another
-    /// writer was faster, nothing is written; the next reading tells.
-    async fn put_if_unchanged(
-        &self,
-        tag: &str,
-        index: &Manifest,
-        unchanged: HeaderMap,
-    ) -> Result<()> {
-        self.check_length(index)?;
-        self.write_scopes();
-        let request = format!("take manifest {tag}");
-        let ask = self.ask(Method::PUT, &format!("manifests/{tag}"), request)?;
-        let mut ask = ask.body(index.media_type(), Payload::Bytes(index.bytes().to_vec()));
-        ask.headers.extend(unchanged);
-        self.http.send(&ask, &[StatusCode::PRECONDITION_FAILED]).await?;
+        let add = |index: &mut FallbackIndex| {
+            new.iter().fold(false, |changed, referrer| index.add(referrer) || changed)
+        };
+        self.add_under_tag(&fallback_tag(subject), add).await?;
         Ok(())
     }
 }
