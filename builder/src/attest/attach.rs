@@ -5,31 +5,28 @@
 //! (cosign 2), and, where scanners know the kind of document, as it is, unsigned, as a referrer of
 //! its own type.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use treelay_recipes::Digest;
 use treelay_signing::bundle::MEDIA_TYPE as BUNDLE;
 use treelay_signing::{SecretKey, SignError};
 
 use super::PredicateType;
 use super::documents::{Document, read};
-use super::find::bundle_of;
+use super::find::{Budget, bundle_of};
 use super::legacy::{self, DSSE};
 use super::signed::{judge, says, sign, statement};
-use crate::image_store::attachments::{BUNDLE_PREDICATE_TYPE as PREDICATE, is_signature};
-use crate::image_store::signatures::{Beside, add_beside};
-use crate::image_store::{
-    BlobSource, Descriptor, ImageStore, Manifest, StoreError, media, referrers,
+use crate::image_store::attachments::{
+    BUNDLE_CONTENT, BUNDLE_PREDICATE_TYPE as PREDICATE, CREATED, is_signature,
 };
+use crate::image_store::referrers::{self, EMPTY_CONFIG, artifact};
+use crate::image_store::signatures::{Beside, add_beside};
+use crate::image_store::{BlobSource, Descriptor, ImageStore, Manifest, StoreError};
 use crate::store::Store;
 
-/// Annotations of a referrer that is a bundle (cosign 3, `pkg/oci/remote`).
-const CONTENT: (&str, &str) = ("dev.sigstore.bundle.content", "dsse-envelope");
 /// When it was made. What is attached says no time that nobody can check, so that attaching it again
 /// changes nothing; cosign expects the annotation, and this is what it writes for an unknown time.
-const CREATED: (&str, &str) = ("org.opencontainers.image.created", "1970-01-01T00:00:00Z");
+const UNKNOWN_TIME: (&str, &str) = (CREATED, "1970-01-01T00:00:00Z");
 
 /// Why documents could not be attached.
 #[derive(Debug, thiserror::Error)]
@@ -221,13 +218,13 @@ impl<'a> On<'a> {
             .filter(Value::is_object)
             .ok_or(AttestError::NoObject { subject: *subject })?;
         let statement = statement(subject, kind, predicate);
-        if let Some(kept) = self.find_same(&statement, kind, key).await? {
+        if let Some(kept) = self.find_same(&statement, kind, key).await {
             self.store.put_product(KEPT, &name, &kept)?;
             return Ok(false);
         }
         let failed = |source| AttestError::Sign { subject: *subject, source };
         let signed = sign(&statement, key).map_err(failed)?;
-        let annotations = [CONTENT, (PREDICATE, kind.uri()), CREATED];
+        let annotations = [BUNDLE_CONTENT, (PREDICATE, kind.uri()), UNKNOWN_TIME];
         let manifest = self.put_artifact(BUNDLE, signed.bundle, &annotations).await?;
         let envelope = BlobSource::from_bytes(signed.envelope).named("attestation");
         self.images.put_blob(&envelope).await?;
@@ -252,15 +249,16 @@ impl<'a> On<'a> {
         statement: &treelay_signing::statement::Statement,
         kind: &PredicateType,
         key: &SecretKey,
-    ) -> Result<Option<Kept>, AttestError> {
+    ) -> Option<Kept> {
         let keys = [key.public().clone()];
+        let mut budget = Budget::default();
         for listed in &self.listed {
             if listed.annotations.get(PREDICATE).is_some_and(|it| it != kind.uri()) {
                 continue;
             }
-            let Some(bundle) = bundle_of(self.images, &self.subject.digest, listed).await? else {
-                continue;
-            };
+            // Anyone may list anything: what cannot be read is not the same, and no error.
+            let bundle = bundle_of(self.images, &self.subject.digest, listed, &mut budget).await;
+            let Ok(Some(bundle)) = bundle else { continue };
             let Ok((found, _)) = judge(&bundle, &keys) else { continue };
             if !says(&found, &self.subject.digest, Some(kind))
                 || found.predicate != statement.predicate
@@ -268,13 +266,16 @@ impl<'a> On<'a> {
                 continue;
             }
             for layer in &self.legacy {
+                if !budget.take(1, layer.size) {
+                    break;
+                }
                 let same = legacy::statement(self.images, layer, &keys).await;
                 if same.is_ok_and(|(same, _)| same.predicate == statement.predicate) {
-                    return Ok(Some(Kept { manifest: listed.digest, envelope: layer.digest }));
+                    return Some(Kept { manifest: listed.digest, envelope: layer.digest });
                 }
             }
         }
-        Ok(None)
+        None
     }
 
     /// The document itself, for scanners.
@@ -282,12 +283,13 @@ impl<'a> On<'a> {
         let Some(media_type) = document.kind.raw_media_type() else { return Ok(()) };
         let path = self.store.object(&document.content);
         let size = path.and_then(|path| path.metadata().ok()).map_or(0, |it| it.len());
-        let manifest = artifact(&self.subject, media_type, &document.content, size, &[CREATED]);
+        let manifest =
+            artifact(&self.subject, media_type, (&document.content, size), &[UNKNOWN_TIME]);
         if self.listed.iter().any(|one| one.digest == manifest.digest()) {
             return Ok(());
         }
         let bytes = read(self.store, &document.content)?;
-        new.manifests.push(self.put_artifact(media_type, bytes, &[CREATED]).await?);
+        new.manifests.push(self.put_artifact(media_type, bytes, &[UNKNOWN_TIME]).await?);
         Ok(())
     }
 
@@ -300,34 +302,9 @@ impl<'a> On<'a> {
     ) -> Result<Manifest, AttestError> {
         let blob = BlobSource::from_bytes(bytes).named("attestation");
         self.images.put_blob(&blob).await?;
-        self.images.put_blob(&BlobSource::from_bytes(EMPTY)).await?;
-        Ok(artifact(&self.subject, media_type, blob.digest(), blob.size(), annotations))
+        self.images.put_blob(&BlobSource::from_bytes(EMPTY_CONFIG)).await?;
+        Ok(artifact(&self.subject, media_type, (blob.digest(), blob.size()), annotations))
     }
-}
-
-/// The config of what has none (image-spec, manifest.md).
-const EMPTY: &[u8] = b"{}";
-
-/// The manifest of an artifact of one layer, which refers to its subject.
-fn artifact(
-    subject: &Descriptor,
-    media_type: &str,
-    digest: &Digest,
-    size: u64,
-    annotations: &[(&str, &str)],
-) -> Manifest {
-    let annotations: BTreeMap<&str, &str> = annotations.iter().copied().collect();
-    let config = Descriptor::new(media::EMPTY, Digest::of(EMPTY), EMPTY.len() as u64);
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": media::MANIFEST,
-        "artifactType": media_type,
-        "config": config,
-        "layers": [Descriptor::new(media_type, *digest, size)],
-        "subject": subject,
-        "annotations": annotations,
-    });
-    Manifest::new(media::MANIFEST, manifest.to_string().into_bytes())
 }
 
 /// Whether one of those referrers, of which nothing is said, is a signature.
@@ -347,4 +324,48 @@ async fn has_signature(
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use treelay_signing::KeyKind;
+
+    use super::*;
+    use crate::attest::documents::keep;
+    use crate::image_store::attachments::SIGN_PREDICATE_TYPE;
+    use crate::image_store::layout::Layout;
+    use crate::image_store::media;
+
+    /// Puts something that says it is a bundle about `subject`; its layer is not there.
+    async fn put_junk(images: &dyn ImageStore, subject: &Descriptor, text: &str, kind: &str) {
+        images.put_blob(&BlobSource::from_bytes(EMPTY_CONFIG)).await.unwrap();
+        let annotations = [BUNDLE_CONTENT, (PREDICATE, kind)];
+        let junk = artifact(subject, BUNDLE, (&Digest::of(text), 5), &annotations);
+        referrers::put_all(images, subject, &[junk]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn junk_beside_an_image_keeps_nobody_from_attesting() {
+        let dir = tempfile::tempdir().unwrap();
+        let images = Layout::create(&dir.path().join("images")).unwrap();
+        let subject = Descriptor::new(media::MANIFEST, Digest::of("image"), 5);
+        let kind = PredicateType::spdx();
+        put_junk(&images, &subject, "what counts as a signature here", SIGN_PREDICATE_TYPE).await;
+        for text in ["not there", "nor is this"] {
+            put_junk(&images, &subject, text, kind.uri()).await;
+        }
+        let key = SecretKey::generate(KeyKind::EcdsaP256).unwrap();
+        for (round, added) in [true, false].into_iter().enumerate() {
+            // Each has a store of its own, which remembers nothing.
+            let store = Store::open(&dir.path().join(format!("store{round}"))).unwrap();
+            let content = keep(&store, b"{\"spdxVersion\": \"SPDX-2.3\"}").unwrap();
+            let document = Document { kind: kind.clone(), subject: subject.digest, content };
+            let keys = std::slice::from_ref(&key);
+            let subjects = std::slice::from_ref(&subject);
+            let attached = attach(&images, &store, subjects, &[document], keys).await.unwrap();
+            images.commit().await.unwrap();
+            let found: Vec<bool> = attached.iter().map(|one| one.added).collect();
+            assert_eq!(found, [added], "round {round}");
+        }
+    }
 }

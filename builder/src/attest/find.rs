@@ -12,10 +12,38 @@ use treelay_signing::statement::Statement;
 use super::signed::{judge, says};
 use super::{PredicateType, legacy};
 use crate::image_store::attachments::{BUNDLE_PREDICATE_TYPE, SIGN_PREDICATE_TYPE};
-use crate::image_store::{Descriptor, ImageStore, Parts, StoreError, referrers};
+use crate::image_store::{Descriptor, ImageStore, MANIFEST_LIMIT, Parts, StoreError, referrers};
 
 /// Attestations of one subject that are read. Of more, those that come first.
 const MOST: usize = 100;
+
+/// Bytes of manifests and bundles beside one subject that are read.
+const BYTES: u64 = 64 * 1024 * 1024;
+
+/// What may still be read of what is beside one subject, where anyone may have put anything.
+pub(super) struct Budget {
+    bundles: usize,
+    bytes: u64,
+    /// Whether something was not read for it.
+    pub(super) spent: bool,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { bundles: MOST, bytes: BYTES, spent: false }
+    }
+}
+
+impl Budget {
+    /// Whether so many bundles, and bytes, may be read.
+    pub(super) fn take(&mut self, bundles: usize, bytes: u64) -> bool {
+        match (self.bundles.checked_sub(bundles), self.bytes.checked_sub(bytes)) {
+            (Some(bundles), Some(bytes)) => (self.bundles, self.bytes) = (bundles, bytes),
+            _ => self.spent = true,
+        }
+        !self.spent
+    }
+}
 
 /// In which form an attestation is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,18 +100,14 @@ pub async fn find(
     let mut found = Found::default();
     let listing = referrers::list(images, subject).await?;
     found.cut = listing.cut.is_some();
-    let mut read = 0;
+    let mut budget = Budget::default();
     for listed in &listing.referrers {
         // What a list says of a bundle is a claim, good enough to leave out what nobody asked for.
         let other = |said: &String| kind.is_some_and(|kind| said != kind.uri());
         if listed.annotations.get(BUNDLE_PREDICATE_TYPE).is_some_and(other) {
             continue;
         }
-        if read == MOST {
-            found.cut = true;
-            break;
-        }
-        let bundle = match bundle_of(images, subject, listed).await {
+        let bundle = match bundle_of(images, subject, listed, &mut budget).await {
             Ok(Some(bundle)) => bundle,
             Ok(None) => continue,
             Err(error) => {
@@ -91,18 +115,16 @@ pub async fn find(
                 continue;
             }
         };
-        read += 1;
         found.take(subject, kind, judge(&bundle, keys), AttestationForm::Bundle, listed.digest);
     }
     for layer in legacy::layers(images, subject).await? {
-        if read == MOST {
-            found.cut = true;
+        if !budget.take(1, layer.size) {
             break;
         }
-        read += 1;
         let judged = legacy::statement(images, &layer, keys).await;
         found.take(subject, kind, judged, AttestationForm::Attachment, layer.digest);
     }
+    found.cut |= budget.spent;
     Ok(found)
 }
 
@@ -157,8 +179,11 @@ pub async fn list(images: &dyn ImageStore, subject: &Digest) -> Result<Vec<Liste
         let size = predicate.to_string().len();
         all.push(Listed { predicate_type, form, digest, size, predicate });
     };
-    for listed in referrers::list(images, subject).await?.referrers.iter().take(MOST) {
-        let Ok(Some(bytes)) = bundle_of(images, subject, listed).await else { continue };
+    let mut budget = Budget::default();
+    for listed in &referrers::list(images, subject).await?.referrers {
+        let Ok(Some(bytes)) = bundle_of(images, subject, listed, &mut budget).await else {
+            continue;
+        };
         let bundle = Bundle::parse(&bytes).ok();
         if let Some(statement) = bundle.and_then(|bundle| bundle.unverified_statement().ok())
             && says(&statement, subject, None)
@@ -167,8 +192,11 @@ pub async fn list(images: &dyn ImageStore, subject: &Digest) -> Result<Vec<Liste
             add(statement, AttestationForm::Bundle, listed.digest);
         }
     }
-    for layer in legacy::layers(images, subject).await?.iter().take(MOST) {
-        let Ok(bytes) = blob_of(images, layer, MAX_BUNDLE as u64).await else { continue };
+    for layer in legacy::layers(images, subject).await? {
+        if !budget.take(1, layer.size) {
+            break;
+        }
+        let Ok(bytes) = blob_of(images, &layer, MAX_BUNDLE as u64).await else { continue };
         let envelope = Envelope::parse(&bytes).ok();
         let payload = envelope.as_ref().and_then(|envelope| envelope.statement_bytes().ok());
         let statement = payload.and_then(|payload| Statement::parse(payload).ok());
@@ -179,7 +207,8 @@ pub async fn list(images: &dyn ImageStore, subject: &Digest) -> Result<Vec<Liste
     Ok(all)
 }
 
-/// The bundle that a referrer of `subject` is; `None` where it is something else.
+/// The bundle that a referrer of `subject` is; `None` where it is something else, or where nothing
+/// more may be read.
 ///
 /// # Errors
 /// What reading meets; a referrer that is not what a list says of it.
@@ -187,8 +216,11 @@ pub(super) async fn bundle_of(
     images: &dyn ImageStore,
     subject: &Digest,
     listed: &Descriptor,
+    budget: &mut Budget,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    if !referrers::may_be(listed, BUNDLE) {
+    // `read` refuses a manifest that is longer than any may be before it is asked for.
+    let size = listed.size.min(MANIFEST_LIMIT);
+    if !referrers::may_be(listed, BUNDLE) || !budget.take(0, size) {
         return Ok(None);
     }
     let referrer = referrers::read(images, subject, listed).await?;
@@ -200,6 +232,10 @@ pub(super) async fn bundle_of(
     };
     match layers.as_slice() {
         [layer] if layer.media_type == BUNDLE => {
+            // Longer ones are refused before they are asked for.
+            if !budget.take(1, layer.size.min(MAX_BUNDLE as u64)) {
+                return Ok(None);
+            }
             blob_of(images, layer, MAX_BUNDLE as u64).await.map(Some)
         }
         _ => Ok(None),
@@ -226,6 +262,18 @@ mod tests {
 
     use super::super::signed::{sign, statement};
     use super::*;
+
+    #[test]
+    fn what_is_read_has_bounds() {
+        let spent = |reads: &[(usize, u64)]| {
+            let mut budget = Budget::default();
+            let read = reads.iter().filter(|(bundles, bytes)| budget.take(*bundles, *bytes));
+            (read.count(), budget.spent)
+        };
+        assert_eq!(spent(&[(1, 10); MOST]), (MOST, false));
+        assert_eq!(spent(&[(1, 10); MOST + 7]), (MOST, true));
+        assert_eq!(spent(&[(0, BYTES / 2), (1, BYTES / 2), (0, 1), (0, 0)]), (2, true));
+    }
 
     #[test]
     fn only_what_is_about_the_subject_and_of_the_type_counts() {
