@@ -156,7 +156,7 @@ fn signers_at_once_lose_nobodys_signatures() {
     let keys: Vec<String> = (0..6).map(|n| format!("many-{n}")).collect();
     in_both(|env, image, subjects| {
         for key in &keys {
-            if !env.path(&format!("{key}.key")).exists() {
+            if !env.path(format!("{key}.key")).exists() {
                 small::key(env, key);
             }
         }

@@ -93,19 +93,18 @@ impl Http {
             let client = self.wire.client(&url)?;
             self.wire.execute(client.get(url), repository.host(), "answer").await
         };
-        let scheme =
-            match ask("http").await {
-                // Go's server says so in words, others just hang up.
-                Ok(response) => {
-                    let refused = response.status() == StatusCode::BAD_REQUEST;
-                    let words = words_of(response).await.to_lowercase();
-                    if refused && words.contains("https") { "https" } else { "http" }
-                }
-                Err(Failure { error: StoreError::HungUp { .. }, .. }) => {
-                    if ask("https").await.is_ok() { "https" } else { "http" }
-                }
-                _ => "http",
-            };
+        let scheme = match ask("http").await {
+            // Go's server says so in words, others just hang up.
+            Ok(response) => {
+                let refused = response.status() == StatusCode::BAD_REQUEST;
+                let words = words_of(response).await.to_lowercase();
+                if refused && words.contains("https") { "https" } else { "http" }
+            }
+            Err(Failure { error: StoreError::HungUp { .. }, .. }) if ask("https").await.is_ok() => {
+                "https"
+            }
+            _ => "http",
+        };
         self.schemes.learn(repository, scheme);
         Ok(scheme)
     }
