@@ -12,6 +12,7 @@ use treelay_signing::schemes::{
 };
 use treelay_signing::{SecretKey, Signature, Subject};
 
+use super::budget::Budget;
 use super::bundles::{self, Bundles, Content, NewBundle};
 use super::created;
 use super::error::SignatureError;
@@ -189,9 +190,11 @@ impl Pending {
         let subject = Descriptor::new(content.media_type, descriptor.digest, content.size);
         let digest = subject.digest.to_string();
         let image = Subject::Image { digest: &digest, reference: Some(options.reference) };
+        let budget = Budget::of_image();
+        let share = budget.of_subject();
         let (there, beside) = futures_util::join!(
             signatures::signatures_of(store, &subject.digest),
-            bundles::of(store, &subject)
+            bundles::of(store, &subject, &share, false)
         );
         let (there, known) = match there? {
             Some((manifest, layers)) => (Some(manifest.digest()), layers),

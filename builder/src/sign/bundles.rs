@@ -4,7 +4,6 @@
 //! whose one layer's media type are that of a bundle, with the empty config `{}`. Its annotations
 //! repeat what is inside, and are not believed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{StreamExt, stream};
 use treelay_recipes::Digest;
@@ -12,6 +11,7 @@ use treelay_signing::Bundle;
 use treelay_signing::bundle::{BundleVersion, MEDIA_TYPE};
 use treelay_signing::schemes::sigstore_bundle::PREDICATE_TYPE;
 
+use super::budget::{Share, Spent};
 use super::problem::{Fault, Problem, with_causes};
 use crate::image_store::attachments::{
     BUNDLE, BUNDLE_CONTENT, BUNDLE_PREDICATE_TYPE as PREDICATE, CREATED,
@@ -22,9 +22,6 @@ use crate::image_store::{BlobSource, Descriptor, ImageStore, Manifest, Parts, St
 /// Longest bundle that is read as a signature: real ones with certificates, log entries and
 /// timestamps have about 10,000 bytes. What is longer is an attestation, or nothing.
 const SIGNATURE_LIMIT: u64 = 128 * 1024;
-
-/// Bytes of bundles beside one subject that are read.
-const BYTES: u64 = 16 * 1024 * 1024;
 
 /// Manifests and bundles that are read at once.
 const AT_ONCE: usize = 8;
@@ -40,6 +37,8 @@ pub(super) struct Bundles {
     pub(super) cut: Option<Cut>,
     /// Entries of the list that are none.
     pub(super) unreadable: usize,
+    /// How many of what is said to be something else were not looked at, and why.
+    unseen: Option<(usize, Spent)>,
 }
 
 /// Something that refers to a subject.
@@ -48,8 +47,13 @@ pub(super) struct Found {
     pub(super) manifest: Digest,
     /// What the manifest's annotation says of the statement inside; not believed.
     pub(super) predicate_type: Option<String>,
-    /// Length of the manifest and what it names: its config, then the bundle.
+    /// The bundle's own digest, where the manifest names one.
+    pub(super) bundle: Option<Digest>,
+    /// Length of the manifest and what it names: its config, then the bundle. Only kept when it was
+    /// asked for.
     pub(super) parts: Option<(u64, Vec<Descriptor>)>,
+    /// Whether the manifest itself was read.
+    is_read: bool,
     pub(super) content: Content,
     /// What is unusual about it and harms nobody.
     pub(super) notes: Vec<String>,
@@ -67,29 +71,37 @@ pub(super) enum Content {
     Damaged(String, Fault),
     /// Neither a bundle nor said to be one; what is damaged about it.
     Other(Option<Fault>),
+    /// Said to be something else, and not looked at.
+    Unseen(Spent),
 }
 
-/// Reads the bundles that refer to `subject`.
+/// Reads the bundles that refer to `subject`, as far as the share of the budget goes; `keep_parts`
+/// keeps what each manifest names, for somebody who reads all that.
 ///
 /// # Errors
 /// What kept the list from being read.
 pub(super) async fn of(
     store: &dyn ImageStore,
     subject: &Descriptor,
+    share: &Share<'_>,
+    keep_parts: bool,
 ) -> Result<Bundles, StoreError> {
     let Listing { referrers, unreadable, cut } = referrers::list(store, &subject.digest).await?;
-    let (listed, left) = (referrers.len(), &AtomicU64::new(BYTES));
+    let listed = referrers.len();
     let mut reads = stream::iter(
         referrers
             .into_iter()
-            .map(|listed| async move { look(store, subject, &listed, left).await }),
+            .map(|listed| async move { look(store, subject, &listed, share, keep_parts).await }),
     )
     .buffered(AT_ONCE);
-    let mut found = Vec::new();
+    let (mut found, mut unseen) = (Vec::new(), None);
     while let Some(one) = reads.next().await {
+        if let Content::Unseen(spent) = one.content {
+            unseen.get_or_insert((0, spent)).0 += 1;
+        }
         found.push(one);
     }
-    Ok(Bundles { found, listed, cut, unreadable })
+    Ok(Bundles { found, listed, cut, unreadable, unseen })
 }
 
 impl Bundles {
@@ -105,6 +117,9 @@ impl Bundles {
         if self.unreadable > 0 {
             let n = self.unreadable;
             warnings.push(format!("{n} entries of the list of what refers to it cannot be read"));
+        }
+        if let Some((n, spent)) = self.unseen {
+            warnings.push(format!("{n} of what refers to it were {spent}"));
         }
         warnings
     }
@@ -124,16 +139,25 @@ async fn look(
     store: &dyn ImageStore,
     subject: &Descriptor,
     listed: &Descriptor,
-    left: &AtomicU64,
+    share: &Share<'_>,
+    keep_parts: bool,
 ) -> Found {
     let said_bundle = listed.artifact_type.as_deref().is_some_and(|said| said.starts_with(BUNDLE));
     let found = |content| Found {
         manifest: listed.digest,
         predicate_type: None,
+        bundle: None,
         parts: None,
+        is_read: false,
         content,
         notes: Vec::new(),
     };
+    if let Err(spent) = share.take(listed.size) {
+        return found(match is_other(listed) {
+            true => Content::Unseen(spent),
+            false => Content::Broken(spent.to_string()),
+        });
+    }
     let referrer = match referrers::read(store, &subject.digest, listed).await {
         Ok(referrer) => referrer,
         Err(error) => {
@@ -153,24 +177,28 @@ async fn look(
     let notes = usual.map(|lie| format!("{}: {lie}", listed.digest)).collect();
     let is_bundle = said_bundle || artifact_type.starts_with(BUNDLE);
     let size = manifest.bytes().len() as u64;
+    share.count(size.saturating_sub(listed.size));
     let parts = match manifest.parts(&store.place()) {
         Ok(Parts::Image { config, layers }) => Ok((config, layers)),
         Ok(Parts::Index(_)) => Err("it is an index".to_owned()),
         Err(error) => Err(with_causes(&error)),
     };
     let predicate_type = descriptor.annotations.get(PREDICATE).cloned();
-    let named = parts.as_ref().ok().map(|(config, layers)| {
+    let bundle = parts.as_ref().ok().and_then(|(_, layers)| Some(layers.first()?.digest));
+    let named = parts.as_ref().ok().filter(|_| keep_parts).map(|(config, layers)| {
         (size, std::iter::once(config).chain(layers).cloned().collect::<Vec<_>>())
     });
+    let is_read = parts.is_ok();
     let checked = parts.and_then(|(_, layers)| {
         check(artifact_type, &about, subject, &lies).and_then(|()| layer(&layers))
     });
     let content = match checked {
         _ if !is_bundle => Content::Other(None),
         Err(reason) => Content::Broken(reason),
-        Ok(layer) => content(store, &layer, predicate_type.as_deref(), left).await,
+        Ok(layer) => content(store, &layer, predicate_type.as_deref(), share).await,
     };
-    Found { manifest: listed.digest, predicate_type, parts: named, content, notes }
+    let manifest = listed.digest;
+    Found { manifest, predicate_type, bundle, parts: named, is_read, content, notes }
 }
 
 /// Compares the manifest with what it is about, and with what the list says of it.
@@ -210,7 +238,7 @@ async fn content(
     store: &dyn ImageStore,
     layer: &Descriptor,
     predicate_type: Option<&str>,
-    left: &AtomicU64,
+    share: &Share<'_>,
 ) -> Content {
     let is_attestation = predicate_type.is_some_and(|said| said != PREDICATE_TYPE);
     if layer.size > SIGNATURE_LIMIT {
@@ -222,10 +250,8 @@ async fn content(
             "{size} bytes are more than the {SIGNATURE_LIMIT} that a signature may have"
         ));
     }
-    let take = |left: u64| left.checked_sub(layer.size);
-    if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
-        let reason = format!("not looked at: there are more than {BYTES} bytes of bundles");
-        return Content::Broken(reason);
+    if let Err(spent) = share.take(layer.size) {
+        return Content::Broken(spent.to_string());
     }
     let bytes = match store.blob(&layer.digest, layer.size).await {
         Ok(blob) => blob.read_all(SIGNATURE_LIMIT).await,
@@ -248,7 +274,7 @@ impl Found {
     /// again when all is.
     pub(super) fn problem(&self, name: &str) -> Option<Problem> {
         match &self.content {
-            Content::Damaged(_, fault) | Content::Other(Some(fault)) if self.parts.is_none() => {
+            Content::Damaged(_, fault) | Content::Other(Some(fault)) if !self.is_read => {
                 let what = format!("what refers to {name}");
                 Some(Problem { what, digest: self.manifest, fault: fault.clone() })
             }

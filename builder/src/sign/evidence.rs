@@ -2,11 +2,15 @@
 //!
 //! Manifests and signatures alone, no layer of the image: some small requests for each manifest.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use futures_util::{StreamExt, stream};
 use treelay_recipes::Digest;
 
 use treelay_signing::Bundle;
 
+use super::budget::{Budget, Share};
 use super::bundles::{self, Content};
 use super::problem::with_causes;
 use super::walk::{self, Node};
@@ -20,9 +24,6 @@ const AT_ONCE: usize = 4;
 
 /// Longest payload that containers/image reads, in bytes (`internal/iolimits`).
 const PAYLOAD_LIMIT: u64 = 4 << 20;
-
-/// Bytes of payloads of one subject that are read: nobody signs so much.
-const PAYLOADS: u64 = 64 << 20;
 
 /// An image and what is attached to it.
 #[derive(Debug, Clone)]
@@ -51,7 +52,8 @@ pub struct Subject {
     /// What is under its tag `sha256-<hex>.sig`.
     pub sig: SigTag,
     /// The bundles that refer to it, in the order of their list; or why the list cannot be read.
-    /// Empty where they were not asked for.
+    /// Empty where they were not asked for, and below the image's own manifest: programs that read
+    /// bundles look at what a name names.
     pub bundles: Result<Vec<Bundled>, String>,
 }
 
@@ -98,8 +100,9 @@ impl Evidence {
     }
 }
 
-/// Reads an image's manifests and what is attached to them; `bundles` only where they are asked for,
-/// since most consumers do not look at them. A tag is resolved once.
+/// Reads an image's manifests and what is attached to them; the bundles of its own manifest only where
+/// they are asked for, since most consumers do not look at them. A tag is resolved once. What is
+/// attached is read so far: beyond that it is told to be unusable.
 ///
 /// # Errors
 /// [`StoreError`] where the image itself is not there or the store does not answer; what is found
@@ -112,14 +115,18 @@ pub async fn gather(
     let root = walk::resolve(store, image).await?;
     let digest = root.descriptor.digest;
     let nodes = walk::subjects(walk::walk(store, root).await);
-    let reads = nodes.into_iter().map(|node| async move { subject(store, node, bundles).await });
+    let budget = &Budget::of_image();
+    let reads = nodes.into_iter().map(|node| async move {
+        let bundles = bundles && node.descriptor.digest == digest;
+        subject(store, node, bundles, &budget.of_subject()).await
+    });
     let subjects = stream::iter(reads).buffered(AT_ONCE).collect().await;
     Ok(Evidence { place: store.place(), image: digest, subjects })
 }
 
-async fn subject(store: &dyn ImageStore, node: Node, bundles: bool) -> Subject {
+async fn subject(store: &dyn ImageStore, node: Node, bundles: bool, share: &Share<'_>) -> Subject {
     let bundles = match bundles {
-        true => bundled(store, &node.descriptor).await,
+        true => bundled(store, &node.descriptor, share).await,
         false => Ok(Vec::new()),
     };
     let Node { name, descriptor: Descriptor { digest, platform, media_type, .. }, content } = node;
@@ -130,18 +137,23 @@ async fn subject(store: &dyn ImageStore, node: Node, bundles: bool) -> Subject {
             (index, Some(with_causes(error)))
         }
     };
-    let sig = sig_tag(store, &digest).await.unwrap_or_else(SigTag::Unusable);
+    let sig = sig_tag(store, &digest, share).await.unwrap_or_else(SigTag::Unusable);
     Subject { name, digest, is_index, platform, unreadable, sig, bundles }
 }
 
-async fn bundled(store: &dyn ImageStore, subject: &Descriptor) -> Result<Vec<Bundled>, String> {
-    let found = bundles::of(store, subject).await.map_err(|error| with_causes(&error))?.found;
+async fn bundled(
+    store: &dyn ImageStore,
+    subject: &Descriptor,
+    share: &Share<'_>,
+) -> Result<Vec<Bundled>, String> {
+    let found = bundles::of(store, subject, share, false).await;
+    let found = found.map_err(|error| with_causes(&error))?.found;
     let bundled = |found: bundles::Found| {
         let content = match found.content {
             Content::Bundle(bundle) => Ok(bundle),
             Content::Attestation => Err("it is too long for a signature".to_owned()),
             Content::Broken(reason) | Content::Damaged(reason, _) => Err(reason),
-            Content::Other(_) => return None,
+            Content::Other(_) | Content::Unseen(_) => return None,
         };
         Some(Bundled { manifest: found.manifest, content })
     };
@@ -150,7 +162,11 @@ async fn bundled(store: &dyn ImageStore, subject: &Descriptor) -> Result<Vec<Bun
 
 /// As `docker/docker_image_src.go` reads it: every layer, whatever it is; where one cannot be read,
 /// none counts.
-async fn sig_tag(store: &dyn ImageStore, subject: &Digest) -> Result<SigTag, String> {
+async fn sig_tag(
+    store: &dyn ImageStore,
+    subject: &Digest,
+    share: &Share<'_>,
+) -> Result<SigTag, String> {
     let tag = signatures::signature_tag(subject);
     let because = |error: StoreError| format!("{tag}: {}", with_causes(&error));
     let found = store.tagged(&tag).await.map_err(because)?;
@@ -161,13 +177,20 @@ async fn sig_tag(store: &dyn ImageStore, subject: &Digest) -> Result<SigTag, Str
     let Parts::Image { layers, .. } = manifest.parts(&store.place()).map_err(because)? else {
         return Err(format!("{tag}: it is an index"));
     };
-    if layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add) > PAYLOADS {
-        return Err(format!("{tag}: its signatures are longer than {} MiB", PAYLOADS >> 20));
-    }
+    // Layers that share a payload have a copy each, so that each counts; it is read once.
+    let bytes = layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
+    let bytes = bytes.saturating_add(manifest.bytes().len() as u64);
+    share.take(bytes).map_err(|spent| format!("{tag}: {spent}"))?;
+    let mut payloads: HashMap<(Digest, u64), Vec<u8>> = HashMap::new();
     let mut attached = Vec::new();
     for layer in layers {
-        let blob = store.blob(&layer.digest, layer.size).await.map_err(because)?;
-        let payload = blob.read_all(PAYLOAD_LIMIT).await.map_err(because)?;
+        let payload = match payloads.entry((layer.digest, layer.size)) {
+            Entry::Occupied(read) => read.get().clone(),
+            Entry::Vacant(new) => {
+                let blob = store.blob(&layer.digest, layer.size).await.map_err(because)?;
+                new.insert(blob.read_all(PAYLOAD_LIMIT).await.map_err(because)?).clone()
+            }
+        };
         let Descriptor { media_type, annotations, .. } = layer;
         attached.push(Attached { media_type, annotations, payload });
     }

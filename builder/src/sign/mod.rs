@@ -20,6 +20,7 @@
 //! keys, and which [`Identity`] with which trusted root, are good is the caller's).
 
 mod attach;
+mod budget;
 mod bundles;
 mod created;
 mod error;

@@ -4,6 +4,7 @@ use futures_util::{StreamExt, stream};
 use treelay_signing::PublicKey;
 use treelay_signing::keyless::{Policy, TrustedRoot};
 
+use super::budget::Budget;
 use super::error::SignatureError;
 use super::forms::{FormReport, Forms, RequiredForm};
 use super::judge::{self, Judged, Trust};
@@ -73,28 +74,29 @@ pub async fn verify_image(
         validate::add_image(store, &nodes, &mut jobs).await;
     }
     let reference = options.expected_reference;
-    let trust = Trust { keys, identity: options.identity, reference };
+    let budget = &Budget::of_image();
     let mut judged = Vec::new();
     let mut judging = stream::iter(walk::subjects(nodes).into_iter().map(|node| async move {
+        let share = &budget.of_subject();
+        let (identity, keep_holders) = (options.identity, options.check_blobs);
+        let trust = Trust { keys, identity, reference, share, keep_holders };
         let judged = judge_node(store, &node, trust).await;
-        (node, judged)
+        (node.name, node.descriptor, judged)
     }))
     .buffered(AT_ONCE);
-    while let Some((node, one)) = judging.next().await {
-        if options.check_blobs {
-            for holder in &one.holders {
-                validate::add_signatures(&node.name, holder, &mut jobs);
-            }
+    // Of each, what is to be told is kept, and not what was read.
+    while let Some((name, descriptor, mut one)) = judging.next().await {
+        for holder in one.holders.drain(..) {
+            validate::add_signatures(&name, &holder, &mut jobs);
         }
-        judged.push((node, one));
+        judged.push((name, descriptor, one));
     }
     drop(judging);
-    let mixed = Forms::mixed(judged.iter().map(|(_, one)| &one.forms));
+    let mixed = Forms::mixed(judged.iter().map(|(.., one)| &one.forms));
     let named = options.expected_reference.filter(|_| options.name_must_be_signed);
     let (mut subjects, mut damage, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     let mut all_notes = Vec::new();
-    for (node, one) in judged {
-        let Node { name, descriptor, .. } = node;
+    for (name, descriptor, one) in judged {
         let (digest, platform) = (descriptor.digest, descriptor.platform);
         let Judged { signatures, attestations, forms, warnings: also, notes, problems, .. } = one;
         all_notes.extend(notes);

@@ -1,10 +1,15 @@
 //! Lists of what refers to an image: what they say wrongly, how long they are, what else is in them.
 
 use std::fs;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Value, json};
-use treelay::image_store::{ImageStore, Placement, media};
-use treelay::sign::RequiredForm;
+use treelay::image_store::{
+    BlobSource, BlobStream, Descriptor, ImageRef, ImageStore, Listing, Manifest, Placement, Result,
+    media, signatures,
+};
+use treelay::sign::evidence::{self, SigTag};
+use treelay::sign::{RequiredForm, VerifyOptions, verify_image};
 use treelay_recipes::Digest;
 use treelay_signing::bundle::MEDIA_TYPE;
 
@@ -113,5 +118,154 @@ async fn what_else_refers_to_an_image_is_no_signature_and_is_read_when_all_is() 
         // It says nothing about the signatures.
         assert!(verify(&image, &keys[0], RequiredForm::Both).await.is_good());
         fs::write(path, content).unwrap();
+    }
+}
+
+/// Counts what is read of a layout.
+struct Counting {
+    inner: treelay::image_store::layout::Layout,
+    bytes: std::sync::atomic::AtomicU64,
+    blobs: std::sync::atomic::AtomicU64,
+}
+
+#[async_trait::async_trait]
+impl ImageStore for Counting {
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
+    async fn resolve(&self, image: &ImageRef) -> Result<Option<Descriptor>> {
+        self.inner.resolve(image).await
+    }
+
+    async fn manifest(&self, digest: &Digest) -> Result<Manifest> {
+        let manifest = self.inner.manifest(digest).await?;
+        self.bytes.fetch_add(manifest.bytes().len() as u64, Relaxed);
+        Ok(manifest)
+    }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Listing> {
+        self.inner.referrers(subject).await
+    }
+
+    async fn put_referrers(&self, subject: &Digest, manifests: &[Manifest]) -> Result<()> {
+        self.inner.put_referrers(subject, manifests).await
+    }
+
+    async fn put_manifest(
+        &self,
+        manifest: &Manifest,
+        placement: Placement<'_>,
+    ) -> Result<Descriptor> {
+        self.inner.put_manifest(manifest, placement).await
+    }
+
+    async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool> {
+        self.inner.has_blob(digest, size).await
+    }
+
+    async fn blob(&self, digest: &Digest, size: u64) -> Result<BlobStream> {
+        self.bytes.fetch_add(size, Relaxed);
+        self.blobs.fetch_add(1, Relaxed);
+        self.inner.blob(digest, size).await
+    }
+
+    async fn put_blob(&self, source: &BlobSource<'_>) -> Result<treelay::progress::Outcome> {
+        self.inner.put_blob(source).await
+    }
+
+    async fn tags(&self) -> Result<Vec<String>> {
+        self.inner.tags().await
+    }
+
+    async fn commit(&self) -> Result<()> {
+        self.inner.commit().await
+    }
+}
+
+fn counting(image: &Image) -> Counting {
+    Counting { inner: image.store(), bytes: 0.into(), blobs: 0.into() }
+}
+
+#[tokio::test]
+async fn long_junk_is_read_so_far_and_that_is_told() {
+    let image = Image::new().await;
+    let (secret, public) = key();
+    image.attach(std::slice::from_ref(&secret)).await;
+    let store = image.store();
+    let subject = described(&store, &image.arm64).await;
+    let mut entries = listed(&image, &image.arm64).await;
+    let padding = "x".repeat(2_200_000);
+    for n in 0..20 {
+        let junk = json!({
+            "schemaVersion": 2, "mediaType": media::MANIFEST, "artifactType": "application/junk",
+            "config": { "mediaType": media::EMPTY, "digest": Digest::of("{}"), "size": 2 },
+            "layers": [], "subject": subject, "annotations": { "n": n.to_string() },
+            "padding": padding,
+        });
+        let junk = Manifest::new(media::MANIFEST, junk.to_string().into_bytes());
+        store.put_manifest(&junk, Placement::Child).await.unwrap();
+        entries.push(serde_json::to_value(junk.referrer_descriptor("").unwrap()).unwrap());
+    }
+    // It is no less long for what the list says of it.
+    for lying in [false, true] {
+        for entry in entries.iter_mut().skip(1).filter(|_| lying) {
+            entry["size"] = json!(10);
+        }
+        list(&image, &image.arm64, &entries).await;
+        let counting = counting(&image);
+        let tag = ImageRef::Tag(crate::fixture::TAG.to_owned());
+        let keys = std::slice::from_ref(&public);
+        let report = verify_image(&counting, &tag, keys, &VerifyOptions::default()).await.unwrap();
+        assert!(report.is_good(), "{:?}", report.reasons());
+        let bytes = counting.bytes.load(Relaxed);
+        // Of lists that lie, what is under way is read too.
+        assert!(bytes < if lying { 40 << 20 } else { 17 << 20 }, "{bytes}");
+        let warnings: Vec<_> = report.warnings.iter().map(ToString::to_string).collect();
+        let told =
+            warnings.iter().find(|it| it.contains("of what refers to it were not looked at"));
+        assert!(told.is_some_and(|it| it.contains("16 MiB")), "{warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_many_layers_share_is_read_once() {
+    let image = Image::new().await;
+    let (secret, _) = key();
+    image.attach(&[secret]).await;
+    let store = image.store();
+    let (_, layers) = signatures::signatures_of(&store, &image.index).await.unwrap().unwrap();
+    let junk = crate::fixture::put(&store, &layers[0].media_type, vec![b'x'; 60_000]).await;
+    for (copies, is_usable) in [(50, true), (300, false)] {
+        let mut all = layers.clone();
+        all.extend(vec![junk.clone(); copies]);
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": media::MANIFEST,
+            "config": { "mediaType": media::EMPTY, "digest": Digest::of("{}"), "size": 2 },
+            "layers": all,
+        });
+        let manifest = Manifest::new(media::MANIFEST, manifest.to_string().into_bytes());
+        let store = image.store();
+        signatures::put_signatures(&store, &image.index, &manifest).await.unwrap();
+        store.commit().await.unwrap();
+        let counting = counting(&image);
+        let tag = ImageRef::Tag(crate::fixture::TAG.to_owned());
+        let found = evidence::gather(&counting, &tag, false).await.unwrap();
+        match &found.subjects[0].sig {
+            SigTag::Found(attached) => {
+                assert!(is_usable);
+                assert_eq!(attached.len(), copies + 1);
+            }
+            SigTag::Unusable(reason) => {
+                assert!(
+                    !is_usable && reason.contains("not looked at: more than 16 MiB"),
+                    "{reason}"
+                );
+            }
+            SigTag::Absent => panic!("it is there"),
+        }
+        // One of each platform's manifest, and of the index both or none.
+        let blobs = counting.blobs.load(Relaxed);
+        assert_eq!(blobs, if is_usable { 4 } else { 2 });
     }
 }

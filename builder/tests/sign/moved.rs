@@ -11,7 +11,7 @@ use treelay::image_store::{
 use treelay::sign::{RequiredForm, VerifyOptions, verify_image};
 use treelay_recipes::Digest;
 
-use crate::beside::{add, bundle, verify};
+use crate::beside::{add, bundle, strip_sig, verify};
 use crate::fixture::{Image, key};
 
 #[tokio::test]
@@ -44,6 +44,34 @@ async fn a_child_of_another_arch_is_not_what_was_signed() {
     let forms = &report.subjects[0].forms;
     for form in [&forms.sig, &forms.bundle] {
         assert_eq!(form.refusal.as_ref().unwrap().kind(), "other-image");
+    }
+}
+
+/// An old image under a new tag, with that taken away which names the old one.
+#[tokio::test]
+async fn an_image_is_not_another_tag_for_want_of_signatures_that_name_it() {
+    let image = Image::new().await;
+    let (secret, public) = key();
+    image.attach(&[secret]).await;
+    let store = image.store();
+    let index = store.manifest(&image.index).await.unwrap();
+    let annotations = BTreeMap::new();
+    let placement = Placement::Tag { tag: "2.0", annotations: &annotations };
+    store.put_manifest(&index, placement).await.unwrap();
+    store.commit().await.unwrap();
+    let later = "registry.example/tools/go:2.0";
+    let tag = ImageRef::Tag("2.0".to_owned());
+    let options = VerifyOptions { expected_reference: Some(later), ..VerifyOptions::default() };
+    let keys = [public];
+    for (is_stripped, kind) in [(false, "other-reference"), (true, "stripped")] {
+        if is_stripped {
+            image.subjects().iter().for_each(|subject| strip_sig(&image, subject));
+        }
+        let report = verify_image(&image.store(), &tag, &keys, &options).await.unwrap();
+        assert!(!report.is_good());
+        for subject in &report.subjects {
+            assert_eq!(subject.refusal.as_ref().unwrap().kind(), kind);
+        }
     }
 }
 

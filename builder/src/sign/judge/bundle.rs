@@ -29,7 +29,7 @@ pub(super) async fn judge(
     subject: &Descriptor,
     trust: Trust<'_>,
 ) -> FormJudged {
-    let bundles = match bundles::of(store, subject).await {
+    let bundles = match bundles::of(store, subject, trust.share, trust.keep_holders).await {
         Ok(bundles) => bundles,
         Err(error) => {
             let fault = Fault::of(&error, &subject.digest);
@@ -104,7 +104,7 @@ fn judge_one(subject: &Digest, found: &Found, trust: Trust<'_>) -> Judged {
         Content::Attestation => {
             return Judged::Attestation(found.predicate_type.clone().unwrap_or_default());
         }
-        Content::Other(_) => return Judged::Other,
+        Content::Other(_) | Content::Unseen(_) => return Judged::Other,
         Content::Broken(reason) | Content::Damaged(reason, _) => return broken(reason),
     };
     if let Some(predicate_type) = honest_attestation(found, bundle) {
@@ -228,10 +228,9 @@ pub(super) fn text(value: Value) -> String {
 }
 
 fn finding(found: &Found, verdict: Judgement, reason: Option<String>, class: Class) -> Finding {
-    let bundle = found.parts.as_ref().and_then(|(_, blobs)| blobs.get(1));
     let report = SignatureReport {
         scheme: sigstore_bundle::NAME,
-        payload: bundle.map_or(found.manifest, |bundle| bundle.digest),
+        payload: found.bundle.unwrap_or(found.manifest),
         key: None,
         signer: None,
         reference: None,

@@ -6,6 +6,7 @@ pub(super) mod sig;
 
 use treelay_signing::PublicKey;
 
+use super::budget::Share;
 use super::forms::{FORMS_ANNOTATION, Form, FormReport, Forms, Stripped};
 use super::problem::{Problem, with_causes};
 use super::report::{AttestationReport, Refusal, SignatureReport};
@@ -21,6 +22,10 @@ pub(super) struct Trust<'a> {
     pub(super) identity: Option<&'a Identity>,
     /// The name that must have been signed, where the form has one.
     pub(super) reference: Option<&'a str>,
+    /// How much is read.
+    pub(super) share: &'a Share<'a>,
+    /// Whether what the manifests with signatures name is kept.
+    pub(super) keep_holders: bool,
 }
 
 /// A manifest that holds signatures of a subject, or refers to it.

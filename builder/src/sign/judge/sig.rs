@@ -39,6 +39,10 @@ pub(super) async fn judge(
         Ok(None) => return refused(Refusal::NoSignature { place: store.place(), tag }),
         Err(error) => return refused(unreadable(&tag, &error)),
     };
+    // A manifest that is too long is not read at all, by its store.
+    if let Err(spent) = trust.share.take(found.size) {
+        return refused(Refusal::Unreadable { what: tag, reason: spent.to_string() });
+    }
     let holder = match read_holder(store, found, manifest).await {
         Ok(holder) => holder,
         Err(Broken::Store(error)) => return refused(unreadable(&tag, &error)),
@@ -48,7 +52,8 @@ pub(super) async fn judge(
     let refusal = refusal(&tag, &findings, trust);
     let signers = signers(&findings);
     let signatures = findings.into_iter().map(|finding| finding.report).collect();
-    FormJudged { signatures, signers, refusal, holders: vec![holder], ..FormJudged::default() }
+    let holders = if trust.keep_holders { vec![holder] } else { Vec::new() };
+    FormJudged { signatures, signers, refusal, holders, ..FormJudged::default() }
 }
 
 /// The signature in one layer, without a verdict.
@@ -97,17 +102,18 @@ async fn judge_layers(
         }
     }
     let mut reads = stream::iter(sharing.into_iter().map(|((digest, size), places)| async move {
-        (places, read_payload(store, &digest, size).await)
+        let payload = match trust.share.take(size) {
+            Ok(()) => read_payload(store, &digest, size).await.map_err(|error| with_causes(&error)),
+            Err(spent) => Err(spent.to_string()),
+        };
+        (places, payload)
     }))
     .buffer_unordered(AT_ONCE);
     while let Some((places, payload)) = reads.next().await {
         for n in places {
             let finding = match &payload {
                 Ok(payload) => judge_layer(subject, &layers[n], payload, trust),
-                Err(error) => {
-                    let error = with_causes(error);
-                    malformed(&layers[n], format!("reading the signed payload: {error}"))
-                }
+                Err(error) => malformed(&layers[n], format!("reading the signed payload: {error}")),
             };
             findings.insert(n, finding);
         }
