@@ -330,6 +330,10 @@ pub struct VerifyArgs {
     /// The bundle (.sigstore.json) with the signature of a file.
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
+    /// What the bundle must say of the file: an attestation of this type, as `treelay attest` takes
+    /// it [default: anything; the type is told].
+    #[arg(long = "type", value_name = "TYPE")]
+    pub predicate_type: Option<PredicateType>,
     /// Whom to trust for certificates, logs and timestamps: a trusted_root.json. Nothing is ever
     /// fetched.
     #[arg(long, value_name = "FILE")]

@@ -567,3 +567,73 @@ fn verify_judges_as_hosts_do() {
     verify(&["--as=podman-5", "--signed-as", name]).fails(2).says("give --key PUB");
     assert!(Path::new(&key("trusted")).exists());
 }
+
+/// What else is asked for holds beside what the host says, or is refused as asking nothing.
+#[test]
+fn nothing_that_is_asked_for_is_left_out_where_a_host_judges() {
+    let env = small();
+    generate(&env, "trusted", "ecdsa-p256");
+    generate(&env, "other", "ecdsa-p256");
+    let build = ["build", "small.yaml", "-o", "oci:out", "--key=trusted.key"];
+    env.treelay(build).env("COSIGN_PASSWORD", Env::PASSWORD).ok();
+    let policy = |key: &str| {
+        let rule = json!({"type": "sigstoreSigned", "keyPath": key});
+        let policy = json!({"default": [{"type": "reject"}],
+            "transports": {"docker": {"registry.example": [rule]}}});
+        env.write("policy.json", policy.to_string());
+    };
+    // A path without a root is one of the directory that the command is run in.
+    policy("trusted.pub");
+    let name = "--signed-as=registry.example/small:1.0";
+    let (by_policy, by_consumer) = ("--policy=policy.json", "--as=podman-5");
+    let verify = |args: &[&str]| env.treelay(["verify", "oci:out", name]).args(args);
+    verify(&[by_policy]).ok();
+    verify(&[by_policy, by_consumer, "--key=trusted.pub", "--require-form=both", "--blobs"])
+        .ok()
+        .says("good: oci:");
+
+    let other = "--key=other.pub";
+    verify(&[by_policy, other]).fails(1).says("accepted, signed by").says("was not made by key");
+    let documents = [by_policy, "--key=trusted.pub", "--require=provenance,sbom"];
+    verify(&documents).fails(1).says("no provenance of linux/amd64");
+    let documents = [by_consumer, "--key=trusted.pub", "--require=sbom"];
+    let told = verify(&documents).arg("--json").fails(1).json();
+    assert_eq!(told["consumers"][0]["accepted"], true, "{told}");
+    assert_eq!((&told["good"], &told["verified"]["good"]), (&json!(false), &json!(false)));
+    let both = [by_consumer, "--key=trusted.pub", "--require-form=both"];
+    verify(&both).ok();
+    let index = fs::read_to_string(env.path("out/index.json")).unwrap();
+    let mut without: Value = serde_json::from_str(&index).unwrap();
+    without["manifests"].as_array_mut().unwrap().retain(|entry| {
+        let name = entry["annotations"]["org.opencontainers.image.ref.name"].as_str();
+        name.is_none_or(|name| !name.starts_with("sha256-") || name.ends_with(".sig"))
+    });
+    env.write("out/index.json", without.to_string());
+    verify(&[by_consumer, "--key=trusted.pub"]).ok();
+    verify(&both).fails(1).says("bundle");
+    env.write("out/index.json", index);
+
+    for args in [
+        &[by_policy, "--require-form=both"][..],
+        &[by_policy, "--blobs"],
+        &[by_policy, "--gpg-keyring=/nonexistent"],
+        &[by_consumer, "--key=trusted.pub", "--revoked=trusted.pub"],
+        &[by_policy, "--remote=origin"],
+        &[by_policy, "--identity=a"],
+        &[by_policy, "--bundle=f"],
+        &["--key=trusted.pub", "--type=vuln"],
+    ] {
+        verify(args).fails(2).says("--");
+    }
+    let digest = format!("sha256:{}", "0".repeat(64));
+    for option in ["--require=sbom", "--policy=/nonexistent", "--as=podman-5"] {
+        let file = ["verify", &digest, "--bundle=f", "--key=trusted.pub", option];
+        env.treelay(file).fails(2).says("not files");
+    }
+
+    // A key that is a pipe is not waited for.
+    let fifo = std::process::Command::new("mkfifo").arg(env.path("pipe.pub")).status().unwrap();
+    assert!(fifo.success());
+    policy("pipe.pub");
+    verify(&[by_policy]).fails(1).says("it is no file");
+}

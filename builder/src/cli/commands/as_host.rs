@@ -2,10 +2,13 @@
 //! just published.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use treelay_signing::{PublicKey, SecretKey};
 
+use super::identity;
+use super::verify::{self, Verified};
 use crate::cli::args::{RegistryArgs, VerifyArgs};
 use crate::cli::failure::Doing as _;
 use crate::cli::places::{Images, images};
@@ -18,7 +21,11 @@ use crate::hosts::policy::{ImageAsked, Outcome, Policy, Unmet};
 use crate::hosts::root::{Files, Root};
 use crate::hosts::{Reference, published};
 use crate::image_store::ImageRef;
+use crate::sign::RequiredForm;
 use crate::sign::evidence::{self, Evidence, SigTag, Subject};
+
+/// Longest policy that is read, in bytes.
+const MAX_POLICY: usize = 4 << 20;
 
 /// `treelay verify --policy FILE` and `--as CONSUMER`.
 pub async fn verify(
@@ -36,29 +43,54 @@ pub async fn verify(
     let policy = args.policy.as_ref().map(|file| {
         let path = session.around.current_dir.join(file);
         let reading = || format!("reading the policy {}", file.display());
-        Policy::parse(&std::fs::read_to_string(path).doing(reading)?).doing(reading)
+        let text = identity::read(&path, MAX_POLICY).doing(reading)?;
+        Policy::parse(&String::from_utf8(text).doing(reading)?).doing(reading)
     });
     let policy = policy.transpose()?;
+    let asks = !args.require.is_empty() || args.require_form != RequiredForm::Any || args.blobs;
+    if asks && keys.is_empty() {
+        let message =
+            "--require, --require-form and --blobs verify signatures, and no key is given";
+        return Err(Failure::usage_message(message).hinted("give --key PUB"));
+    }
     let registries = session.around.registries(args.registry.plain_http);
     let place = images(session, &registries, dest, Access::Read)?;
     let name = name(args, dest)?;
     let evidence = gather(&place, dest, !consumers.is_empty()).await?;
+    // A key that only says whom --as trusts is heard there.
+    let verified = match asks || policy.is_some() && !keys.is_empty() {
+        true => {
+            // Of the same image, wherever the tag points by now.
+            let image = ImageRef::Digest(evidence.image);
+            Some(verify::verify(session, args, dest, &place, &image, keys).await?)
+        }
+        false => None,
+    };
 
     let mut report = Report::new(&evidence);
     if let Some(policy) = &policy {
-        report.policy(policy, &evidence, &name);
+        report.policy(policy, &evidence, &name, &session.around.current_dir);
     }
     let trust = Trust { keys, name: Some(&name) };
     for consumer in consumers {
         report.consumer(consumer, &consumer.judge(&evidence, &trust));
     }
+    report.good &= verified.as_ref().is_none_or(Verified::is_good);
     if args.json {
-        session.print_json(&report.json(&name))?;
+        let mut said = report.json(&name);
+        if let Some(verified) = &verified {
+            said["verified"] = verified.json();
+        }
+        session.print_json(&said)?;
     } else {
-        session.print(&report.text)?;
+        let verified = verified.as_ref().map(Verified::text).unwrap_or_default();
+        session.print(&format!("{verified}{}", report.text))?;
     }
     match report.good {
         true => Ok(()),
+        false if verified.as_ref().is_some_and(|it| !it.is_good()) => {
+            verified.map_or(Ok(()), |it| it.conclude(args))
+        }
         false => Err(Failure::message(format!("{} is refused: the reasons are above", args.dest))),
     }
 }
@@ -112,12 +144,15 @@ impl Report {
     }
 
     /// Like a careful host: index and manifests, all of them.
-    fn policy(&mut self, policy: &Policy, evidence: &Evidence, name: &Reference) {
+    /// Its keys are read as a host reads them; a path that has no root is below `here`.
+    fn policy(&mut self, policy: &Policy, evidence: &Evidence, name: &Reference, here: &Path) {
         let place = policy.lookup(name).place();
         let mut list = Vec::new();
         for subject in &evidence.subjects {
             let reasons = unmet(policy, subject, name, &|path| {
-                std::fs::read(path).map_err(|error| error.to_string())
+                let path = here.join(path);
+                let path = path.to_str().ok_or("the current directory has no name in UTF-8")?;
+                Root::new(Path::new("/")).read(path).map_err(|error| error.to_string())
             });
             let short = subject.digest.short();
             let (accepted, unchecked, keys) = match &reasons {

@@ -19,6 +19,7 @@ mod store;
 mod texts;
 mod verify;
 mod verify_file;
+mod verify_options;
 
 use super::args::Command;
 use super::{Result, Session};

@@ -8,34 +8,41 @@ use treelay_recipes::rfc3339;
 use treelay_signing::PublicKey;
 use treelay_signing::schemes::{sigstore_bundle, simplesigning};
 
+use super::verify_options::{self, Kind};
 use super::{identity, verify_file};
 use crate::attest::{self, Requirement, require_of_commit};
 use crate::cli::args::{Verifiable, VerifyArgs};
 use crate::cli::failure::Doing as _;
-use crate::cli::places::images;
+use crate::cli::places::{Images, images};
 use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
+use crate::image_store::ImageRef;
 use crate::ostree_repo::{CommitSignature, Keyring, Repository, SignatureVerdict, Trust};
 use crate::sign::{ImageReport, Judgement, RequiredForm, VerifyOptions, verify_image};
 
 pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
-    let Verifiable::Place(dest) = args.dest.clone() else {
-        return verify_file::run(session, &args);
-    };
-    if args.bundle.is_some() {
-        let message = "--bundle is for files: file:PATH, sha256:DIGEST or sha512:DIGEST";
-        return Err(Failure::usage_message(message));
-    }
     let as_host = args.policy.is_some() || !args.as_consumer.is_empty();
+    let dest = match &args.dest {
+        Verifiable::Place(dest) => dest.clone(),
+        Verifiable::File(_) | Verifiable::Digest(_) | Verifiable::Sha512(_) => {
+            verify_options::check(&args, Kind::File)?;
+            return verify_file::run(session, &args);
+        }
+    };
+    let kind = match &dest {
+        Dest::Tree { .. } => {
+            let message = "a tree carries no signatures: verify the image or commit";
+            return Err(Failure::usage_message(message));
+        }
+        Dest::Ostree { .. } => Kind::Commits,
+        Dest::Oci { .. } | Dest::Docker { .. } if as_host => Kind::HostedImage,
+        Dest::Oci { .. } | Dest::Docker { .. } => Kind::Image,
+    };
+    verify_options::check(&args, kind)?;
     let by_identity = [&args.identity, &args.identity_regexp, &args.issuer, &args.issuer_regexp]
         .into_iter()
         .any(Option::is_some);
-    let with_root = by_identity || args.trusted_root.is_some();
-    if as_host && with_root {
-        let message = "--identity, --issuer and --trusted-root are not for --policy and --as";
-        return Err(Failure::usage_message(message));
-    }
     let for_commits = args.gpg_keyring.is_some() || args.remote.is_some();
     if args.key.is_empty() && !for_commits && !by_identity && !as_host {
         return Err(Failure::usage_message("nothing to verify with").hinted(
@@ -44,19 +51,10 @@ pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
         ));
     }
     let keys = passwords::public_keys(session, &args.key)?;
-    if as_host {
-        return super::as_host::verify(session, &args, &dest, &keys).await;
-    }
     match dest.under(&session.around.current_dir) {
-        Dest::Ostree { .. } if with_root => {
-            let message = "--identity, --issuer and --trusted-root are for images and files";
-            Err(Failure::usage_message(message))
-        }
+        _ if as_host => super::as_host::verify(session, &args, &dest, &keys).await,
         Dest::Ostree { repo, reference } => {
             commits(session, &args, &repo, reference.as_deref(), keys)
-        }
-        Dest::Tree { .. } => {
-            Err(Failure::usage_message("a tree carries no signatures: verify the image or commit"))
         }
         _ => image(session, &args, &dest, &keys).await,
     }
@@ -136,18 +134,33 @@ async fn image(
     dest: &Dest,
     keys: &[PublicKey],
 ) -> Result<()> {
-    for (option, given) in [
-        ("--gpg-keyring", args.gpg_keyring.is_some()),
-        ("--remote", args.remote.is_some()),
-        ("--revoked", !args.revoked.is_empty()),
-    ] {
-        if given {
-            return Err(Failure::usage_message(format!("{option} is for commits, not images")));
-        }
-    }
-    let identity = identity::of_image(session, args)?;
     let registries = session.around.registries(args.registry.plain_http);
     let place = images(session, &registries, dest, Access::Read)?;
+    let verified = verify(session, args, dest, &place, &place.image, keys).await?;
+    if args.json {
+        session.print_json(&verified.json())?;
+    } else {
+        session.print(&verified.text())?;
+    }
+    verified.conclude(args)
+}
+
+/// An image's signatures, and what else it must have, verified.
+pub(super) struct Verified {
+    report: ImageReport,
+    required: Vec<Requirement>,
+}
+
+/// Verifies what `image` names in a place, by the options that ask for signatures and documents.
+pub(super) async fn verify(
+    session: &Session,
+    args: &VerifyArgs,
+    dest: &Dest,
+    place: &Images,
+    image: &ImageRef,
+    keys: &[PublicKey],
+) -> Result<Verified> {
+    let identity = identity::of_image(session, args)?;
     let expected = args.signed_as.as_deref().or(place.reference.as_deref());
     let check_blobs = args.blobs || matches!(dest, Dest::Oci { .. });
     if args.require_form == RequiredForm::Bundle && args.signed_as.is_some() {
@@ -162,40 +175,55 @@ async fn image(
         check_blobs,
         ..VerifyOptions::default()
     };
-    let report = verify_image(&*place.store, &place.image, keys, &options)
+    let report = verify_image(&*place.store, image, keys, &options)
         .await
         .doing(|| format!("verifying {}", args.dest))?;
     // Of what the tag was resolved to, wherever it points by now.
     let required = attest::require(&*place.store, &report.image, &args.require, keys)
         .await
         .doing(|| format!("looking for what {} must have", args.dest))?;
-    let good = report.is_good() && all_met(&required);
-    if args.json {
-        let mut said = json!({ "good": good, "image": report });
-        add(&mut said, &required);
-        session.print_json(&said)?;
-    } else {
-        session.print(&image_text(&report, &required))?;
+    Ok(Verified { report, required })
+}
+
+impl Verified {
+    pub(super) fn is_good(&self) -> bool {
+        self.report.is_good() && all_met(&self.required)
     }
-    let refused_as = |kind: &str| {
-        report.subjects.iter().filter_map(|one| one.refusal.as_ref()).any(|it| it.kind() == kind)
-    };
-    match refuse(args, good) {
-        // cosign, for one, names the repository alone, which default policies of hosts refuse too.
-        Err(failure) if refused_as("other-reference") => Err(failure
-            .hinted("--signed-as REPOSITORY takes signatures under any name in that repository")),
-        Err(failure) if refused_as("stripped") => Err(match report.left_alone() {
-            Some(form) => failure.hinted(format!(
-                "some programs that copy images leave one form behind; --require-form {} takes the \
-                 one that is there",
-                form.name()
+
+    pub(super) fn json(&self) -> Value {
+        let mut said = json!({ "good": self.is_good(), "image": self.report });
+        add(&mut said, &self.required);
+        said
+    }
+
+    pub(super) fn text(&self) -> String {
+        image_text(&self.report, &self.required)
+    }
+
+    /// The failure, where there is a reason to refuse it.
+    pub(super) fn conclude(&self, args: &VerifyArgs) -> Result<()> {
+        let refusals = || self.report.subjects.iter().filter_map(|one| one.refusal.as_ref());
+        let refused_as = |kind: &str| refusals().any(|it| it.kind() == kind);
+        match refuse(args, self.is_good()) {
+            // cosign, for one, names the repository alone, which default policies of hosts refuse
+            // too.
+            Err(failure) if refused_as("other-reference") => Err(failure.hinted(
+                "--signed-as REPOSITORY takes signatures under any name in that repository",
             )),
-            None => failure,
-        }),
-        // cosign 3 makes nothing but bundles.
-        Err(failure) if refused_as("name-not-signed") => Err(failure
-            .hinted("without --signed-as the digest alone counts, which is what a bundle signs")),
-        result => result,
+            Err(failure) if refused_as("stripped") => Err(match self.report.left_alone() {
+                Some(form) => failure.hinted(format!(
+                    "some programs that copy images leave one form behind; --require-form {} takes \
+                     the one that is there",
+                    form.name()
+                )),
+                None => failure,
+            }),
+            // cosign 3 makes nothing but bundles.
+            Err(failure) if refused_as("name-not-signed") => Err(failure.hinted(
+                "without --signed-as the digest alone counts, which is what a bundle signs",
+            )),
+            result => result,
+        }
     }
 }
 

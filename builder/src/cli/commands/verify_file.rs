@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use treelay_signing::keyless::{
     self, Artifact, KeylessError, Policy, Signed, SignedBy, TimestampError, TrustedRoot,
 };
+use treelay_signing::schemes::sigstore_bundle::PREDICATE_TYPE;
 use treelay_signing::{Bundle, PublicKey, bundle::MAX_BUNDLE};
 
 use super::identity::{self, read};
@@ -16,7 +17,6 @@ use crate::cli::args::{Verifiable, VerifyArgs};
 use crate::cli::failure::Doing as _;
 use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, passwords};
-use crate::sign::RequiredForm;
 
 /// Longest file that is held whole, which signatures by Ed25519 keys need; of longer ones only the
 /// hashes are known.
@@ -29,7 +29,6 @@ enum Trust {
 }
 
 pub fn run(session: &Session, args: &VerifyArgs) -> Result<()> {
-    check_options(args)?;
     let trust = trust(session, args)?;
     let here = &session.around.current_dir;
     let Some(file) = &args.bundle else {
@@ -47,23 +46,6 @@ pub fn run(session: &Session, args: &VerifyArgs) -> Result<()> {
         verify(&bundle, artifact, &trust, root.as_ref())
     })?;
     print(session, args, &bundle, root.is_some(), verdict)
-}
-
-/// Refuses what says nothing about files.
-fn check_options(args: &VerifyArgs) -> Result<()> {
-    for (option, given) in [
-        ("--gpg-keyring", args.gpg_keyring.is_some()),
-        ("--remote", args.remote.is_some()),
-        ("--revoked", !args.revoked.is_empty()),
-        ("--signed-as", args.signed_as.is_some()),
-        ("--require-form", args.require_form != RequiredForm::Any),
-        ("--blobs", args.blobs),
-    ] {
-        if given {
-            return Err(Failure::usage_message(format!("{option} is not for files")));
-        }
-    }
-    Ok(())
 }
 
 fn trust(session: &Session, args: &VerifyArgs) -> Result<Trust> {
@@ -152,13 +134,20 @@ fn print(
     has_root: bool,
     verdict: std::result::Result<Signed, Vec<KeylessError>>,
 ) -> Result<()> {
+    let other_type = verdict.as_ref().ok().and_then(|signed| other_type(args, signed));
     let unchecked = !(has_root || bundle.log_entries.is_empty() && bundle.timestamps.is_empty());
     if args.json {
         let reasons = |reasons: &Vec<KeylessError>| -> Vec<String> {
             reasons.iter().map(ToString::to_string).collect()
         };
         session.print_json(&match &verdict {
-            Ok(signed) => json!({ "good": true, "signature": signed }),
+            Ok(signed) => match &other_type {
+                None => {
+                    let kind = attested(signed);
+                    json!({ "good": true, "signature": signed, "attestation": kind })
+                }
+                Some(reason) => json!({ "good": false, "reasons": [reason] }),
+            },
             Err(errors) => json!({ "good": false, "reasons": reasons(errors) }),
         })?;
     } else {
@@ -166,8 +155,9 @@ fn print(
         // Writing to a String cannot fail.
         match &verdict {
             Ok(signed) => {
-                let _ = writeln!(text, "good: {}", plain(&args.dest.to_string()));
-                for line in lines(signed) {
+                let verdict = if other_type.is_none() { "good" } else { "refused" };
+                let _ = writeln!(text, "{verdict}: {}", plain(&args.dest.to_string()));
+                for line in other_type.iter().cloned().chain(lines(signed)) {
                     let _ = writeln!(text, "  {}", plain(&line));
                 }
                 if unchecked {
@@ -185,7 +175,8 @@ fn print(
         session.print(&text)?;
     }
     match verdict {
-        Ok(_) => Ok(()),
+        Ok(_) if other_type.is_none() => Ok(()),
+        Ok(_) => Err(Failure::message(format!("{} is refused: the reasons are above", args.dest))),
         Err(errors) => {
             let failure =
                 Failure::message(format!("{} is refused: the reasons are above", args.dest));
@@ -207,9 +198,30 @@ fn print(
     }
 }
 
+/// The type of what is said of the file, where that is more than that it is signed.
+fn attested(signed: &Signed) -> Option<&str> {
+    let kind = signed.statement.as_ref()?.predicate_type.as_str();
+    (kind != PREDICATE_TYPE).then_some(kind)
+}
+
+/// That it is not an attestation of the type that is asked for.
+fn other_type(args: &VerifyArgs, signed: &Signed) -> Option<String> {
+    let asked = args.predicate_type.as_ref()?.uri();
+    match attested(signed) {
+        Some(kind) if kind == asked => None,
+        Some(kind) => Some(format!("it is an attestation of type {kind}, not {asked}")),
+        None => Some(format!("it is a signature, no attestation of type {asked}")),
+    }
+}
+
 /// Who signed what, when, in which form.
 fn lines(signed: &Signed) -> Vec<String> {
-    let mut lines = vec![format!("{} is signed by {}", signed.artifact, signed.by)];
+    let mut lines = vec![match attested(signed) {
+        None => format!("{} is signed by {}", signed.artifact, signed.by),
+        Some(kind) => {
+            format!("attestation of type {kind} about {}, signed by {}", signed.artifact, signed.by)
+        }
+    }];
     if let SignedBy::Identity { certificate, .. } = &signed.by {
         lines.push(format!("with the certificate {certificate}"));
     }
