@@ -146,3 +146,22 @@ fn a_copy_is_signed_again_under_its_new_name() {
     // The old name's signatures stayed beside the new ones.
     env.treelay(verify).arg("--signed-as=registry.example/tools/small").ok();
 }
+
+/// A mirror has the original's signatures, for hosts that remap it.
+#[test]
+fn a_mirror_is_signed_under_the_originals_name() {
+    let env = small::env();
+    let registry = Registry::docker(&env);
+    small::build(&env, "oci:layout", &["good"]).ok();
+    let image = registry.docker_name("tools/small:1");
+    env.treelay(["copy", "oci:layout:1", &image, "--no-signatures"]).ok();
+    let sign = |name: &str| {
+        let name = format!("--sign-as=registry.example/tools/{name}");
+        with_password(env.treelay(["sign", &image, "--key=good.key"]).arg(name))
+    };
+    // What was signed is told, whatever hosts make of it.
+    let refused = sign("small:2").fails(1);
+    refused.says("podman-5 would refuse it").says("is published, and").says(" index ");
+    let good = sign("small:1").ok();
+    good.says("warning: what is signed is registry.example/tools/small").says("--mirror");
+}

@@ -287,30 +287,45 @@ fn mend(unmet: &Unmet, sign: &str) -> String {
     }
 }
 
-/// Whether hosts take what was just published in a registry and signed as `name`; nothing is asked of
-/// other places. What is there is read again.
+/// Whether hosts take what was just published in a registry and signed as `name`, and cosign 3 as well;
+/// nothing is asked of other places. What is there is read again.
+///
+/// A copy in another repository is signed under the original's name, for hosts whose policy remaps
+/// the one to the other, as a kit with `--mirror` has it: so it is judged, and that is said.
 ///
 /// # Errors
 /// Which consumer would refuse it, and by which rule.
 pub async fn check_published(
+    session: &Session,
     dest: &Dest,
     place: &Images,
     name: &str,
     keys: &[SecretKey],
 ) -> Result<()> {
     let Dest::Docker { repository, .. } = dest else { return Ok(()) };
-    // As hosts ask for it: by the tag that was signed, where that is one of this place.
-    let signed = name.parse::<Reference>().ok().filter(|it| it.repository == *repository);
-    let image = match (&place.image, signed.and_then(|signed| signed.tag)) {
-        (ImageRef::Digest(digest), _) => ImageRef::Digest(*digest),
+    // As hosts ask for it: by the tag that was signed, where the place says none.
+    let signed = name.parse::<Reference>().ok();
+    let image = match (&place.image, signed.as_ref().and_then(|signed| signed.tag.clone())) {
         (ImageRef::Default, Some(tag)) => ImageRef::Tag(tag),
         (image, _) => image.clone(),
     };
     let asked = Reference::of(repository, &image);
+    let original = signed.map(|signed| signed.repository).filter(|it| it != repository);
+    let judged = match &original {
+        Some(original) => Reference { repository: original.clone(), ..asked.clone() },
+        None => asked.clone(),
+    };
     let keys: Vec<_> = keys.iter().map(|key| key.public().clone()).collect();
-    let refused = published::check(&*place.store, &image, &asked, &keys)
+    let refused = published::check(&*place.store, &image, &judged, &keys)
         .await
         .doing(|| format!("checking what is published as {asked}"))?;
+    if let Some(original) = &original {
+        session.reporter.say(&format!(
+            "warning: what is signed is {original}: hosts that pull {asked} take it only where their \
+             policy remaps {repository} to that (treelay host-kit docker://{original} --mirror \
+             {repository} makes one)"
+        ));
+    }
     let Some(first) = refused.first() else { return Ok(()) };
     let more = match refused.len() {
         1 => String::new(),
@@ -318,6 +333,6 @@ pub async fn check_published(
     };
     Err(Failure::message(format!("{asked} is published, and {first}{more}")).hinted(format!(
         "sign it under the name it is pulled by: treelay sign docker://{asked} --key FILE; treelay \
-         verify docker://{asked} --key PUB --as podman-5 --as rpm-ostree shows all"
+         verify docker://{asked} --key PUB --as podman-5 --as rpm-ostree --as cosign-3 shows all"
     )))
 }

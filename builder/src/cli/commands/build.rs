@@ -71,6 +71,7 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
         keys: &keys,
         args: &args,
         report: BuildReport::new(&workspace.recipe, &args.recipe.recipe, &plan),
+        refused: None,
     };
     if let Some(image) = &made.image {
         build.report.image(&plan, &image.built, &image.layers, &image.blobs);
@@ -91,7 +92,8 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
     }
     workspace.tell_mishaps(&*session.reporter);
     let report = build.report.finish(phases, started.elapsed());
-    if args.json { session.print_json(&report) } else { session.print(&report.text()) }
+    if args.json { session.print_json(&report) } else { session.print(&report.text()) }?;
+    build.refused.map_or(Ok(()), Err)
 }
 
 /// Makes everything again from nothing but the inputs, another way, and compares; how many layers.
@@ -228,6 +230,8 @@ struct Build<'a> {
     keys: &'a [SecretKey],
     args: &'a BuildArgs,
     report: BuildReport,
+    /// What hosts would refuse of what is written; told when all is, with the report.
+    refused: Option<Failure>,
 }
 
 impl Build<'_> {
@@ -279,6 +283,7 @@ impl Build<'_> {
             .write(&self.workspace.store, &*place.store, &tag, &progress)
             .await
             .doing(|| format!("writing {dest}"))?;
+        let mut signed_as = None;
         if !self.keys.is_empty() {
             let name = match (&self.args.keys.sign_as, dest) {
                 (None, Dest::Docker { repository, .. }) => format!("{repository}:{tag}"),
@@ -288,8 +293,7 @@ impl Build<'_> {
                 .await
                 .doing(|| format!("signing {dest}"))?;
             self.report.signed(&signed);
-            place.store.commit().await.doing(|| format!("writing {dest}"))?;
-            super::as_host::check_published(dest, &place, &name, self.keys).await?;
+            signed_as = Some(name);
         }
         // After the signatures, which cosign 3 looks for among attestations too.
         let kinds = self.document_kinds();
@@ -307,6 +311,15 @@ impl Build<'_> {
         }
         place.store.commit().await.doing(|| format!("writing {dest}"))?;
         self.report.wrote(dest, &tag, &written);
+        // Last: cosign 3 takes attestations for signatures.
+        if let Some(name) = signed_as {
+            let keys = self.keys;
+            let checked =
+                super::as_host::check_published(self.session, dest, &place, &name, keys).await;
+            if let Err(failure) = checked {
+                self.refused.get_or_insert(failure);
+            }
+        }
         Ok(())
     }
 

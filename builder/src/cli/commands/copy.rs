@@ -14,12 +14,17 @@ use crate::cli::places::{Images, images};
 use crate::cli::plain::plain;
 use crate::cli::{Failure, Result, Session, count, passwords};
 use crate::dest::{Access, Dest};
+use crate::hosts::Reference;
+use crate::hosts::policy::Identity;
 use crate::image_store::signatures::{Beside, signatures_of};
 use crate::image_store::{CopyOptions, ImageRef, ImageStore, StoreError, copy, is_tag};
 use crate::ostree_repo::{OstreeError, Repository};
 use crate::output::encapsulated::Encapsulated;
 use crate::progress::Progress;
 use crate::sign;
+
+/// Signatures whose names are looked at.
+const MOST_NAMES: usize = 100;
 
 pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
     let registries = session.around.registries(args.registry.plain_http);
@@ -46,23 +51,24 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
         return Err(Failure::message(format!("{} has no such image", args.src)));
     };
 
+    let mut checked = Ok(());
     if let Some(name) = name {
         sign::attach(&*to.store, &image.digest, &name, &keys)
             .await
             .doing(|| format!("signing {}", args.dest))?;
         to.store.commit().await.doing(copying)?;
-        super::as_host::check_published(&args.dest, &to, &name, &keys).await?;
-    } else if let Some(reference) = &to.reference
+        checked = super::as_host::check_published(session, &args.dest, &to, &name, &keys).await;
+    } else if let Dest::Docker { repository, .. } = &args.dest
         && !copied.signed.is_empty()
     {
+        // Nobody says here whose keys count, so that nothing can be judged; but names can.
+        let asked =
+            Reference::of(repository, &tag.map_or(ImageRef::Digest(image.digest), ImageRef::Tag));
         let named = names(&*to.store, &image.digest).await.doing(copying)?;
-        let repository = reference.rsplit_once(':').map_or(reference.as_str(), |(name, tag)| {
-            if tag.contains('/') { reference } else { name }
-        });
-        for other in named.iter().filter(|name| !is_name_of(name, repository)) {
+        for other in named.iter().filter(|name| !Identity::default().accepts(Some(&asked), name)) {
             session.reporter.say(&format!(
-                "warning: a signature names {other:?}; hosts that expect {repository:?} refuse it \
-                 unless their policy remaps it; sign the copy with --key"
+                "warning: a signature names {other:?}; hosts that pull {asked} refuse it unless their \
+                 policy remaps it; sign the copy with --key"
             ));
         }
     }
@@ -74,14 +80,15 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
     }
     let (moved, bytes) = copied.moved;
     if args.json {
-        return session.print_json(&json!({
+        session.print_json(&json!({
             "digest": image.digest,
             "manifests": copied.children,
             "signed": copied.signed,
             "attached": copied.attached,
             "left_behind": copied.left,
             "blobs": { "moved": moved, "bytes": bytes, "reused": copied.reused },
-        }));
+        }))?;
+        return checked;
     }
     // Those of `.sig` are told by what they sign.
     let referrers = copied.attached.iter().filter(|a| a.kind != Beside::Signatures.suffix());
@@ -97,7 +104,8 @@ pub async fn run(session: &Session, args: CopyArgs) -> Result<()> {
         copied.reused,
         copied.signed.len(),
         copied.children.len() + 1
-    ))
+    ))?;
+    checked
 }
 
 /// Makes images of commits, in the encapsulated form.
@@ -142,18 +150,20 @@ async fn encapsulate(
         signed.extend(written.manifests.iter().map(|(_, digest)| *digest));
     }
     to.store.commit().await.doing(copying)?;
-    if let Some(name) = &signed_as {
-        super::as_host::check_published(&args.dest, &to, name, keys).await?;
-    }
+    let checked = match &signed_as {
+        Some(name) => super::as_host::check_published(session, &args.dest, &to, name, keys).await,
+        None => Ok(()),
+    };
     let children: Vec<Digest> = written.manifests.iter().map(|(_, digest)| *digest).collect();
     let (moved, bytes) = written.moved;
     if args.json {
-        return session.print_json(&json!({
+        session.print_json(&json!({
             "digest": written.index.digest,
             "manifests": children,
             "signed": signed,
             "blobs": { "moved": moved, "bytes": bytes, "reused": written.reused },
-        }));
+        }))?;
+        return checked;
     }
     session.print(&format!(
         "{}\n{} made of {} written ({}), {} there already; {} of {} manifests have signatures\n",
@@ -164,7 +174,8 @@ async fn encapsulate(
         written.reused,
         signed.len(),
         children.len() + 1
-    ))
+    ))?;
+    checked
 }
 
 /// The version that all of them have, if it can be a tag.
@@ -233,20 +244,10 @@ fn name_to_sign(
 }
 
 fn reference_of(args: &CopyArgs, to: &Images, tag: Option<&str>) -> Option<String> {
-    args.keys.sign_as.clone().or_else(|| {
-        let reference = to.reference.clone()?;
-        let has_tag = reference.rsplit('/').next().is_some_and(|last| last.contains(':'));
-        match tag {
-            Some(tag) if !has_tag => Some(format!("{reference}:{tag}")),
-            _ => Some(reference),
-        }
+    args.keys.sign_as.clone().or_else(|| match (&args.dest, tag) {
+        (Dest::Docker { repository, .. }, Some(tag)) => Some(format!("{repository}:{tag}")),
+        _ => to.reference.clone(),
     })
-}
-
-/// Whether a signed name is `repository`, with or without a tag.
-fn is_name_of(name: &str, repository: &str) -> bool {
-    name.strip_prefix(repository)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
 }
 
 /// The names that the signatures of an image carry, as far as they can be read.
@@ -259,7 +260,7 @@ async fn names(
         Some(found) => found,
         None => return Ok(names),
     };
-    for layer in layers {
+    for layer in layers.iter().take(MOST_NAMES) {
         let payload = store.blob(&layer.digest, layer.size).await?;
         let payload = payload.read_all(simplesigning::MAX_PAYLOAD as u64).await?;
         if let Ok(payload) = Payload::parse(&payload) {

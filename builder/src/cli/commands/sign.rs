@@ -20,6 +20,8 @@ pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
     let keys = passwords::secret_keys(session, &args.keys.key)?;
     let signing = || format!("signing {}", args.dest);
     let mut lines = Vec::new();
+    // Told when it is said what was signed.
+    let mut checked = Ok(());
     let mut annotations = BTreeMap::new();
     for Annotation { name, value } in args.annotation {
         if annotations.insert(name.clone(), value).is_some() {
@@ -57,7 +59,7 @@ pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
         let signed =
             sign::attach_with(&*place.store, &found.digest, options, &keys).await.doing(signing)?;
         place.store.commit().await.doing(signing)?;
-        super::as_host::check_published(&args.dest, &place, &name, &keys).await?;
+        checked = super::as_host::check_published(session, &args.dest, &place, &name, &keys).await;
         for subject in &signed.subjects {
             for key in subject.keys.iter().filter(|key| key.added) {
                 lines.push((
@@ -73,10 +75,12 @@ pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
             .iter()
             .map(|(name, subject, scheme)| json!({ "name": name, "subject": subject, "scheme": scheme }))
             .collect();
-        return session.print_json(&json!({ "signatures": list }));
+        session.print_json(&json!({ "signatures": list }))?;
+        return checked;
     }
     if lines.is_empty() {
-        return session.print("everything carries these signatures already\n");
+        session.print("everything carries these signatures already\n")?;
+        return checked;
     }
     let text: String = lines
         .iter()
@@ -84,5 +88,6 @@ pub async fn run(session: &Session, args: SignArgs) -> Result<()> {
             plain(&format!("{subject} {name} {scheme}")).into_owned() + "\n"
         })
         .collect();
-    session.print(&text)
+    session.print(&text)?;
+    checked
 }

@@ -61,7 +61,7 @@ pub(super) fn no_tag(subject: &Subject) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::hosts) mod tests {
     use std::collections::BTreeMap;
 
     use base64::Engine as _;
@@ -95,7 +95,7 @@ pub(super) mod tests {
     }
 
     /// An index and one manifest, both signed as `name`.
-    pub(in crate::hosts::consumers) fn evidence(key: &SecretKey, name: &str) -> Evidence {
+    pub(in crate::hosts) fn evidence(key: &SecretKey, name: &str) -> Evidence {
         let subject = |what: &str, is_index| {
             let digest = Digest::of(what);
             Subject {

@@ -4,7 +4,7 @@
 //! is in `docs/consumers.md`, and decides about an image by its [`Evidence`](crate::sign::evidence::Evidence) and the [`Trust`] of who
 //! asks. To add one: a file here and a line in [`CONSUMERS`].
 
-mod containers_image;
+pub(super) mod containers_image;
 mod cosign_2;
 mod cosign_3;
 mod podman_5;
