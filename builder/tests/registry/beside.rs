@@ -108,6 +108,22 @@ async fn a_copy_replaces_no_signature_that_comes_meanwhile() {
     assert_eq!(signers(&first, &image.digest).await, ["ours", "theirs"]);
 }
 
+/// As docker-registry does while another client sends the same blob.
+#[tokio::test]
+async fn a_registry_that_knows_no_blob_for_a_moment_is_asked_again() {
+    let mock = Mock::start().await;
+    let store = open(&mock, "ns/app");
+    let image = put_image(&store, b"image".to_vec(), Some("1.0")).await;
+    let first = Mutex::new(true);
+    mock.misbehave(move |r, _| {
+        let words = r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#;
+        (r.is("PUT", ".sig") && std::mem::take(&mut *first.lock().unwrap()))
+            .then(|| Fault::Answer(reply(400).body(words)))
+    });
+    sign(&store, &image.digest, "ours").await;
+    assert_eq!(signers(&store, &image.digest).await, ["ours"]);
+}
+
 #[tokio::test]
 async fn a_signer_that_never_gets_through_says_so() {
     let mock = Mock::start().await;

@@ -45,6 +45,9 @@ impl Failure {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::TOO_EARLY => {
                 true
             }
+            // docker-registry writes the links of blobs in place. Where another client sends a blob
+            // that we sent before, it knows for a moment of none.
+            StatusCode::BAD_REQUEST => excerpt.contains("MANIFEST_BLOB_UNKNOWN"),
             StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => false,
             other => other.is_server_error(),
         };
