@@ -54,7 +54,7 @@ pub enum Command {
     /// Sign an image or the commits of a repository that exist.
     Sign(SignArgs),
     /// Check signatures and every digest of an image or commit.
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
     /// Put documents beside an image or commits, signed, or show what is there.
     Attest(AttestArgs),
     /// Copy an image with its signatures, or commits as an image.

@@ -4,7 +4,6 @@
 //! whose one layer's media type are that of a bundle, with the empty config `{}`. Its annotations
 //! repeat what is inside, and are not believed.
 
-
 use futures_util::{StreamExt, stream};
 use treelay_recipes::Digest;
 use treelay_signing::Bundle;

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Value, json};
+use treelay::image_store::signatures::{Addition, Beside};
 use treelay::image_store::{
     BlobSource, BlobStream, Descriptor, ImageRef, ImageStore, Listing, Manifest, Placement, Result,
     media, signatures,
@@ -150,6 +151,15 @@ impl ImageStore for Counting {
 
     async fn put_referrers(&self, subject: &Digest, manifests: &[Manifest]) -> Result<()> {
         self.inner.put_referrers(subject, manifests).await
+    }
+
+    async fn add_beside(
+        &self,
+        subject: &Digest,
+        what: Beside,
+        addition: &Addition,
+    ) -> Result<Descriptor> {
+        self.inner.add_beside(subject, what, addition).await
     }
 
     async fn put_manifest(

@@ -34,7 +34,7 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Lock(args) => lock::run(session, args).await,
         Command::Plan(args) => plan::run(session, args).await,
         Command::Sign(args) => sign::run(session, args).await,
-        Command::Verify(args) => verify::run(session, args).await,
+        Command::Verify(args) => verify::run(session, *args).await,
         Command::Attest(args) => attest::run(session, args).await,
         Command::Copy(args) => copy::run(session, args).await,
         Command::Inspect(args) => inspect::run(session, args).await,

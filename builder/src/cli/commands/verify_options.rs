@@ -70,7 +70,7 @@ pub(super) fn check(args: &VerifyArgs, kind: Kind) -> Result<()> {
     let wanted: Vec<_> = wanted.map(Kind::name).collect();
     let mut message = format!("{option} is for {}, not {}", wanted.join(" and "), kind.name());
     if *option == "--bundle" {
-        message += ": file:PATH or sha256:DIGEST";
+        message += ": file:PATH, sha256:DIGEST or sha512:DIGEST";
     }
     Err(Failure::usage_message(message))
 }

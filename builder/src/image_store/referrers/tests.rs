@@ -49,6 +49,16 @@ fn index_json(dir: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(dir.join("index.json")).unwrap()).unwrap()
 }
 
+/// One alone; the descriptor by which it is listed.
+async fn put(
+    store: &dyn ImageStore,
+    subject: &Descriptor,
+    manifest: &Manifest,
+) -> Result<Descriptor> {
+    put_all(store, subject, std::slice::from_ref(manifest)).await?;
+    manifest.referrer_descriptor(&store.place())
+}
+
 #[tokio::test]
 async fn a_layout_keeps_them_by_the_fallback_tag() {
     let dir = tempfile::tempdir().unwrap();

@@ -169,7 +169,7 @@ impl Registry {
 
     async fn add_to_fallback(&self, subject: &Digest, new: &[Descriptor]) -> Result<()> {
         let add = |index: &mut FallbackIndex| {
-            new.iter().fold(false, |changed, referrer| index.add(referrer) || changed)
+            new.iter().filter(|referrer| index.add(referrer)).count() > 0
         };
         self.add_under_tag(&fallback_tag(subject), add).await?;
         Ok(())

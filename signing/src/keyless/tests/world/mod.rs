@@ -16,6 +16,8 @@ use x509_cert::der::asn1::Ia5String;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use plan::extension;
+// The builder's tests, which have this world too, use some of them.
+#[allow(unused_imports)]
 pub use plan::{
     Plan, authority_extensions, for_signatures, names, only_directory_names_below, only_emails_of,
     purpose, unknown_extension,
