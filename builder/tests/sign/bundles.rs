@@ -94,7 +94,7 @@ async fn nothing_but_a_signature_by_the_key_is_one() {
             "a statement in another case",
             edit("\"subject\":", "\"Subject\":[],\"subject\":"),
             "malformed",
-            "no place",
+            "must be spelled subject",
         ),
         (
             "no subject",

@@ -19,7 +19,9 @@ use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
 use crate::image_store::ImageRef;
 use crate::ostree_repo::{CommitSignature, Keyring, Repository, SignatureVerdict, Trust};
-use crate::sign::{ImageReport, Judgement, RequiredForm, VerifyOptions, verify_image};
+use crate::sign::{
+    FORMS_ANNOTATION, ImageReport, Judgement, RequiredForm, VerifyOptions, verify_image,
+};
 
 pub async fn run(session: &Session, args: VerifyArgs) -> Result<()> {
     let as_host = args.policy.is_some() || !args.as_consumer.is_empty();
@@ -274,7 +276,9 @@ fn image_text(report: &ImageReport, required: &[Requirement]) -> String {
             if let Some(name) = &signature.reference {
                 words += &format!(" as {name}");
             }
-            for (name, value) in &signature.annotations {
+            // That both forms were made is said where one of them is missing.
+            let told = signature.annotations.iter().filter(|(name, _)| *name != FORMS_ANNOTATION);
+            for (name, value) in told {
                 words += &format!(" {name}={value}");
             }
             if let Some(time) = signature.time.and_then(|time| u64::try_from(time).ok()) {
