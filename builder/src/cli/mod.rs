@@ -8,6 +8,7 @@ pub mod args;
 mod commands;
 mod failure;
 pub mod host_args;
+pub mod verify_args;
 mod passwords;
 mod places;
 mod plain;
@@ -147,10 +148,10 @@ fn waits(command: &args::Command) -> bool {
     match command {
         args::Command::Sign(args) => is_registry(&args.dest),
         args::Command::Verify(args) => match &args.dest {
-            args::Verifiable::Place(dest) => is_registry(dest) && !args.blobs,
-            args::Verifiable::File(_)
-            | args::Verifiable::Digest(_)
-            | args::Verifiable::Sha512(_) => false,
+            verify_args::Verifiable::Place(dest) => is_registry(dest) && !args.blobs,
+            verify_args::Verifiable::File(_)
+            | verify_args::Verifiable::Digest(_)
+            | verify_args::Verifiable::Sha512(_) => false,
         },
         args::Command::Inspect(args) => is_registry(&args.dest),
         _ => false,

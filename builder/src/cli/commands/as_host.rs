@@ -9,10 +9,11 @@ use treelay_signing::{PublicKey, SecretKey};
 
 use super::identity;
 use super::verify::{self, Verified};
-use crate::cli::args::{RegistryArgs, VerifyArgs};
+use crate::cli::args::RegistryArgs;
 use crate::cli::failure::Doing as _;
 use crate::cli::places::{Images, images};
 use crate::cli::plain::plain;
+use crate::cli::verify_args::VerifyArgs;
 use crate::cli::{Failure, Result, Session};
 use crate::dest::{Access, Dest};
 use crate::hosts::consumers::{self, Broken, Consumer, Trust};

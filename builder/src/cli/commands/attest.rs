@@ -8,10 +8,10 @@ use treelay_recipes::{Arch, Digest};
 use crate::attest::{
     self, AttachedDocument, AttestError, Document, Listed, PredicateType, keep_document,
 };
-use crate::cli::args::AttestArgs;
 use crate::cli::failure::Doing as _;
 use crate::cli::places::{Images, images};
 use crate::cli::plain::plain;
+use crate::cli::verify_args::AttestArgs;
 use crate::cli::{Failure, Result, Session, passwords};
 use crate::dest::{Access, Dest};
 use crate::image_store::Descriptor;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use treelay_signing::keyless::{MAX_TRUSTED_ROOT, Matcher, Policy, TrustedRoot};
 
-use crate::cli::args::VerifyArgs;
 use crate::cli::failure::Doing as _;
+use crate::cli::verify_args::VerifyArgs;
 use crate::cli::{Failure, Result, Session};
 use crate::sign::Identity;
 

@@ -13,9 +13,9 @@ use treelay_signing::schemes::sigstore_bundle::PREDICATE_TYPE;
 use treelay_signing::{Bundle, PublicKey, bundle::MAX_BUNDLE};
 
 use super::identity::{self, read};
-use crate::cli::args::{Verifiable, VerifyArgs};
 use crate::cli::failure::Doing as _;
 use crate::cli::plain::plain;
+use crate::cli::verify_args::{Verifiable, VerifyArgs};
 use crate::cli::{Failure, Result, Session, passwords};
 
 /// Longest file that is held whole, which signatures by Ed25519 keys need; of longer ones only the

@@ -1,7 +1,7 @@
 //! Which options of `treelay verify` say something about which kind of thing. What would say nothing
 //! is refused: an option that is not looked at would be taken for one that was met.
 
-use crate::cli::args::VerifyArgs;
+use crate::cli::verify_args::VerifyArgs;
 use crate::cli::{Failure, Result};
 use crate::sign::RequiredForm;
 
