@@ -8,13 +8,13 @@ pub mod args;
 mod commands;
 mod failure;
 pub mod host_args;
-pub mod verify_args;
 mod passwords;
 mod places;
 mod plain;
 mod report;
 mod reporter;
 mod surroundings;
+pub mod verify_args;
 mod workspace;
 
 use std::io::Write as _;
