@@ -54,7 +54,7 @@ pub enum NotJson {
     /// Something does not fit the grammar.
     #[error("not JSON: {0}")]
     Grammar(String),
-    /// More than [`DEPTH`] values inside each other.
+    /// More than 128 values inside each other.
     #[error("more than {DEPTH} values inside each other")]
     TooDeep,
 }

@@ -37,7 +37,7 @@ fn match_repository_accepts_the_tag_that_was_signed_and_another_tag() {
 fn remap_identity_accepts_a_mirror_that_copied_the_signatures() {
     let host = Host::with_signed();
     let (from, mirror) = (host.image("1"), host.registry.docker_name("mirror/small:1"));
-    host.treelay(["copy", &from, &mirror]).ok().says("hosts that expect");
+    host.treelay(["copy", &from, &mirror]).ok().says("unless their policy remaps it");
     host.trusts(None);
     host.refused(&mirror, NOT_ACCEPTED);
     let address = host.registry.address();

@@ -1,8 +1,8 @@
 //! The programs that pull images, each by the rules that it documents or that its source shows.
 //!
 //! A [`Consumer`] is one program of one version. It has a list of [`Rule`]s, each with an id that
-//! is in `docs/consumers.md`, and decides about an image by its [`Evidence`](crate::sign::evidence::Evidence) and the [`Trust`] of who
-//! asks. To add one: a file here and a line in [`CONSUMERS`].
+//! is in `docs/consumers.md`, and decides about an image by its [`Evidence`] and the
+//! [`Trust`] of who asks. To add one: a file here and a line in [`CONSUMERS`].
 
 pub(super) mod containers_image;
 mod cosign_2;

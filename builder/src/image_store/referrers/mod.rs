@@ -7,7 +7,7 @@
 //! keep it themselves, as an index with the *fallback tag* `sha256-<hex>`.
 //!
 //! *Phases.* [`list()`] says what is listed, within bounds that it tells of. [`read`] gets one of
-//! them and says where its descriptor lies. [`artifact`] makes one, [`put_all`] adds.
+//! them and says where its descriptor lies. [`artifact()`] makes one, [`put_all`] adds.
 //!
 //! Nothing listed is believed: whoever can write to a repository can list anything, in any number,
 //! with any words. Only the manifest itself, by its digest, says what it is and what it is about.
