@@ -128,6 +128,18 @@ pub struct SignatureReport {
 }
 
 impl SignatureReport {
+    /// What is said of a signature before it is known whose it is.
+    pub(super) fn of(
+        scheme: &'static str,
+        payload: Digest,
+        verdict: Judgement,
+        reason: Option<String>,
+    ) -> Self {
+        let (key, signer, reference, time) = (None, None, None, None);
+        let annotations = BTreeMap::new();
+        Self { scheme, payload, key, signer, reference, annotations, time, verdict, reason }
+    }
+
     /// Who made it, where that is one of those who are trusted: `key` and its fingerprint, or the
     /// identity and its issuer.
     pub fn by(&self) -> Option<String> {

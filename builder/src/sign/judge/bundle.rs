@@ -228,16 +228,11 @@ pub(super) fn text(value: Value) -> String {
 }
 
 fn finding(found: &Found, verdict: Judgement, reason: Option<String>, class: Class) -> Finding {
-    let report = SignatureReport {
-        scheme: sigstore_bundle::NAME,
-        payload: found.bundle.unwrap_or(found.manifest),
-        key: None,
-        signer: None,
-        reference: None,
-        annotations: BTreeMap::new(),
-        time: None,
+    let report = SignatureReport::of(
+        sigstore_bundle::NAME,
+        found.bundle.unwrap_or(found.manifest),
         verdict,
         reason,
-    };
+    );
     Finding { report, class }
 }

@@ -290,17 +290,7 @@ fn finding(
     reason: Option<String>,
     class: Class,
 ) -> Finding {
-    let report = SignatureReport {
-        scheme: simplesigning::NAME,
-        payload: layer.digest,
-        key: None,
-        signer: None,
-        reference: None,
-        annotations: BTreeMap::new(),
-        time: None,
-        verdict,
-        reason,
-    };
+    let report = SignatureReport::of(simplesigning::NAME, layer.digest, verdict, reason);
     Finding { report, class }
 }
 
