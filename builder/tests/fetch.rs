@@ -424,14 +424,7 @@ async fn several_at_a_time_and_no_more_than_allowed() {
 }
 
 fn ask(version: &str) -> Ask {
-    Ask {
-        what: "go for amd64".into(),
-        version: version.into(),
-        arch: Arch::Amd64,
-        archive: None,
-        package: None,
-        pinned: None,
-    }
+    Ask::new("go for amd64", version, Arch::Amd64)
 }
 
 #[tokio::test(flavor = "multi_thread")]

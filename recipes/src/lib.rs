@@ -38,7 +38,7 @@ pub use lock::{Lock, LockedInput, Misfit};
 pub use recipe::Recipe;
 pub use reference::reference;
 pub use schema::schema;
-pub use scope::{Known, Scope};
+pub use scope::{Known, MIRROR_NAMES, Scope};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use treelay_recipes::Arch;
 
 use super::{Failure, Result};
 use crate::exec::{LocalOptions, Sandbox, credential_helper};
-use crate::fetch::{FetchOptions, Limits};
+use crate::fetch::FetchOptions;
 use crate::image_store::registry::{LoginPlaces, Logins, RegistryClient, RegistryOptions};
 
 /// Environment, clock, current directory, terminal.
@@ -101,7 +101,7 @@ impl Surroundings {
             offline,
             env: self.env.clone(),
             current_dir: self.current_dir.clone(),
-            limits: Limits::default(),
+            ..FetchOptions::default()
         }
     }
 

@@ -259,14 +259,17 @@ impl Workspace {
     }
 }
 
-/// What is known before anything is locked: what the recipe says, and commits that its lock has.
+/// What is known before anything is locked: what the recipe says, and commits and versions that its
+/// lock has.
 fn known(recipe: &Recipe, lock_file: &Path) -> Known {
     let mut known = recipe.known();
     // What is wrong with the lock is told when it is used.
     let lock = std::fs::read_to_string(lock_file).ok();
     if let Some(lock) = lock.and_then(|text| Lock::parse(&text, "").ok()) {
-        let locked = lock.known().commits.into_iter();
-        known.commits.extend(locked.filter(|(name, _)| lock.fits_input(recipe, name).is_ok()));
+        let locked = lock.known();
+        let fits = |name: &String| lock.fits_input(recipe, name).is_ok();
+        known.commits.extend(locked.commits.into_iter().filter(|(name, _)| fits(name)));
+        known.versions.extend(locked.versions.into_iter().filter(|(name, _)| fits(name)));
     }
     known
 }

@@ -3,22 +3,23 @@
 use std::fs::File;
 use std::io::BufReader;
 
-use treelay_layers::go::{self, GoDistribution};
 use treelay_layers::{Tree, archive};
 use treelay_recipes::lock::{LockedFile, LockedInput};
 use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, PypiInput, Recipe, Source};
 use treelay_recipes::{Arch, Digest};
 
 use super::{ExecError, Watched, Workshop};
-use crate::fetch::{ArchiveAt, Ask};
+use crate::fetch::{ArchiveAt, Ask, Failure, Fetched, Served};
 use crate::sources::Sources;
 use crate::store::StoreSink;
 
-/// A distribution that is in the store, or referenced where it is.
-pub(super) struct Found {
-    pub distribution: GoDistribution,
-    pub file: Option<LockedFile>,
+/// A file that is in the store.
+pub(super) struct Got {
+    pub file: LockedFile,
+    /// As the lock has it.
     pub from: String,
+    /// How it came, where it was fetched just now.
+    pub fetched: Option<Fetched>,
 }
 
 impl Workshop<'_> {
@@ -52,12 +53,7 @@ impl Workshop<'_> {
         }
         let pinned = locked.file.map(|file| file.sha256);
         let tree = match input {
-            Some(Input::GoToolchain(go)) => {
-                let found =
-                    self.go_from(locked.source, go, &locked.name, locked.arch, pinned, sources);
-                let gone = || ExecError::DirGone { what: what.clone(), dir: locked.from.clone() };
-                found.await?.ok_or_else(gone)?.distribution.into_tree()
-            }
+            Some(Input::GoToolchain(go)) => self.locked_go(locked, go, sources).await?,
             Some(Input::Archive(archive)) => {
                 self.archive_from(archive, &what, locked.arch, pinned).await?.0
             }
@@ -103,45 +99,6 @@ impl Workshop<'_> {
         })
     }
 
-    /// A Go distribution from one source; `None` where the source is a directory that is not there.
-    pub(super) async fn go_from(
-        &self,
-        source: Source,
-        input: &GoToolchainInput,
-        name: &str,
-        arch: Arch,
-        pinned: Option<Digest>,
-        sources: &Sources,
-    ) -> Result<Option<Found>, ExecError> {
-        let what = describe(name, arch);
-        if source == Source::Dir {
-            let Some(dir) = &input.dir else { return Ok(None) };
-            let place = self.folder.join(&dir.value);
-            let wrong =
-                |source| ExecError::Go { what: what.clone(), from: dir.value.clone(), source };
-            let found = sources.go_tree(&place).map_err(wrong)?;
-            let Some((found, snapshot)) = found.zip(sources.snapshot(&place)) else {
-                return Ok(None);
-            };
-            let distribution = GoDistribution::of(found.tree.clone(), snapshot).map_err(wrong)?;
-            distribution.check_version(&input.version).map_err(wrong)?;
-            distribution.check_arch(arch, snapshot).map_err(wrong)?;
-            return Ok(Some(Found { distribution, file: None, from: dir.value.clone() }));
-        }
-
-        let archive = input.archive.as_ref().and_then(|archives| archives.get(&arch));
-        let archive = archive.filter(|_| source == Source::Archive);
-        let (file, from) =
-            self.fetch_file(source, archive, &input.version, &what, arch, pinned).await?;
-        let wrong = |source| ExecError::Go { what: what.clone(), from: from.clone(), source };
-        let strip = archive.and_then(|archive| archive.strip).unwrap_or(0);
-        let raw = self.unpack(&file, strip, &mut go::is_part, &what, &from)?;
-        let distribution = GoDistribution::find(&raw, self.store).map_err(wrong)?;
-        distribution.check_version(&input.version).map_err(wrong)?;
-        distribution.check_arch(arch, self.store).map_err(wrong)?;
-        Ok(Some(Found { distribution, file: Some(file), from }))
-    }
-
     /// What is in an archive, its file, and where that is from.
     pub(super) async fn archive_from(
         &self,
@@ -150,8 +107,10 @@ impl Workshop<'_> {
         arch: Arch,
         pinned: Option<Digest>,
     ) -> Result<(Tree, LockedFile, String), ExecError> {
-        let (file, from) =
-            self.fetch_file(Source::Archive, Some(archive), "", what, arch, pinned).await?;
+        let at = Some(self.archive_at(archive, what)?);
+        let ask = Ask { archive: at, pinned, ..Ask::new(what, "", arch) };
+        let Got { file, from, fetched } = self.fetch(Source::Archive, &ask, Some(archive)).await?;
+        self.tell(what, Source::Archive, fetched);
         let tree = self.unpack(&file, archive.strip.unwrap_or(0), &mut |_| true, what, &from)?;
         Ok((tree, file, from))
     }
@@ -164,58 +123,49 @@ impl Workshop<'_> {
         arch: Arch,
         pinned: Option<Digest>,
     ) -> Result<(Tree, LockedFile, String), ExecError> {
-        let ask = Ask {
-            what: what.to_owned(),
-            version: input.version.value.clone(),
-            arch,
-            archive: None,
-            package: Some(input.package.value.clone()),
-            pinned,
-        };
-        let (file, from) = self.fetch(Source::Pypi, &ask, None).await?;
+        let package = Some(input.package.value.clone());
+        let ask = Ask { package, pinned, ..Ask::new(what, &input.version, arch) };
+        let Got { file, from, fetched } = self.fetch(Source::Pypi, &ask, None).await?;
+        self.tell(what, Source::Pypi, fetched);
         let tree = self.unpack(&file, 0, &mut |_| true, what, &from)?;
         Ok((tree, file, from))
     }
 
-    /// Brings the file of a toolchain or archive into the store.
-    async fn fetch_file(
+    /// Where an archive is, for whoever fetches it.
+    pub(super) fn archive_at(
         &self,
-        source: Source,
-        archive: Option<&ArchiveInput>,
-        version: &str,
+        archive: &ArchiveInput,
         what: &str,
-        arch: Arch,
-        pinned: Option<Digest>,
-    ) -> Result<(LockedFile, String), ExecError> {
-        let ask = Ask {
-            what: what.to_owned(),
-            version: version.to_owned(),
-            arch,
-            package: None,
-            archive: archive
-                .map(|archive| -> Result<ArchiveAt, ExecError> {
-                    let sha256 = Digest::from_hex(&archive.sha256).map_err(|_| {
-                        // The recipe's check says so first.
-                        ExecError::NoSource { what: what.to_owned(), tried: Vec::new() }
-                    })?;
-                    Ok(ArchiveAt {
-                        path: archive.path.as_ref().map(|path| self.folder.join(&path.value)),
-                        urls: archive.urls.iter().map(|url| url.value.clone()).collect(),
-                        sha256,
-                    })
-                })
-                .transpose()?,
-            pinned,
-        };
-        self.fetch(source, &ask, archive).await
+    ) -> Result<ArchiveAt, ExecError> {
+        // The recipe's check says so first.
+        let sha256 = Digest::from_hex(&archive.sha256)
+            .map_err(|_| ExecError::NoSource { what: what.to_owned(), tried: Vec::new() })?;
+        Ok(ArchiveAt {
+            path: archive.path.as_ref().map(|path| self.folder.join(&path.value)),
+            urls: archive.urls.iter().map(|url| url.value.clone()).collect(),
+            sha256,
+        })
     }
 
-    async fn fetch(
+    /// What a run should tell of a file that was fetched.
+    fn tell(&self, what: &str, source: Source, fetched: Option<Fetched>) {
+        let Some(fetched) = fetched else { return };
+        let attempts = fetched.attempts.iter();
+        self.fetcher.remember(Served {
+            what: what.to_owned(),
+            source: Some(source.name()),
+            served: Some(fetched.served_by),
+            attempts: attempts.map(|attempt| Failure::of(source.name(), attempt)).collect(),
+        });
+    }
+
+    /// Brings a file into the store, where it is not there.
+    pub(super) async fn fetch(
         &self,
         source: Source,
         ask: &Ask,
         archive: Option<&ArchiveInput>,
-    ) -> Result<(LockedFile, String), ExecError> {
+    ) -> Result<Got, ExecError> {
         let what = &ask.what;
         let resolved = self.fetcher.resolve(source, ask).await?;
         let from = match archive {
@@ -229,7 +179,7 @@ impl Workshop<'_> {
         if let Some(digest) = resolved.wanted.digest
             && let Some(file) = self.whole_object(&digest, resolved.wanted.size)
         {
-            return Ok((file, from));
+            return Ok(Got { file, from, fetched: None });
         }
         let task = format!("fetching {what}");
         self.observer.begin(&task);
@@ -238,17 +188,18 @@ impl Workshop<'_> {
         let fetched = self.fetcher.fetch(&resolved.wanted, self.store, &watch).await;
         self.observer.end(&task);
         let fetched = fetched?;
-        Ok((LockedFile { sha256: fetched.digest, size: fetched.size }, from))
+        let file = LockedFile { sha256: fetched.digest, size: fetched.size };
+        Ok(Got { file, from, fetched: Some(fetched) })
     }
 
     /// A fetched file that is in the store, hashed again: nothing unverified is unpacked.
-    fn whole_object(&self, digest: &Digest, size: Option<u64>) -> Option<LockedFile> {
+    pub(super) fn whole_object(&self, digest: &Digest, size: Option<u64>) -> Option<LockedFile> {
         let length = self.store.object(digest)?.metadata().ok()?.len();
         let whole = self.store.check_object(digest) && size.is_none_or(|size| size == length);
         whole.then_some(LockedFile { sha256: *digest, size: length })
     }
 
-    fn unpack(
+    pub(super) fn unpack(
         &self,
         file: &LockedFile,
         strip: u32,

@@ -273,58 +273,6 @@ impl Workshop<'_> {
             commit: None,
         })
     }
-
-    pub(super) async fn lock_go(
-        &self,
-        input: &GoToolchainInput,
-        name: &str,
-        arch: Arch,
-        sources: &Sources,
-    ) -> Result<LockedInput, ExecError> {
-        let what = describe(name, arch);
-        let mut tried = Vec::new();
-        for source in &input.sources {
-            let found = match self.go_from(*source, input, name, arch, None, sources).await {
-                Ok(Some(found)) => found,
-                Ok(None) => {
-                    tried.push(format!("  {}: the directory is not there", source.name()));
-                    continue;
-                }
-                // With one source its error says all; with several each gets a line.
-                Err(error) if input.sources.len() == 1 => return Err(error),
-                Err(error) => {
-                    let causes = causes(&error);
-                    self.observer.note(&format!("{what}: {}: {causes}", source.name()));
-                    tried.push(format!("  {}: {causes}", source.name()));
-                    continue;
-                }
-            };
-            let known = match (source, &input.dir) {
-                (Source::Dir, Some(dir)) => self.go_identity(&dir.value, sources),
-                _ => None,
-            };
-            let identity = match known.filter(|identity| self.store.has_tree(identity)) {
-                Some(identity) => identity,
-                None => self.keep_tree(found.distribution.tree())?,
-            };
-            let version = found.distribution.version();
-            return Ok(LockedInput {
-                name: name.to_owned(),
-                arch,
-                kind: InputKind::GoToolchain,
-                version: Some(version.version.clone()),
-                source: *source,
-                from: found.from,
-                file: found.file,
-                identity,
-                released: version.released,
-                sums: None,
-                evidence: vec![],
-                commit: None,
-            });
-        }
-        Err(ExecError::NoSource { what, tried })
-    }
 }
 
 fn identity_key(snapshot: &Snapshot) -> Digest {
@@ -332,7 +280,7 @@ fn identity_key(snapshot: &Snapshot) -> Digest {
 }
 
 /// An error with its causes on one line.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -18,6 +18,7 @@ mod mend;
 mod modules;
 mod rebuild;
 mod share;
+mod toolchains;
 
 use std::io;
 use std::path::Path;

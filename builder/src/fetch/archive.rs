@@ -45,14 +45,7 @@ mod tests {
             urls: urls.iter().map(|url| url.to_string()).collect(),
             sha256: Digest::of("x"),
         };
-        Ask {
-            what: "go for amd64".into(),
-            version: "1".into(),
-            arch: Arch::Amd64,
-            archive: Some(archive),
-            package: None,
-            pinned: None,
-        }
+        Ask { archive: Some(archive), ..Ask::new("go for amd64", "1", Arch::Amd64) }
     }
 
     #[test]

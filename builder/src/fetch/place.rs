@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use super::FetchError;
+use super::login::{Login, Secret};
 
 /// One place to have bytes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,19 +25,6 @@ pub struct Remote {
     pub(super) url: Url,
     pub(super) login: Option<Login>,
     pub(super) trust: Trust,
-}
-
-/// A name and password, never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Login {
-    pub user: String,
-    pub password: String,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Login(..)")
-    }
 }
 
 /// Whose rules decide whether a server is the right one.
@@ -155,7 +143,8 @@ pub(super) fn take_login(url: &mut Url) -> Option<Login> {
     // Fails only for addresses that cannot have credentials; this one has.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    Some(Login { user, password: password.unwrap_or_default() })
+    let password = Secret::new(password.unwrap_or_default());
+    Some(Login::Basic { user, password })
 }
 
 /// Whether the host is this machine: `localhost`, 127.0.0.0/8 or ::1.
@@ -215,7 +204,9 @@ mod tests {
         assert_eq!(place.to_string(), "https://a.example/x");
         assert!(!format!("{place:?}").contains("s3cret"));
         let Place::Remote(remote) = place else { unreachable!() };
-        assert_eq!(remote.login.unwrap().password, "s3cret");
+        let user = "me".to_owned();
+        let password = Secret::new("s3cret".to_owned());
+        assert_eq!(remote.login, Some(Login::Basic { user, password }));
         assert_eq!(redact("https://me:s3cret@bad host/x?s3cret"), "https://bad host/x");
         let error = Place::parse("http://me:s3cret@a.example/").unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");

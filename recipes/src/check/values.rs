@@ -23,6 +23,14 @@ pub(crate) fn values(recipe: &Recipe, problems: &mut Problems<'_>) {
                 check.rule("the Go version", &go.version, grammar::go_version);
                 check.each("the directory", &go.dir, grammar::local_path);
                 go.archive.iter().flat_map(BTreeMap::values).for_each(|one| check.archive(one));
+                check.each("the mirror", &go.mirror, grammar::mirror);
+                check.each("the list of proxies", &go.proxy, grammar::goproxy);
+                if let Some(oci) = &go.oci {
+                    check.rule("the image", &oci.image, grammar::image_of_file);
+                    check.each("the path", &oci.path, grammar::absolute);
+                    let layers = oci.layer.iter().flat_map(BTreeMap::values);
+                    check.each("the layer", layers, grammar::digest);
+                }
             }
             Input::Archive(archive) => check.archive(archive),
             Input::GoModules(modules) => {

