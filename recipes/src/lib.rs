@@ -25,6 +25,7 @@ pub mod recipe;
 mod reference;
 mod schema;
 mod scope;
+pub mod settings;
 mod shape;
 mod template;
 mod yaml;
