@@ -223,6 +223,9 @@ pub struct LockArgs {
     /// rest of the machine.
     #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
     pub sandbox: Sandbox,
+    /// Print what changed, and who served what was fetched, as JSON on one line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `treelay plan`.

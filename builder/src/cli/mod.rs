@@ -13,6 +13,7 @@ mod places;
 mod plain;
 mod report;
 mod reporter;
+mod servers;
 mod surroundings;
 mod workspace;
 

@@ -83,7 +83,7 @@ impl Workspace {
         let sources = look.at(&expanded.iter().chain(&beside).collect())?;
         let options = session.around.local_options(session.jobs, sandbox);
         let executor = LocalExecutor::new(store.clone(), options);
-        let fetcher = Fetcher::new(session.around.fetch_options(offline));
+        let fetcher = Fetcher::new(session.around.fetch_options(offline, &folder)?);
         Ok(Self {
             recipe: parsed,
             text,
@@ -138,7 +138,7 @@ impl Workspace {
             executor: LocalExecutor::new(store.clone(), options),
             store,
             sources,
-            fetcher: Fetcher::new(session.around.fetch_options(true)),
+            fetcher: Fetcher::new(session.around.fetch_options(true, &self.folder)?),
             machine: self.machine,
             jobs,
             now: self.now,

@@ -20,7 +20,7 @@ use treelay_recipes::recipe::{GoModulesInput, Recipe};
 
 use super::{ExecError, Watched, Workshop};
 use crate::fetch::goproxy::{self, At, Proxy};
-use crate::fetch::{FetchError, Place, Wanted};
+use crate::fetch::{Failure, FetchError, Place, Served, Wanted};
 use crate::sources::Sources;
 use crate::store::StoreSink;
 
@@ -82,6 +82,9 @@ struct Kept {
 
 /// The kind of product that remembers it, by module, version and sums.
 const KEPT: &str = "go-module";
+
+/// What the run's result calls proxies of modules.
+const MODULES: &str = "go-modules";
 
 /// Bytes that a go.mod may have, as for Go (`zip.MaxGoMod`).
 const MOST_OF_MOD: u64 = 16 << 20;
@@ -254,7 +257,19 @@ impl Workshop<'_> {
             let fetched = self.fetcher.fetch(&wanted, self.store, &watch).await;
             self.observer.end(&task);
             match fetched {
-                Ok(fetched) => return Ok((fetched.digest, fetched.size, fetched.served_by)),
+                Ok(fetched) => {
+                    // Of thousands of files only those are told that did not come at once.
+                    if !fetched.attempts.is_empty() {
+                        let of = |attempt| Failure::of(MODULES, attempt);
+                        self.fetcher.remember(Served {
+                            what: file.to_owned(),
+                            source: Some(MODULES),
+                            served: Some(fetched.served_by.clone()),
+                            attempts: fetched.attempts.iter().map(of).collect(),
+                        });
+                    }
+                    return Ok((fetched.digest, fetched.size, fetched.served_by));
+                }
                 Err(error) if proxy.any_error || goproxy::has_not(&place, &error) => {
                     tried.push(format!("  {}", short(&place, &error)));
                 }
