@@ -20,6 +20,7 @@ mod outputs;
 mod places;
 mod recipes;
 mod same;
+mod servers;
 mod signers;
 mod sources;
 mod tampering;
