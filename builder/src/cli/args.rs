@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use treelay_recipes::{Arch, Digest, NotADigest};
 
+use super::bundle_args::BundleCommand;
 use super::host_args::{DoctorArgs, HostKitArgs};
 use crate::attest::{DocumentKind, PredicateType, Required};
 use crate::dest::{Dest, NotADest};
@@ -76,6 +77,10 @@ pub enum Command {
     /// Look after the store.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Carry the inputs of recipes to where there is no network. (Bundles of signatures are
+    /// another thing: see verify --bundle.)
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     /// Print the JSON Schema of recipes, for editors.
     Schema,
     /// Print a completion script.

@@ -5,6 +5,7 @@
 //! go to standard output, everything else to standard error.
 
 pub mod args;
+pub mod bundle_args;
 mod commands;
 mod failure;
 pub mod host_args;

@@ -99,6 +99,29 @@ impl Workshop<'_> {
         })
     }
 
+    /// The file of a locked input, in the store; fetched where it is not there.
+    pub(super) async fn input_file(
+        &self,
+        input: &Input,
+        locked: &LockedInput,
+        expected: LockedFile,
+    ) -> Result<(), ExecError> {
+        let what = describe(&locked.name, locked.arch);
+        let (arch, pinned) = (locked.arch, Some(expected.sha256));
+        let file = match input {
+            Input::GoToolchain(go) => self.locked_go_file(locked, go, expected).await?,
+            Input::Archive(archive) => self.archive_file(archive, &what, arch, pinned).await?.file,
+            Input::Pypi(package) => self.wheel_file(package, &what, arch, pinned).await?.file,
+            // These have no file.
+            Input::Git(_) | Input::GoModules(_) => return Ok(()),
+        };
+        if file != expected {
+            let (expected, found) = (expected.sha256, file.sha256);
+            return Err(ExecError::OtherIdentity { what, expected, found });
+        }
+        Ok(())
+    }
+
     /// What is in an archive, its file, and where that is from.
     pub(super) async fn archive_from(
         &self,
@@ -107,10 +130,7 @@ impl Workshop<'_> {
         arch: Arch,
         pinned: Option<Digest>,
     ) -> Result<(Tree, LockedFile, String), ExecError> {
-        let at = Some(self.archive_at(archive, what)?);
-        let ask = Ask { archive: at, pinned, ..Ask::new(what, "", arch) };
-        let Got { file, from, fetched } = self.fetch(Source::Archive, &ask, Some(archive)).await?;
-        self.tell(what, Source::Archive, fetched);
+        let Got { file, from, .. } = self.archive_file(archive, what, arch, pinned).await?;
         let tree = self.unpack(&file, archive.strip.unwrap_or(0), &mut |_| true, what, &from)?;
         Ok((tree, file, from))
     }
@@ -123,12 +143,39 @@ impl Workshop<'_> {
         arch: Arch,
         pinned: Option<Digest>,
     ) -> Result<(Tree, LockedFile, String), ExecError> {
-        let package = Some(input.package.value.clone());
-        let ask = Ask { package, pinned, ..Ask::new(what, &input.version, arch) };
-        let Got { file, from, fetched } = self.fetch(Source::Pypi, &ask, None).await?;
-        self.tell(what, Source::Pypi, fetched);
+        let Got { file, from, .. } = self.wheel_file(input, what, arch, pinned).await?;
         let tree = self.unpack(&file, 0, &mut |_| true, what, &from)?;
         Ok((tree, file, from))
+    }
+
+    /// The file of an archive. What it took to get it is told.
+    async fn archive_file(
+        &self,
+        archive: &ArchiveInput,
+        what: &str,
+        arch: Arch,
+        pinned: Option<Digest>,
+    ) -> Result<Got, ExecError> {
+        let at = Some(self.archive_at(archive, what)?);
+        let ask = Ask { archive: at, pinned, ..Ask::new(what, "", arch) };
+        let got = self.fetch(Source::Archive, &ask, Some(archive)).await?;
+        self.tell(what, Source::Archive, got.fetched.as_ref());
+        Ok(got)
+    }
+
+    /// A package's wheel. What it took to get it is told.
+    async fn wheel_file(
+        &self,
+        input: &PypiInput,
+        what: &str,
+        arch: Arch,
+        pinned: Option<Digest>,
+    ) -> Result<Got, ExecError> {
+        let package = Some(input.package.value.clone());
+        let ask = Ask { package, pinned, ..Ask::new(what, &input.version, arch) };
+        let got = self.fetch(Source::Pypi, &ask, None).await?;
+        self.tell(what, Source::Pypi, got.fetched.as_ref());
+        Ok(got)
     }
 
     /// Where an archive is, for whoever fetches it.
@@ -148,13 +195,13 @@ impl Workshop<'_> {
     }
 
     /// What a run should tell of a file that was fetched.
-    fn tell(&self, what: &str, source: Source, fetched: Option<Fetched>) {
+    fn tell(&self, what: &str, source: Source, fetched: Option<&Fetched>) {
         let Some(fetched) = fetched else { return };
         let attempts = fetched.attempts.iter();
         self.fetcher.remember(Served {
             what: what.to_owned(),
             source: Some(source.name()),
-            served: Some(fetched.served_by),
+            served: Some(fetched.served_by.clone()),
             attempts: attempts.map(|attempt| Failure::of(source.name(), attempt)).collect(),
         });
     }
@@ -167,7 +214,6 @@ impl Workshop<'_> {
         archive: Option<&ArchiveInput>,
     ) -> Result<Got, ExecError> {
         let what = &ask.what;
-        let resolved = self.fetcher.resolve(source, ask).await?;
         let from = match archive {
             // As the recipe has it, so that the lock is the same wherever the recipe lies.
             Some(archive) => {
@@ -175,6 +221,14 @@ impl Workshop<'_> {
             }
             None => None,
         };
+        // What is pinned and there needs nobody to say where it could be had.
+        if let Some(pinned) = ask.pinned
+            && let Some(file) = self.whole_object(&pinned, None)
+        {
+            let from = from.unwrap_or_else(|| "the store".to_owned());
+            return Ok(Got { file, from, fetched: None });
+        }
+        let resolved = self.fetcher.resolve(source, ask).await?;
         let from = from.unwrap_or(resolved.from);
         if let Some(digest) = resolved.wanted.digest
             && let Some(file) = self.whole_object(&digest, resolved.wanted.size)

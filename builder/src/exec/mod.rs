@@ -16,6 +16,7 @@ mod loading;
 mod lock;
 mod mend;
 mod modules;
+mod portable;
 mod rebuild;
 mod share;
 mod toolchains;
@@ -38,11 +39,12 @@ use crate::store::Store;
 
 pub use action::{ActionError, Executor, LocalExecutor, LocalOptions, NoSandbox, Sandbox};
 use again::Difference;
-pub use base::{BaseError, BaseImage, Bases, CommitBaseError};
+pub use base::{BaseError, BaseImage, Bases, CarriedImage, CommitBaseError, remember_image};
 pub use encode::Blobs;
 pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{BASE, Locked, TREE, relock};
 pub use modules::{ModuleError, Turns};
+pub use portable::Portable;
 
 /// What execution works with.
 pub struct Workshop<'a> {

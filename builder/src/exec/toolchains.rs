@@ -129,6 +129,51 @@ impl Workshop<'_> {
         Err(first.unwrap_or(ExecError::NoSource { what, tried: Vec::new() }))
     }
 
+    /// The file of a locked distribution, from the first source that has these very bytes.
+    pub(super) async fn locked_go_file(
+        &self,
+        locked: &LockedInput,
+        input: &GoToolchainInput,
+        expected: LockedFile,
+    ) -> Result<LockedFile, ExecError> {
+        let what = describe(&locked.name, locked.arch);
+        // Whoever would give it is not asked for what is there.
+        if let Some(file) = self.whole_object(&expected.sha256, Some(expected.size)) {
+            return Ok(file);
+        }
+        let version = locked.version.as_deref().unwrap_or(&input.version);
+        let pinned = Some(expected.sha256);
+        let asked = Asked { input, what: &what, arch: locked.arch, version, pinned };
+        let archive = input.archive.as_ref().and_then(|archives| archives.get(&locked.arch));
+        let in_archive = archive.is_some_and(|archive| {
+            Digest::from_hex(&archive.sha256).is_ok_and(|digest| digest == expected.sha256)
+        });
+        let others = input.sources.iter().filter(|source| {
+            **source != locked.source
+                && (same_file(locked.source, **source)
+                    || (**source == Source::Archive && in_archive))
+        });
+        let (mut in_vain, mut first) = (InVain::default(), None);
+        for &source in [&locked.source].into_iter().chain(others) {
+            let error = match self.go_file(source, &asked).await {
+                Ok((got, _)) if got.file == expected => {
+                    in_vain.tell(self, &what, source, got.fetched.as_ref());
+                    return Ok(got.file);
+                }
+                Ok((got, _)) => {
+                    let (what, found) = (what.clone(), got.file.sha256);
+                    ExecError::OtherIdentity { what, expected: expected.sha256, found }
+                }
+                Err(error) if is_ours(&error) => return Err(error),
+                Err(error) => error,
+            };
+            self.observer.note(&format!("{what}: {}: {}", source.name(), causes(&error)));
+            in_vain.add(source, &error);
+            first.get_or_insert(error);
+        }
+        Err(first.unwrap_or(ExecError::NoSource { what, tried: Vec::new() }))
+    }
+
     /// Finds out what a distribution is, from the first source that has it.
     pub(super) async fn lock_go(
         &self,
@@ -193,7 +238,7 @@ impl Workshop<'_> {
         asked: &Asked<'_>,
         sources: &Sources,
     ) -> Result<Option<Found>, ExecError> {
-        let Asked { input, what, arch, version, pinned } = *asked;
+        let Asked { input, what, arch, version, .. } = *asked;
         let what = || what.to_owned();
         if source == Source::Dir {
             let Some(dir) = &input.dir else { return Ok(None) };
@@ -209,10 +254,22 @@ impl Workshop<'_> {
             let from = dir.value.clone();
             return Ok(Some(Found { distribution, file: None, from, fetched: None }));
         }
-        let (got, strip) = match (source, &input.oci) {
+        let (Got { file, from, fetched }, strip) = self.go_file(source, asked).await?;
+        let wrong = |source| ExecError::Go { what: what(), from: from.clone(), source };
+        let raw = self.unpack(&file, strip, &mut go::is_part, &what(), &from)?;
+        let distribution = GoDistribution::find(&raw, self.store).map_err(wrong)?;
+        distribution.check_version(version).map_err(wrong)?;
+        distribution.check_arch(arch, self.store).map_err(wrong)?;
+        Ok(Some(Found { distribution, file: Some(file), from, fetched }))
+    }
+
+    /// The file of a distribution from one source, and how many folders it is to be stripped of.
+    async fn go_file(&self, source: Source, asked: &Asked<'_>) -> Result<(Got, u32), ExecError> {
+        let Asked { input, what, arch, version, pinned } = *asked;
+        match (source, &input.oci) {
             (Source::Oci, Some(oci)) => {
-                let got = self.file_of_image(oci, &what(), arch, pinned).await?;
-                (got, oci.strip.unwrap_or(0))
+                let got = self.file_of_image(oci, what, arch, pinned).await?;
+                Ok((got, oci.strip.unwrap_or(0)))
             }
             _ => {
                 let archive = input.archive.as_ref().and_then(|archives| archives.get(&arch));
@@ -220,29 +277,20 @@ impl Workshop<'_> {
                 let list = input.proxy.as_ref().map(|text| text.value.clone());
                 let list = list.unwrap_or_else(|| self.fetcher.default_goproxy());
                 let ask = Ask {
-                    archive: archive
-                        .map(|archive| self.archive_at(archive, &what()))
-                        .transpose()?,
+                    archive: archive.map(|archive| self.archive_at(archive, what)).transpose()?,
                     mirror: input.mirror.as_ref().map(|text| text.value.clone()),
                     proxies: goproxy::parse(&list, self.folder),
                     pinned,
-                    ..Ask::new(&what(), version, arch)
+                    ..Ask::new(what, version, arch)
                 };
                 let got = self.fetch(source, &ask, archive).await?;
                 let strip = match source {
                     Source::Module => MODULE_STRIP,
                     _ => archive.and_then(|archive| archive.strip).unwrap_or(0),
                 };
-                (got, strip)
+                Ok((got, strip))
             }
-        };
-        let Got { file, from, fetched } = got;
-        let wrong = |source| ExecError::Go { what: what(), from: from.clone(), source };
-        let raw = self.unpack(&file, strip, &mut go::is_part, &what(), &from)?;
-        let distribution = GoDistribution::find(&raw, self.store).map_err(wrong)?;
-        distribution.check_version(version).map_err(wrong)?;
-        distribution.check_arch(arch, self.store).map_err(wrong)?;
-        Ok(Some(Found { distribution, file: Some(file), from, fetched }))
+        }
     }
 
     /// A file of an image, or a layer of it, in the store. Images come as base images do.

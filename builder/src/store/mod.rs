@@ -35,6 +35,7 @@ mod check;
 mod dirs;
 mod frames;
 mod gc;
+mod intake;
 mod objects;
 mod products;
 mod runs;
@@ -50,6 +51,7 @@ use treelay_recipes::Digest;
 
 pub use check::{CheckReport, Problem};
 pub use gc::{GcReport, Limits, Tally};
+pub use intake::{Intake, Room};
 pub use objects::StoreSink;
 pub use products::{LayerBlob, ObjectIndex};
 

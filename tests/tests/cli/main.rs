@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod airgap;
 mod archives;
 mod attestations;
 mod copies;

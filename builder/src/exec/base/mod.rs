@@ -4,6 +4,7 @@
 //! store as they are, and verified when they are used.
 
 mod accounts;
+mod carried;
 mod commit;
 mod image;
 mod place;
@@ -22,7 +23,9 @@ use treelay_recipes::lock::LockedBase;
 use treelay_recipes::recipe::Base;
 use treelay_recipes::{Arch, Digest};
 
+pub use self::carried::{CarriedImage, remember_image};
 pub use self::commit::CommitBaseError;
+pub(super) use self::image::image_of;
 use self::place::{Place, from_layout, oci_layer};
 use self::time::created;
 use super::{ExecError, Watched, Workshop};
@@ -198,7 +201,7 @@ impl Workshop<'_> {
         Ok(bases)
     }
 
-    async fn base(&self, locked: &LockedBase) -> Result<BaseImage, ExecError> {
+    pub(super) async fn base(&self, locked: &LockedBase) -> Result<BaseImage, ExecError> {
         self.base_with(locked, None).await
     }
 
