@@ -191,7 +191,8 @@ impl Verify {
     }
 }
 
-/// An archive, local or remote: tar, tar.gz, tar.zst or zip, told by its first bytes.
+/// An archive, local or remote: tar, tar.gz, tar.xz, tar.zst, zip or ar, told by its first bytes. Of
+/// an ar, such as a package of Debian's, the members are the files; archives in it are not unpacked.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("oneOf" = exactly_one(&["path", "urls"])))]
