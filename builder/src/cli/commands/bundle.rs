@@ -50,8 +50,7 @@ async fn export(
             file.display()
         )));
     }
-    let mut loads = Vec::new();
-    let mut last = None;
+    let (mut loads, mut workspaces) = (Vec::new(), Vec::new());
     for recipe in recipes {
         let mut workspace = Workspace::open(session, recipe, offline, Sandbox::Auto)?;
         let (lock, _) = workspace.lock(&LockPolicy::Locked, &session.reporter).await?;
@@ -64,10 +63,12 @@ async fn export(
             .doing(|| format!("reading the lock {}", lock_file.display()))?;
         let (file, recipe) = (name.unwrap_or_default(), workspace.text.clone());
         loads.push(Load { file, recipe, lock, inputs });
-        // Its store stays in use until the bundle is written.
-        last = Some(workspace);
+        // What it uses of the store stays until the bundle is written.
+        workspaces.push(workspace);
     }
-    let Some(workspace) = last else { return Err(Failure::usage_message("which recipes?")) };
+    let Some(workspace) = workspaces.first() else {
+        return Err(Failure::usage_message("which recipes?"));
+    };
 
     let writing = || format!("writing {}", file.display());
     let folder = to.parent().unwrap_or(Path::new("."));
