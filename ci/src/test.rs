@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use treelay_ci::Tier;
 use treelay_ci::tools::{self, workspace};
 
-use crate::fuzz;
 use crate::run::{capture, line, show, step};
 use crate::setup;
 
@@ -67,14 +66,6 @@ fn run_tier(tier: Tier) -> Result<bool> {
         command.args(["--", "--skip", SPKI_TESTS]);
     }
     let mut passed = run_tests(&mut command)?;
-    if tier == Tier::Slow {
-        let seconds = std::env::var("TREELAY_FUZZ_SECONDS").ok();
-        let fuzzed = fuzz::Options::parse(&[], seconds.as_deref()).and_then(|all| fuzz::run(&all));
-        if let Err(error) = &fuzzed {
-            eprintln!("error: {error:#}");
-        }
-        passed &= fuzzed.is_ok();
-    }
     if tier == Tier::Fast {
         passed &= run_tests(cargo(&["test", "--no-fail-fast"]).arg("--doc"))?;
     }

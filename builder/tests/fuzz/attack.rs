@@ -38,7 +38,8 @@ pub fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
 /// # Panics
 /// Where a case shows something wrong; with the least of it that still does.
 pub fn run(target: &Target, cases: u64, time: Duration) {
-    let seed = std::env::var("TREELAY_FUZZ_SEED").map_or(0x6272_6561_6b, |it| it.parse().unwrap());
+    let seed =
+        std::env::var("TREELAY_FUZZ_SEED").map_or(0x0062_7265_616b, |it| it.parse().unwrap());
     let inputs: Vec<Vec<u8>> = seeds(target).into_iter().map(|(_, bytes)| bytes).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let [next, done, accepted] = [const { AtomicU64::new(0) }; 3];
