@@ -8,6 +8,7 @@
 //! - [`schemes`]: the forms a signature takes, one file each, all in [`schemes::SCHEMES`];
 //! - [`bundle`], [`dsse`], [`statement`]: the documents of Sigstore and in-toto, read strictly;
 //! - [`keyless`]: signatures with certificates, logs and timestamps, by a trusted root;
+//! - [`sumdb`]: Go's checksum database, and what it proves;
 //! - [`Subject`] and [`Signature`]: what is signed, and what came of it;
 //! - [`Verdict`]: what a signature is worth, with the [`Reason`] when it is worth nothing.
 //!
@@ -33,6 +34,7 @@ pub mod keys;
 pub mod schemes;
 mod signature;
 pub mod statement;
+pub mod sumdb;
 mod verdict;
 
 pub use bundle::Bundle;
