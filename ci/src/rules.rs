@@ -25,6 +25,7 @@ const CONFINED: &[(&str, &str)] = &[
     ("containers-image-proxy", "treelay"),
     ("ocidir", "treelay"),
     ("ostree", "treelay"),
+    ("pgp", "treelay-signing"),
     ("sigstore", "treelay-signing"),
     ("tokio", "treelay"),
 ];
