@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod campaign;
+mod downloads;
 mod json;
 mod keyless;
 mod mutate;

@@ -17,7 +17,7 @@ use treelay_signing::schemes::{self, Scheme};
 use treelay_signing::{KeyError, KeyKind, PublicKey, SecretKey, Signature, Statement, Subject};
 
 use crate::random::Random;
-use crate::{keyless, mutate};
+use crate::{downloads, keyless, mutate};
 
 /// A way in for strangers' bytes.
 pub trait Target: Sync {
@@ -44,6 +44,10 @@ pub fn all() -> Vec<Box<dyn Target>> {
         Box::new(Envelopes),
         Box::new(keyless::Certified),
         Box::new(keyless::Roots),
+        Box::new(downloads::Answers),
+        Box::new(downloads::ClearTexts),
+        Box::new(downloads::Keys),
+        Box::new(downloads::Signatures),
         Box::new(Commits),
         Box::new(PublicKeys),
         Box::new(SecretKeys),

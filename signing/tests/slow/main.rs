@@ -6,6 +6,8 @@
 
 #[path = "../fuzz/campaign.rs"]
 mod campaign;
+#[path = "../fuzz/downloads.rs"]
+mod downloads;
 #[path = "../fuzz/json.rs"]
 mod json;
 #[path = "../fuzz/keyless.rs"]

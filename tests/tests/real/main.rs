@@ -15,6 +15,7 @@ mod labels;
 mod layers;
 mod loading;
 mod oci;
+mod openpgp;
 mod ostree;
 mod over_base;
 mod over_image;
