@@ -237,9 +237,14 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
     summary.iter_mut().for_each(|text| visit(About::Shared, text));
 
     let archive = |archive: &mut ArchiveInput, visit: &mut dyn FnMut(About, &mut Text)| {
-        let ArchiveInput { path, urls, sha256, strip: _ } = archive;
-        path.iter_mut().chain(urls).for_each(|text| visit(About::Input, text));
-        visit(About::Input, sha256);
+        let ArchiveInput { path, urls, sha256, verify, strip: _ } = archive;
+        let texts = path.iter_mut().chain(urls).chain(sha256);
+        texts.for_each(|text| visit(About::Input, text));
+        let Some(VerifyArchive { checksum, openpgp }) = verify else { return };
+        checksum.iter_mut().for_each(|text| visit(About::Input, text));
+        let Some(OpenPgp { signature, over: _, keys, fingerprints }) = openpgp else { return };
+        visit(About::Input, signature);
+        keys.iter_mut().chain(fingerprints).for_each(|text| visit(About::Input, text));
     };
     for input in inputs.values_mut() {
         match input {
@@ -253,10 +258,11 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
                     proxy,
                     oci,
                     verify: _,
+                    sumdb,
                 } = go;
                 visit(About::Input, version);
                 mirror.iter_mut().for_each(|text| visit(About::Mirror, text));
-                dir.iter_mut().chain(proxy).for_each(|text| visit(About::Input, text));
+                dir.iter_mut().chain(proxy).chain(sumdb).for_each(|text| visit(About::Input, text));
                 if let Some(OciInput { image, path, layer, strip: _ }) = oci {
                     let layers = layer.iter_mut().flat_map(|map| map.values_mut());
                     let texts = path.iter_mut().chain(layers).chain([image]);
@@ -268,8 +274,8 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
                     .for_each(|a| archive(a, visit));
             }
             Input::Archive(input) => archive(input, visit),
-            Input::GoModules(GoModulesInput { dir, input, proxy }) => {
-                let texts = [dir, input, proxy].into_iter().flatten();
+            Input::GoModules(GoModulesInput { dir, input, proxy, verify: _, sumdb, private }) => {
+                let texts = [dir, input, proxy, sumdb, private].into_iter().flatten();
                 texts.for_each(|text| visit(About::Input, text));
             }
             Input::Git(GitInput { url, commit, refname, dir }) => {

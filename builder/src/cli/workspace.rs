@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use treelay_recipes::{Arch, Known, Lock, Recipe};
 
 use super::failure::{Doing as _, Failure, Result};
 use super::{Reporter, Session};
-use crate::exec::{LocalExecutor, LocalOptions, Observer, Sandbox, Turns, Workshop, relock};
+use crate::exec::{
+    Databases, LocalExecutor, LocalOptions, Observer, Sandbox, Turns, Workshop, relock,
+};
 use crate::fetch::Fetcher;
 use crate::plan::{self, Expanded, Plan};
 use crate::sources::{Look, Sources};
@@ -156,6 +158,8 @@ impl Workspace {
             jobs: self.jobs,
             observer,
             turns: Turns::default(),
+            databases: Databases::default(),
+            now: self.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         }
     }
 

@@ -4,12 +4,16 @@ use std::fs::File;
 use std::io::BufReader;
 
 use treelay_layers::{Tree, archive};
-use treelay_recipes::lock::{LockedFile, LockedInput};
+use treelay_recipes::lock::{Evidence, LockedFile, LockedInput};
 use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, PypiInput, Recipe, Source};
 use treelay_recipes::{Arch, Digest};
 
+use super::verify::{Demands, Job, MakesJudge, judge_file};
 use super::{ExecError, Watched, Workshop};
-use crate::fetch::{ArchiveAt, Ask, Failure, Fetched, Served};
+use crate::fetch::{
+    ArchiveAt, Ask, Attempt, Failure, FetchError, Fetched, Judged, NewJudge, Outcome, Served,
+    Wanted,
+};
 use crate::sources::Sources;
 use crate::store::StoreSink;
 
@@ -20,6 +24,8 @@ pub(super) struct Got {
     pub from: String,
     /// How it came, where it was fetched just now.
     pub fetched: Option<Fetched>,
+    /// What was verified of it, where it is to be locked.
+    pub evidence: Vec<Evidence>,
 }
 
 impl Workshop<'_> {
@@ -129,10 +135,11 @@ impl Workshop<'_> {
         what: &str,
         arch: Arch,
         pinned: Option<Digest>,
-    ) -> Result<(Tree, LockedFile, String), ExecError> {
-        let Got { file, from, .. } = self.archive_file(archive, what, arch, pinned).await?;
-        let tree = self.unpack(&file, archive.strip.unwrap_or(0), &mut |_| true, what, &from)?;
-        Ok((tree, file, from))
+    ) -> Result<(Tree, Got), ExecError> {
+        let got = self.archive_file(archive, what, arch, pinned).await?;
+        let strip = archive.strip.unwrap_or(0);
+        let (tree, _) = self.unpack(&got.file, strip, &mut |_| true, what, &got.from)?;
+        Ok((tree, got))
     }
 
     /// What is in a package's wheel, its file, and where that is from.
@@ -142,10 +149,10 @@ impl Workshop<'_> {
         what: &str,
         arch: Arch,
         pinned: Option<Digest>,
-    ) -> Result<(Tree, LockedFile, String), ExecError> {
-        let Got { file, from, .. } = self.wheel_file(input, what, arch, pinned).await?;
-        let tree = self.unpack(&file, 0, &mut |_| true, what, &from)?;
-        Ok((tree, file, from))
+    ) -> Result<(Tree, Got), ExecError> {
+        let got = self.wheel_file(input, what, arch, pinned).await?;
+        let (tree, _) = self.unpack(&got.file, 0, &mut |_| true, what, &got.from)?;
+        Ok((tree, got))
     }
 
     /// The file of an archive. What it took to get it is told.
@@ -158,7 +165,9 @@ impl Workshop<'_> {
     ) -> Result<Got, ExecError> {
         let at = Some(self.archive_at(archive, what)?);
         let ask = Ask { archive: at, pinned, ..Ask::new(what, "", arch) };
-        let got = self.fetch(Source::Archive, &ask, Some(archive)).await?;
+        let job = Job::new(self, Source::Archive, what, arch);
+        let job = Job { archive: Some(archive), verified: pinned.is_some(), ..job };
+        let got = self.fetch(&job, &ask).await?;
         self.tell(what, Source::Archive, got.fetched.as_ref());
         Ok(got)
     }
@@ -173,7 +182,7 @@ impl Workshop<'_> {
     ) -> Result<Got, ExecError> {
         let package = Some(input.package.value.clone());
         let ask = Ask { package, pinned, ..Ask::new(what, &input.version, arch) };
-        let got = self.fetch(Source::Pypi, &ask, None).await?;
+        let got = self.fetch(&Job::new(self, Source::Pypi, what, arch), &ask).await?;
         self.tell(what, Source::Pypi, got.fetched.as_ref());
         Ok(got)
     }
@@ -184,9 +193,10 @@ impl Workshop<'_> {
         archive: &ArchiveInput,
         what: &str,
     ) -> Result<ArchiveAt, ExecError> {
+        let sha256 = archive.sha256.as_ref().map(|sha256| Digest::from_hex(sha256)).transpose();
         // The recipe's check says so first.
-        let sha256 = Digest::from_hex(&archive.sha256)
-            .map_err(|_| ExecError::NoSource { what: what.to_owned(), tried: Vec::new() })?;
+        let sha256 =
+            sha256.map_err(|_| ExecError::NoSource { what: what.to_owned(), tried: Vec::new() })?;
         Ok(ArchiveAt {
             path: archive.path.as_ref().map(|path| self.folder.join(&path.value)),
             urls: archive.urls.iter().map(|url| url.value.clone()).collect(),
@@ -206,14 +216,9 @@ impl Workshop<'_> {
         });
     }
 
-    /// Brings a file into the store, where it is not there.
-    pub(super) async fn fetch(
-        &self,
-        source: Source,
-        ask: &Ask,
-        archive: Option<&ArchiveInput>,
-    ) -> Result<Got, ExecError> {
-        let what = &ask.what;
+    /// Brings a file into the store, verified, where it is not there.
+    pub(super) async fn fetch(&self, job: &Job<'_>, ask: &Ask) -> Result<Got, ExecError> {
+        let Job { what, archive, source, .. } = job;
         let from = match archive {
             // As the recipe has it, so that the lock is the same wherever the recipe lies.
             Some(archive) => {
@@ -226,24 +231,51 @@ impl Workshop<'_> {
             && let Some(file) = self.whole_object(&pinned, None)
         {
             let from = from.unwrap_or_else(|| "the store".to_owned());
-            return Ok(Got { file, from, fetched: None });
+            return Ok(Got { file, from, fetched: None, evidence: Vec::new() });
         }
-        let resolved = self.fetcher.resolve(source, ask).await?;
-        let from = from.unwrap_or(resolved.from);
-        if let Some(digest) = resolved.wanted.digest
+        let resolved = self.fetcher.resolve(*source, ask).await?;
+        let from = from.unwrap_or_else(|| resolved.from.clone());
+        let Demands { digest, judges } = job.before(&resolved).await?;
+        if let Some(digest) = digest
             && let Some(file) = self.whole_object(&digest, resolved.wanted.size)
         {
-            return Ok(Got { file, from, fetched: None });
+            self.judge(&file, &judges, what)?;
+            return Ok(Got { file, from, fetched: None, evidence: job.found.take() });
         }
         let task = format!("fetching {what}");
         self.observer.begin(&task);
-        let watch =
-            Watched { observer: self.observer, what: task.clone(), size: resolved.wanted.size };
-        let fetched = self.fetcher.fetch(&resolved.wanted, self.store, &watch).await;
+        let wanted = Wanted { digest, ..resolved.wanted.clone() };
+        let watch = Watched { observer: self.observer, what: task.clone(), size: wanted.size };
+        let judges = judges.iter().map(|judge| &**judge as &NewJudge<'_>).collect();
+        let sink = Judged { sink: self.store, judges };
+        let fetched = self.fetcher.fetch(&wanted, &sink, &watch).await;
         self.observer.end(&task);
         let fetched = fetched?;
         let file = LockedFile { sha256: fetched.digest, size: fetched.size };
-        Ok(Got { file, from, fetched: Some(fetched) })
+        Ok(Got { file, from, fetched: Some(fetched), evidence: job.found.take() })
+    }
+
+    /// Judges a file that was in the store before anybody asked.
+    fn judge(
+        &self,
+        file: &LockedFile,
+        judges: &[Box<MakesJudge>],
+        what: &str,
+    ) -> Result<(), ExecError> {
+        if judges.is_empty() {
+            return Ok(());
+        }
+        let reading = ExecError::store("reading a file");
+        let gone = || ExecError::Damaged { what: format!("the file of {what}") };
+        let path = self.store.object(&file.sha256).ok_or_else(gone)?;
+        let judges = judges.iter().map(|judge| judge());
+        let judged = File::open(&path).and_then(|opened| judge_file(opened, judges));
+        judged.map_err(reading)?.map_err(|reason| {
+            self.store.reject_object(&file.sha256);
+            let place = "the store, where it was already".to_owned();
+            let attempts = vec![Attempt { place, tries: vec![Outcome::Refused(reason)] }];
+            FetchError::WrongContent { what: what.to_owned(), attempts }.into()
+        })
     }
 
     /// A fetched file that is in the store, hashed again: nothing unverified is unpacked.
@@ -260,7 +292,7 @@ impl Workshop<'_> {
         keep: &mut dyn FnMut(&str) -> bool,
         what: &str,
         from: &str,
-    ) -> Result<Tree, ExecError> {
+    ) -> Result<(Tree, StoreSink<'_>), ExecError> {
         let task = format!("unpacking {what}");
         let gone = || ExecError::Damaged { what: format!("the archive of {what}") };
         let path = self.store.object(&file.sha256).ok_or_else(gone)?;
@@ -270,10 +302,13 @@ impl Workshop<'_> {
         self.observer.begin(&task);
         let tree = archive::unpack(BufReader::new(opened), &options, keep, &mut sink);
         self.observer.end(&task);
-        tree.map_err(|source| {
-            let (what, from) = (what.to_owned(), from.to_owned());
-            ExecError::Unpack { what, from, source }
-        })
+        match tree {
+            Ok(tree) => Ok((tree, sink)),
+            Err(source) => {
+                let (what, from) = (what.to_owned(), from.to_owned());
+                Err(ExecError::Unpack { what, from, source })
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use treelay_recipes::recipe::{
 use treelay_recipes::{Arch, Digest, Lock};
 
 use super::git::Looked;
-use super::inputs::describe;
+use super::inputs::{Got, describe};
 use super::{ExecError, Workshop};
 use crate::parallel::in_parallel;
 use crate::plan::Expanded;
@@ -203,7 +203,7 @@ impl Workshop<'_> {
         name: &str,
         arch: Arch,
     ) -> Result<LockedInput, ExecError> {
-        let (tree, file, from) =
+        let (tree, Got { file, from, evidence, .. }) =
             self.archive_from(archive, &describe(name, arch), arch, None).await?;
         Ok(LockedInput {
             name: name.to_owned(),
@@ -216,7 +216,7 @@ impl Workshop<'_> {
             identity: self.keep_tree(&tree)?,
             released: None,
             sums: None,
-            evidence: vec![],
+            evidence,
             commit: None,
         })
     }
@@ -234,6 +234,7 @@ impl Workshop<'_> {
         let needed = self.needed(input, of, recipe, &what, sources).await?;
         let from = input.dir.as_ref().or(input.input.as_ref());
         let from = from.map(|from| from.value.clone()).unwrap_or_default();
+        let evidence = self.verify_modules(input, &needed, &what).await?;
         let tree = self.module_cache(input, &needed, &what).await?;
         Ok(LockedInput {
             name: name.to_owned(),
@@ -246,7 +247,7 @@ impl Workshop<'_> {
             identity: self.keep_tree(&tree)?,
             released: None,
             sums: Some(digest_of(&needed)),
-            evidence: vec![],
+            evidence,
             commit: None,
         })
     }
@@ -257,7 +258,8 @@ impl Workshop<'_> {
         name: &str,
         arch: Arch,
     ) -> Result<LockedInput, ExecError> {
-        let (tree, file, from) = self.pypi_from(input, &describe(name, arch), arch, None).await?;
+        let (tree, Got { file, from, .. }) =
+            self.pypi_from(input, &describe(name, arch), arch, None).await?;
         Ok(LockedInput {
             name: name.to_owned(),
             arch,

@@ -146,9 +146,7 @@ impl Workshop<'_> {
         needed: &[Module],
         what: &str,
     ) -> Result<Tree, ExecError> {
-        let list = input.proxy.as_ref().map(|text| text.value.clone());
-        let list = list.unwrap_or_else(|| self.fetcher.default_goproxy());
-        let proxies = goproxy::parse(&list, self.folder);
+        let proxies = self.proxies(input.proxy.as_ref());
         let each = needed.iter().map(|module| self.module(module, &proxies, what));
         let fetched = try_join_all(each).await?;
         let mut sink = StoreSink::new(self.store);
@@ -211,6 +209,7 @@ impl Workshop<'_> {
             let found = module.h1_of(&tree).unwrap_or_else(|| "files of another module".to_owned());
             if found != *expected {
                 self.store.reject_object(&zip);
+                sink.take_back();
                 let (module, expected) = (name, expected.clone());
                 return Err(failed(ModuleError::Sum { module, from, expected, found }));
             }

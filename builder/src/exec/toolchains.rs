@@ -5,12 +5,13 @@
 
 use treelay_layers::go::{self, GoDistribution};
 use treelay_layers::{Entry, Tree};
-use treelay_recipes::lock::{InputKind, LockedFile, LockedInput};
+use treelay_recipes::lock::{Evidence, InputKind, LockedFile, LockedInput};
 use treelay_recipes::recipe::{GoToolchainInput, OciInput, Source};
 use treelay_recipes::{Arch, Digest};
 
 use super::inputs::{Got, describe};
 use super::lock::causes;
+use super::verify::Job;
 use super::{BaseError, ExecError, Workshop};
 use crate::fetch::{Ask, Failure, FetchError, Fetched, MODULE_STRIP, Served, goproxy};
 use crate::sources::Sources;
@@ -22,6 +23,8 @@ pub(super) struct Found {
     pub from: String,
     /// How it came, where it was fetched just now.
     pub fetched: Option<Fetched>,
+    /// What was verified of it, where it is to be locked.
+    pub evidence: Vec<Evidence>,
 }
 
 /// What is asked of a source.
@@ -31,6 +34,8 @@ struct Asked<'a> {
     arch: Arch,
     version: &'a str,
     pinned: Option<Digest>,
+    /// Whether it is locked, so that its identity says all.
+    locked: bool,
 }
 
 /// What sources did that were of no use.
@@ -41,11 +46,16 @@ impl InVain {
     fn add(&mut self, source: Source, error: &ExecError) {
         let own = match error {
             ExecError::Fetch(error) => error.attempts(),
+            ExecError::Verify { source, .. } => source.attempts(),
             _ => &[],
         };
         self.0.extend(own.iter().map(|attempt| Failure::of(source.name(), attempt)));
         if own.is_empty() {
-            let lied = matches!(error, ExecError::OtherIdentity { .. } | ExecError::Go { .. });
+            let lied = match error {
+                ExecError::OtherIdentity { .. } | ExecError::Go { .. } => true,
+                ExecError::Verify { source, .. } => source.lied(),
+                _ => false,
+            };
             self.0.push(Failure::of_source(source.name(), causes(error), lied));
         }
     }
@@ -69,12 +79,13 @@ impl InVain {
 
 /// Whether no other source can mend it.
 fn is_ours(error: &ExecError) -> bool {
-    matches!(
-        error,
+    match error {
         ExecError::Store { .. }
-            | ExecError::Damaged { .. }
-            | ExecError::Fetch(FetchError::Keeping { .. })
-    )
+        | ExecError::Damaged { .. }
+        | ExecError::Fetch(FetchError::Keeping { .. }) => true,
+        ExecError::Verify { source, .. } => source.is_ours(),
+        _ => false,
+    }
 }
 
 /// Whether the file of one source is that of another, byte for byte.
@@ -98,7 +109,8 @@ impl Workshop<'_> {
         for &source in [&locked.source].into_iter().chain(others) {
             let file = locked.file.filter(|_| same_file(locked.source, source));
             let pinned = file.map(|file| file.sha256);
-            let asked = Asked { input, what: &what, arch: locked.arch, version, pinned };
+            let arch = locked.arch;
+            let asked = Asked { input, what: &what, arch, version, pinned, locked: true };
             let found = match self.go_from(source, &asked, sources).await {
                 Ok(Some(found)) => {
                     let identity = found.distribution.identity();
@@ -143,10 +155,12 @@ impl Workshop<'_> {
         }
         let version = locked.version.as_deref().unwrap_or(&input.version);
         let pinned = Some(expected.sha256);
-        let asked = Asked { input, what: &what, arch: locked.arch, version, pinned };
+        let arch = locked.arch;
+        let asked = Asked { input, what: &what, arch, version, pinned, locked: true };
         let archive = input.archive.as_ref().and_then(|archives| archives.get(&locked.arch));
         let in_archive = archive.is_some_and(|archive| {
-            Digest::from_hex(&archive.sha256).is_ok_and(|digest| digest == expected.sha256)
+            // One that says nothing of itself may be the one that was locked.
+            archive.sha256.as_ref().is_none_or(|own| own.value == expected.sha256.hex())
         });
         let others = input.sources.iter().filter(|source| {
             **source != locked.source
@@ -185,7 +199,8 @@ impl Workshop<'_> {
         let what = describe(name, arch);
         let mut tried = Vec::new();
         let mut in_vain = InVain::default();
-        let asked = Asked { input, what: &what, arch, version: &input.version, pinned: None };
+        let version = &input.version;
+        let asked = Asked { input, what: &what, arch, version, pinned: None, locked: false };
         for &source in &input.sources {
             let found = match self.go_from(source, &asked, sources).await {
                 Ok(Some(found)) => found,
@@ -224,7 +239,7 @@ impl Workshop<'_> {
                 identity,
                 released: version.released,
                 sums: None,
-                evidence: vec![],
+                evidence: found.evidence,
                 commit: None,
             });
         }
@@ -238,7 +253,7 @@ impl Workshop<'_> {
         asked: &Asked<'_>,
         sources: &Sources,
     ) -> Result<Option<Found>, ExecError> {
-        let Asked { input, what, arch, version, .. } = *asked;
+        let Asked { input, what, arch, version, locked, .. } = *asked;
         let what = || what.to_owned();
         if source == Source::Dir {
             let Some(dir) = &input.dir else { return Ok(None) };
@@ -252,20 +267,33 @@ impl Workshop<'_> {
             distribution.check_version(version).map_err(wrong)?;
             distribution.check_arch(arch, snapshot).map_err(wrong)?;
             let from = dir.value.clone();
-            return Ok(Some(Found { distribution, file: None, from, fetched: None }));
+            let (fetched, evidence) = (None, Vec::new());
+            return Ok(Some(Found { distribution, file: None, from, fetched, evidence }));
         }
-        let (Got { file, from, fetched }, strip) = self.go_file(source, asked).await?;
+        let (got, strip) = self.go_file(source, asked).await?;
+        let job = Job::new(self, source, asked.what, arch);
+        let job = Job { go: Some(input), verified: locked, ..job };
+        let Got { file, from, fetched, evidence } = got;
         let wrong = |source| ExecError::Go { what: what(), from: from.clone(), source };
-        let raw = self.unpack(&file, strip, &mut go::is_part, &what(), &from)?;
+        let whole = job.asks_after();
+        let mut keep = |path: &str| whole || go::is_part(path);
+        let (raw, unpacked) = self.unpack(&file, strip, &mut keep, &what(), &from)?;
         let distribution = GoDistribution::find(&raw, self.store).map_err(wrong)?;
         distribution.check_version(version).map_err(wrong)?;
         distribution.check_arch(arch, self.store).map_err(wrong)?;
-        Ok(Some(Found { distribution, file: Some(file), from, fetched }))
+        if let Err(error) = job.after(&raw, &distribution.version().version).await {
+            self.store.reject_object(&file.sha256);
+            unpacked.take_back();
+            return Err(error);
+        }
+        let evidence = [evidence, job.found.take()].concat();
+        Ok(Some(Found { distribution, file: Some(file), from, fetched, evidence }))
     }
 
-    /// The file of a distribution from one source, and how many folders it is to be stripped of.
+    /// The file of a distribution from one source, verified, and how many folders it is to be
+    /// stripped of.
     async fn go_file(&self, source: Source, asked: &Asked<'_>) -> Result<(Got, u32), ExecError> {
-        let Asked { input, what, arch, version, pinned } = *asked;
+        let Asked { input, what, arch, version, pinned, locked } = *asked;
         match (source, &input.oci) {
             (Source::Oci, Some(oci)) => {
                 let got = self.file_of_image(oci, what, arch, pinned).await?;
@@ -283,7 +311,9 @@ impl Workshop<'_> {
                     pinned,
                     ..Ask::new(what, version, arch)
                 };
-                let got = self.fetch(source, &ask, archive).await?;
+                let job = Job::new(self, source, what, arch);
+                let job = Job { go: Some(input), archive, verified: locked, ..job };
+                let got = self.fetch(&job, &ask).await?;
                 let strip = match source {
                     Source::Module => MODULE_STRIP,
                     _ => archive.and_then(|archive| archive.strip).unwrap_or(0),
@@ -309,7 +339,7 @@ impl Workshop<'_> {
         if let Some(pinned) = pinned
             && let Some(file) = self.whole_object(&pinned, None)
         {
-            return Ok(Got { file, from, fetched: None });
+            return Ok(Got { file, from, fetched: None, evidence: Vec::new() });
         }
         let nothing = |reason: String| BaseError::Nonsense { image: image.clone(), reason };
         let locked = self.lock_base(image, arch, None).await?;
@@ -339,6 +369,6 @@ impl Workshop<'_> {
         let file = file.ok_or_else(|| ExecError::Damaged { what: format!("a file of {image}") })?;
         let (size, served_by) = (file.size, from.clone());
         let fetched = Some(Fetched { digest, size, served_by, attempts: Vec::new() });
-        Ok(Got { file, from, fetched })
+        Ok(Got { file, from, fetched, evidence: Vec::new() })
     }
 }

@@ -117,10 +117,14 @@ pub(super) async fn keep(wanted: &Wanted, pumped: Pumped) -> Result<(Digest, u64
         pumped.reject().await;
         return Err(NotKept::Wrong(outcome));
     }
-    let kept = pumped.keep().await;
-    kept.map_err(|source| {
-        NotKept::Failed(FetchError::Keeping { what: wanted.what.clone(), source })
-    })?;
+    let keeping =
+        |source| NotKept::Failed(FetchError::Keeping { what: wanted.what.clone(), source });
+    let (pumped, judged) = pumped.judged().await.map_err(keeping)?;
+    if let Err(reason) = judged {
+        pumped.reject().await;
+        return Err(NotKept::Wrong(Outcome::Refused(reason)));
+    }
+    pumped.keep().await.map_err(keeping)?;
     Ok((digest, size))
 }
 

@@ -166,7 +166,10 @@ impl Attempt {
     /// Whether the place served something else than what was wanted.
     pub fn lied(&self) -> bool {
         self.tries.iter().any(|outcome| {
-            matches!(outcome, Outcome::WrongDigest { .. } | Outcome::WrongSize { .. })
+            matches!(
+                outcome,
+                Outcome::WrongDigest { .. } | Outcome::WrongSize { .. } | Outcome::Refused(_)
+            )
         })
     }
 }
@@ -260,6 +263,9 @@ pub enum Outcome {
         /// What was served.
         actual: Digest,
     },
+    /// Other bytes than its publisher has signed, or than something else says that is asked.
+    #[error("REFUSED by {0}")]
+    Refused(String),
     /// A local file that cannot be read.
     #[error("{0}")]
     File(String),

@@ -24,6 +24,7 @@ pub mod git;
 mod go_dev;
 pub mod goproxy;
 mod http;
+mod judge;
 mod login;
 mod mirror;
 mod module;
@@ -37,7 +38,9 @@ mod served;
 mod sink;
 pub mod skopeo;
 mod small;
+mod small_file;
 mod stream;
+pub mod sumdb;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -56,6 +59,7 @@ use treelay_recipes::{Arch, Digest};
 pub use config::{Base, Config, EVERY_HOST, Host, Loaded, MinTls, Mirror};
 pub use error::{Attempt, FetchError, Outcome};
 pub use http::{LookingUp, Lookup};
+pub use judge::{Judge, Judged, NewJudge};
 pub use login::{Login, Secret};
 pub(crate) use module::STRIP as MODULE_STRIP;
 pub use pip::PipError;
@@ -137,8 +141,8 @@ pub struct ArchiveAt {
     pub path: Option<PathBuf>,
     /// Addresses, tried in order.
     pub urls: Vec<String>,
-    /// What the recipe says it is.
-    pub sha256: Digest,
+    /// What the recipe says it is, where it does.
+    pub sha256: Option<Digest>,
 }
 
 /// What a source found.
@@ -282,6 +286,11 @@ impl Fetcher {
     pub fn default_goproxy(&self) -> String {
         let own = self.options.env.get("GOPROXY").filter(|list| !list.is_empty());
         own.map_or(goproxy::DEFAULT.to_owned(), Clone::clone)
+    }
+
+    /// A variable of the environment that is set and not empty.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.options.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Asks `source` for what `ask` describes.

@@ -56,6 +56,24 @@ impl Place {
         }
     }
 
+    /// The place beside it, whose name has so much more: `x.tar.gz.asc`.
+    #[must_use]
+    pub fn beside(&self, suffix: &str) -> Self {
+        match self {
+            Self::File(path) => {
+                let mut name = path.clone().into_os_string();
+                name.push(suffix);
+                Self::File(name.into())
+            }
+            Self::Remote(remote) => {
+                let mut remote = remote.clone();
+                let path = format!("{}{suffix}", remote.url.path());
+                remote.url.set_path(&path);
+                Self::Remote(remote)
+            }
+        }
+    }
+
     /// The last part of the path.
     pub fn file_name(&self) -> String {
         match self {
@@ -195,6 +213,13 @@ mod tests {
         ] {
             assert!(matches!(Place::parse(text), Err(FetchError::BadUrl { .. })), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_beside_has_the_longer_name() {
+        let beside = |text: &str| Place::parse(text).unwrap().beside(".asc").to_string();
+        assert_eq!(beside("https://a.example/x%20y.tgz?t=1"), "https://a.example/x%20y.tgz.asc");
+        assert_eq!(beside("file:///d/x.tgz"), "/d/x.tgz.asc");
     }
 
     #[test]

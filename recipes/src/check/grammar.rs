@@ -9,12 +9,14 @@ pub(crate) type Rule = fn(&str) -> Result<(), &'static str>;
 
 mod git;
 mod go;
+mod proofs;
 mod selinux;
 
 pub(crate) use git::{git_commit, git_ref, git_url};
 pub(crate) use go::{
     digest, go_package, go_tag, goamd64, goarm64, goppc64, goproxy, image_of_file, mirror,
 };
+pub(crate) use proofs::{fingerprint, patterns, place, sumdb};
 pub(crate) use selinux::{selinux_context, selinux_path};
 
 type Verdict = Result<(), &'static str>;

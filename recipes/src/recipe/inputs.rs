@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Text;
+use super::verify::{Verify, VerifyArchive, VerifyModules};
 use crate::Arch;
 use crate::schema::exactly_one;
 
@@ -59,6 +60,11 @@ pub struct GoToolchainInput {
     #[serde(default)]
     #[schemars(extend("uniqueItems" = true))]
     pub verify: Vec<Verify>,
+    /// The checksum database that `verify: [sumdb]` asks, as GOSUMDB has it: `sum.golang.org`, or
+    /// `NAME+HASH+KEY`, with an address after a space where it is not at its name. Left out, GOSUMDB
+    /// of the environment, else `sum.golang.org`.
+    #[serde(default)]
+    pub sumdb: Option<Text>,
 }
 
 /// Where a Go distribution may come from.
@@ -98,14 +104,6 @@ impl Source {
             Source::Oci => "oci",
             Source::Git => "git",
         }
-    }
-}
-
-impl Source {
-    /// Whether it carries all that the module `golang.org/toolchain` has, so that the sums which the
-    /// checksum database has can be computed of it.
-    pub fn carries_distribution(self) -> bool {
-        matches!(self, Source::GoDev | Source::Mirror | Source::Module)
     }
 }
 
@@ -169,28 +167,6 @@ fn is_released(version: &str) -> bool {
     !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// A verification on top of the pinned digest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verify {
-    /// The publisher's own checksum; always on.
-    Checksum,
-    /// Its programs are built again from its own source, by the toolchain for this machine, and are
-    /// the same byte for byte. Done when the input is locked, which takes a minute or two for each
-    /// arch; the lock keeps that it was done.
-    Rebuild,
-}
-
-impl Verify {
-    /// Its name in a recipe.
-    pub fn name(self) -> &'static str {
-        match self {
-            Verify::Checksum => "checksum",
-            Verify::Rebuild => "rebuild",
-        }
-    }
-}
-
 /// An archive, local or remote: tar, tar.gz, tar.xz, tar.zst, zip or ar, told by its first bytes. Of
 /// an ar, such as a package of Debian's, the members are the files; archives in it are not unpacked.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -204,8 +180,12 @@ pub struct ArchiveInput {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub urls: Vec<Text>,
-    /// What it must be: 64 hex digits.
-    pub sha256: Text,
+    /// What it must be: 64 hex digits. It may be left out where `verify` says how else it is known.
+    #[serde(default)]
+    pub sha256: Option<Text>,
+    /// What its publisher says of it, verified when it is locked.
+    #[serde(default)]
+    pub verify: Option<VerifyArchive>,
     /// Leading path components to leave out.
     #[serde(default)]
     pub strip: Option<u32>,
@@ -240,6 +220,20 @@ pub struct GoModulesInput {
     /// fails in any way. Left out, GOPROXY of the environment, else `https://proxy.golang.org`.
     #[serde(default)]
     pub proxy: Option<Text>,
+    /// What is verified on top of go.sum, which always is, when they are locked.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
+    pub verify: Vec<VerifyModules>,
+    /// The checksum database that `verify: [sumdb]` asks, as GOSUMDB has it: `sum.golang.org`, or
+    /// `NAME+HASH+KEY`, with an address after a space where it is not at its name. Left out, GOSUMDB
+    /// of the environment, else `sum.golang.org`.
+    #[serde(default)]
+    pub sumdb: Option<Text>,
+    /// Modules that the database is not asked about, since asking tells that they exist: patterns as
+    /// GONOSUMDB has them, `*.corp.example,git.example/team`. Left out, GONOSUMDB of the environment,
+    /// else GOPRIVATE.
+    #[serde(default)]
+    pub private: Option<Text>,
 }
 
 /// The files of one commit, as its objects have them: no filter, line ending or attribute of git

@@ -15,6 +15,7 @@ mod ostree;
 mod parse;
 mod system;
 mod text;
+mod verify;
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,7 @@ pub use go_build::{GO_BUILD_ENV, GoBuildLayer, GoSource, Stamp};
 pub use image::{Compression, Health, Image, ImageConfig, nanoseconds};
 pub use inputs::{
     ArchiveInput, GitInput, GoModulesInput, GoRelease, GoToolchainInput, Input, OciInput,
-    PypiInput, Source, Verify,
+    PypiInput, Source,
 };
 pub use layers::{
     ArchiveLayer, DirectoryLayer, ElfCheck, FileEntry, FilesLayer, GoToolchainLayer, Layer,
@@ -38,6 +39,7 @@ pub use layers::{
 pub use ostree::{Bootable, Ostree, OstreeBase, OstreeRemote, PathContext, PathType};
 pub use system::{Account, CertificatesLayer, Group, TzdataLayer, UsersLayer};
 pub use text::{At, Text};
+pub use verify::{OpenPgp, Over, Verify, VerifyArchive, VerifyModules};
 
 use crate::Arch;
 use crate::origin::Origin;

@@ -27,3 +27,4 @@ mod sources;
 mod tampering;
 mod trust;
 mod usage;
+mod verified;

@@ -34,3 +34,4 @@ mod signatures;
 mod small;
 mod tampered;
 mod tokens;
+mod verified;

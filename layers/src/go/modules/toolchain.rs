@@ -17,8 +17,7 @@ const WITHOUT: [&str; 4] = ["api/", "doc/", "misc/", "test/"];
 ///
 /// `version` is what Go calls it, as `go1.27.3`.
 pub fn toolchain(archive: &Tree, version: &str, arch: Arch) -> Module {
-    let version = format!("v0.0.1-{version}.linux-{}", arch.go());
-    let folder = format!("{TOOLCHAIN}@{version}");
+    let folder = folder(version, arch);
     let mut files: Vec<(String, &Digest)> = Vec::new();
     for entry in archive.entries() {
         let (Some(path), Some((digest, _))) =
@@ -36,10 +35,27 @@ pub fn toolchain(archive: &Tree, version: &str, arch: Arch) -> Module {
         };
         files.push((format!("{folder}/{name}"), digest));
     }
+    module(version, arch, &files)
+}
+
+/// The same of a release that was had as the module, whose files are in `files` without the folder
+/// that has the module's name.
+pub fn toolchain_module(files: &Tree, version: &str, arch: Arch) -> Module {
+    let folder = folder(version, arch);
+    let files = files.entries().iter().filter_map(|entry| Some((entry, entry.file()?.0)));
+    let files = files.map(|(entry, digest)| (format!("{folder}/{}", entry.path), digest));
+    module(version, arch, &files.collect::<Vec<_>>())
+}
+
+fn folder(version: &str, arch: Arch) -> String {
+    format!("{TOOLCHAIN}@v0.0.1-{version}.linux-{}", arch.go())
+}
+
+fn module(version: &str, arch: Arch, files: &[(String, &Digest)]) -> Module {
     let go_mod = Digest::of(format!("module {TOOLCHAIN}\n"));
     Module {
         path: TOOLCHAIN.to_owned(),
-        version,
+        version: format!("v0.0.1-{version}.linux-{}", arch.go()),
         go_mod: Some(h1([("go.mod", &go_mod)])),
         files: Some(h1(files.iter().map(|(name, digest)| (name.as_str(), *digest)))),
     }
@@ -85,5 +101,12 @@ mod tests {
             named.map(|(name, was)| (format!("{}/{name}", module.folder()), Digest::of(was)));
         let expected = h1(files.iter().map(|(name, digest)| (name.as_str(), digest)));
         assert_eq!(module.files, Some(expected));
+
+        // What was had as the module is the same.
+        let entries = named.map(|(name, was)| {
+            Entry::new_file(TreePath::new(name).unwrap(), 0o644, Digest::of(was), 1)
+        });
+        let tree = Tree::from_entries(entries.to_vec()).unwrap();
+        assert_eq!(toolchain_module(&tree, "go1.22.1", Arch::Amd64), module);
     }
 }

@@ -97,6 +97,60 @@ fn values_are_checked() {
             ],
         ),
         (
+            "inputs: {a: {archive: {path: a}}}\n",
+            &["5:30 [a] nothing says what the archive must be \
+               | expected `sha256`, or `verify` with who says it, beside it"],
+        ),
+        (
+            "inputs: {a: {archive: {path: a, verify: {chekcsum: b}}}}\n",
+            &["5:42 [chekcsum] unknown key `chekcsum` in inputs.a.archive.verify \
+               | did you mean `checksum`?"],
+        ),
+        (
+            "inputs:\n  a: {archive: {path: a, verify: {checksum: \"http://a/b\", openpgp:\n    \
+             {signature: s, over: checksum, keys: [k], fingerprints: [D38B4796, x]}}}}\n",
+            &[
+                "6:45 [\"http://a/b\"] the place `http://a/b` is plain http to another machine; use \
+                 https | ",
+                "7:62 [D38B4796] the fingerprint `D38B4796` is a key ID, which others can make \
+                 keys for: give the whole fingerprint | ",
+                "7:72 [x] the fingerprint `x` is not the fingerprint of an OpenPGP key, 40 hex \
+                 digits | ",
+            ],
+        ),
+        (
+            "inputs:\n  a: {archive: {path: a, verify: {openpgp:\n    {signature: s, over: checksum, \
+             keys: [k], fingerprints: [\"0xEB4C 1BFD 4F04 2F6D DDCC EC91 7721 F63B D38B 4796\"]}}}}\n",
+            &["7:17 [s] the signature is over a list of checksums that is not named \
+               | expected `checksum` beside `openpgp`"],
+        ),
+        (
+            "inputs:\n  go: {go-toolchain: {version: 1.27.3, sources: [pypi, dir], dir: sdk,\n    \
+             verify: [sumdb], sumdb: off}}\n",
+            &[
+                "6:50 [pypi] `verify: [sumdb]` of input `go` needs the distribution as it was \
+                 published, which the source `pypi` has not \
+                 | expected other sources alone, such as `go.dev`",
+                "6:56 [dir] `verify: [sumdb]` of input `go` needs the distribution as it was \
+                 published, which the source `dir` has not \
+                 | expected other sources alone, such as `go.dev`",
+                "7:29 [off] the checksum database `off` asks nobody: leave `sumdb` out of \
+                 `verify` | ",
+            ],
+        ),
+        (
+            "inputs:\n  m: {go-modules: {dir: a, sumdb: sum.example, private: \"a b\"}}\n",
+            &[
+                "6:28 [sumdb] `sumdb` is given, but the checksum database is not asked about \
+                 input `m` | expected `verify: [sumdb]` beside it",
+                "6:35 [sum.example] the checksum database `sum.example` is neither \
+                 sum.golang.org nor the key of a database, NAME+HASH+KEY | ",
+                "6:48 [private] `private` is given, but the checksum database is not asked about \
+                 input `m` | expected `verify: [sumdb]` beside it",
+                "6:57 [\"a b\"] the list `a b` has white space in it | ",
+            ],
+        ),
+        (
             "inputs:\n  go:\n    go-toolchain: {version: stable, sources: [mirror], mirror: \"http://m.example/{{ file }}\"}\n",
             &[
                 "7:29 [stable] a mirror does not say which release is `stable` \
