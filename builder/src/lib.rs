@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod airgap;
 pub mod attest;
 pub mod cli;
 pub mod dest;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod fault_server;
+mod fetch_rules;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -393,7 +394,8 @@ async fn local_files_are_verified_too() {
     let content = body(1_000_000);
     let path = dir.path().join("go.tar.gz");
     std::fs::write(&path, &content).unwrap();
-    let archive = ArchiveAt { path: Some(path), urls: Vec::new(), sha256: Digest::of(&content) };
+    let archive =
+        ArchiveAt { path: Some(path), urls: Vec::new(), sha256: Some(Digest::of(&content)) };
     let ask = Ask { archive: Some(archive), ..ask("1.27.3") };
     let resolved = Fetcher::new(options()).resolve(Source::Archive, &ask).await.unwrap();
     let (result, sink) = fetch(&resolved.wanted).await;
@@ -424,14 +426,7 @@ async fn several_at_a_time_and_no_more_than_allowed() {
 }
 
 fn ask(version: &str) -> Ask {
-    Ask {
-        what: "go for amd64".into(),
-        version: version.into(),
-        arch: Arch::Amd64,
-        archive: None,
-        package: None,
-        pinned: None,
-    }
+    Ask::new("go for amd64", version, Arch::Amd64)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 #[cfg(test)]
 mod rules;
 mod run;
@@ -25,11 +26,13 @@ usage: cargo xtask COMMAND
   bench [--quick] [--only CASE]... [--profile] [--release] [--write]
                                        compare with umoci, buildah and ostree in target/bench;
                                        --write puts the table into docs/performance.md
+  fuzz  [--seconds N] [TARGET]...      attack what reads strangers' bytes with libFuzzer, a minute each
+                                       (targets: the folders of tests/corpus)
 
 tiers: fast  unit, contract and command-line tests
        real  podman 4, skopeo, umoci, ostree, cosign 2 and 3, two registries
        host  podman 5 and ostree of Debian 13
-       slow  ostree built with ed25519 and spki
+       slow  ostree built with ed25519 and spki; attacks on what reads strangers' bytes
 ";
 
 fn main() -> ExitCode {
@@ -65,6 +68,13 @@ fn dispatch(args: &[&str]) -> Result<ExitCode> {
             Ok(options) => bench::run(&options)?,
             Err(error) => return usage(&error.to_string()),
         },
+        "fuzz" => {
+            let seconds = std::env::var("TREELAY_FUZZ_SECONDS").ok();
+            match fuzz::Options::parse(rest, seconds.as_deref()) {
+                Ok(options) => fuzz::run(&options)?,
+                Err(error) => return usage(&error.to_string()),
+            }
+        }
         "demo" if rest.is_empty() => demo::run()?,
         "demo" => return usage("demo takes no arguments"),
         other => return usage(&format!("unknown command {other:?}")),

@@ -16,7 +16,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("treelay-ci", &[]),
     // From outside: it starts the program, and links none of it but what is pure and has another
     // implementation to be compared with.
-    ("treelay-tests", &["treelay-ci", "treelay-layers"]),
+    ("treelay-tests", &["treelay-ci", "treelay-layers", "treelay-signing"]),
 ];
 
 /// Crates that one package alone may use.
@@ -25,6 +25,7 @@ const CONFINED: &[(&str, &str)] = &[
     ("containers-image-proxy", "treelay"),
     ("ocidir", "treelay"),
     ("ostree", "treelay"),
+    ("pgp", "treelay-signing"),
     ("sigstore", "treelay-signing"),
     ("tokio", "treelay"),
 ];

@@ -2,6 +2,7 @@
 //! expected there.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::recipe::At;
 
@@ -32,6 +33,8 @@ pub struct Problem {
     pub expected: Option<String>,
     /// The valid name nearest to the one that was found.
     pub nearest: Option<String>,
+    /// Whether the line is not shown, since it holds a secret.
+    pub hidden: bool,
 }
 
 impl Problem {
@@ -144,8 +147,23 @@ impl<'a> Problems<'a> {
             width,
             expected: None,
             nearest: None,
+            hidden: false,
         });
         &mut self.found[index]
+    }
+
+    /// Notes a problem at a range of bytes of the text.
+    pub(crate) fn add_in(&mut self, span: Range<usize>, message: String) -> &mut Problem {
+        let text = self.text;
+        let before = text.get(..span.start).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let at = At {
+            line: before.matches('\n').count() as u32 + 1,
+            column: before[line_start..].chars().count() as u32 + 1,
+        };
+        let inside = text.get(span).and_then(|inside| inside.lines().next());
+        let width = inside.map_or(1, |line| line.chars().count());
+        self.add(at, width.max(1) as u32, message)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -169,6 +187,9 @@ impl<'a> Problems<'a> {
         self.found.truncate(MOST);
         let lines: Vec<&str> = self.text.lines().collect();
         for problem in &mut self.found {
+            if problem.hidden {
+                continue;
+            }
             let line = (problem.at.line as usize).checked_sub(1).and_then(|index| lines.get(index));
             problem.source_line = line.copied().unwrap_or_default().to_owned();
         }
@@ -187,7 +208,14 @@ impl Problem {
             width: 1,
             expected: None,
             nearest: None,
+            hidden: false,
         }
+    }
+
+    /// Keeps the line of the file to itself.
+    pub(crate) fn hide_line(&mut self) -> &mut Self {
+        self.hidden = true;
+        self
     }
 
     /// Says what was expected.

@@ -25,6 +25,7 @@ pub mod recipe;
 mod reference;
 mod schema;
 mod scope;
+pub mod settings;
 mod shape;
 mod template;
 mod yaml;
@@ -38,7 +39,7 @@ pub use lock::{Lock, LockedInput, Misfit};
 pub use recipe::Recipe;
 pub use reference::reference;
 pub use schema::schema;
-pub use scope::{Known, Scope};
+pub use scope::{Known, MIRROR_NAMES, Scope};
 
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,9 @@ pub struct Known {
     pub commits: BTreeMap<String, Commit>,
 }
 
+/// Names that stay in the address of a mirror until a file of it is asked for.
+pub const MIRROR_NAMES: [(&str, &str); 2] = [("version", "{{version}}"), ("file", "{{file}}")];
+
 impl Scope {
     /// The scope of `arch`, with what is known of the inputs, as
     /// [`Lock::known`](crate::Lock::known) gives it.
@@ -46,6 +49,9 @@ pub(crate) enum About {
     Version,
     /// A text of an input: known before anything is locked.
     Input,
+    /// The address of a mirror: as a text of an input, with the file and the version that are
+    /// fetched, which whoever fetches them fills in.
+    Mirror,
     /// A text that all arches share.
     Shared,
     /// Any other.
@@ -56,9 +62,12 @@ impl About {
     fn knows(self, name: &str) -> bool {
         match name {
             "name" => true,
-            "version" => matches!(self, About::Shared | About::Anything),
-            "arch" | "arch.uname" => matches!(self, About::Input | About::Anything),
-            _ => self != About::Input,
+            "version" => matches!(self, About::Mirror | About::Shared | About::Anything),
+            "file" => self == About::Mirror,
+            "arch" | "arch.uname" => {
+                matches!(self, About::Input | About::Mirror | About::Anything)
+            }
+            _ => !matches!(self, About::Input | About::Mirror),
         }
     }
 
@@ -66,7 +75,8 @@ impl About {
         match self {
             About::Version if name == "version" => "the version cannot name itself",
             About::Version | About::Shared => "this text is the same for every arch",
-            About::Input | About::Anything => "inputs are known before the lock is",
+            _ if name == "file" => "only `mirror` is asked for a file",
+            About::Input | About::Mirror | About::Anything => "inputs are known before the lock is",
         }
     }
 }
@@ -132,6 +142,13 @@ impl Recipe {
             names.extend(facts.map(|(fact, text)| (format!("input.{input}.{fact}"), text)));
         }
         let mut replace = |about: About, text: &mut Text, names: &BTreeMap<String, String>| {
+            let of_mirror = (about == About::Mirror).then(|| {
+                let own = MIRROR_NAMES.map(|(name, stays)| (name.to_owned(), stays.to_owned()));
+                let mut names = names.clone();
+                names.extend(own);
+                names
+            });
+            let names = of_mirror.as_ref().unwrap_or(names);
             let error = match replaced(&text.value, about, names) {
                 Ok(value) => {
                     text.value = value;
@@ -220,25 +237,45 @@ fn for_each_text(recipe: &mut Recipe, visit: &mut dyn FnMut(About, &mut Text)) {
     summary.iter_mut().for_each(|text| visit(About::Shared, text));
 
     let archive = |archive: &mut ArchiveInput, visit: &mut dyn FnMut(About, &mut Text)| {
-        let ArchiveInput { path, urls, sha256, strip: _ } = archive;
-        path.iter_mut().chain(urls).for_each(|text| visit(About::Input, text));
-        visit(About::Input, sha256);
+        let ArchiveInput { path, urls, sha256, verify, strip: _ } = archive;
+        let texts = path.iter_mut().chain(urls).chain(sha256);
+        texts.for_each(|text| visit(About::Input, text));
+        let Some(VerifyArchive { checksum, openpgp }) = verify else { return };
+        checksum.iter_mut().for_each(|text| visit(About::Input, text));
+        let Some(OpenPgp { signature, over: _, keys, fingerprints }) = openpgp else { return };
+        visit(About::Input, signature);
+        keys.iter_mut().chain(fingerprints).for_each(|text| visit(About::Input, text));
     };
     for input in inputs.values_mut() {
         match input {
             Input::GoToolchain(go) => {
-                let GoToolchainInput { version, sources: _, dir, archive: archives, verify: _ } =
-                    go;
+                let GoToolchainInput {
+                    version,
+                    sources: _,
+                    dir,
+                    archive: archives,
+                    mirror,
+                    proxy,
+                    oci,
+                    verify: _,
+                    sumdb,
+                } = go;
                 visit(About::Input, version);
-                dir.iter_mut().for_each(|text| visit(About::Input, text));
+                mirror.iter_mut().for_each(|text| visit(About::Mirror, text));
+                dir.iter_mut().chain(proxy).chain(sumdb).for_each(|text| visit(About::Input, text));
+                if let Some(OciInput { image, path, layer, strip: _ }) = oci {
+                    let layers = layer.iter_mut().flat_map(|map| map.values_mut());
+                    let texts = path.iter_mut().chain(layers).chain([image]);
+                    texts.for_each(|text| visit(About::Input, text));
+                }
                 archives
                     .iter_mut()
                     .flat_map(|map| map.values_mut())
                     .for_each(|a| archive(a, visit));
             }
             Input::Archive(input) => archive(input, visit),
-            Input::GoModules(GoModulesInput { dir, input, proxy }) => {
-                let texts = [dir, input, proxy].into_iter().flatten();
+            Input::GoModules(GoModulesInput { dir, input, proxy, verify: _, sumdb, private }) => {
+                let texts = [dir, input, proxy, sumdb, private].into_iter().flatten();
                 texts.for_each(|text| visit(About::Input, text));
             }
             Input::Git(GitInput { url, commit, refname, dir }) => {

@@ -77,9 +77,13 @@ fn schema_and_parser_refuse_the_same() {
         "epoch: 0\n",
         "inputs: {}\n",
         "image: {config: {env: {A: true, B: 1.5}}}\n",
+        "inputs: {a: {archive: {path: a, verify: {checksum: b}}}}\n",
+        "inputs: {a: {go-modules: {dir: a, verify: [sumdb], sumdb: sum.golang.org, private: b}}}\n",
         "inputs: {a: {archive: {path: a, sha256: \"0000000000000000000000000000000000000000000000000000000000000000\"}}}\n",
     ];
     let wrong = [
+        "inputs: {a: {archive: {path: a, verify: {openpgp: {signature: b, keys: [c]}}}}}\n",
+        "inputs: {a: {go-modules: {dir: a, verify: [checksum]}}}\n",
         "epoch: -1\n",
         "epoch: 4294967296\n",
         "epoch: soon\n",

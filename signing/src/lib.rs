@@ -8,6 +8,8 @@
 //! - [`schemes`]: the forms a signature takes, one file each, all in [`schemes::SCHEMES`];
 //! - [`bundle`], [`dsse`], [`statement`]: the documents of Sigstore and in-toto, read strictly;
 //! - [`keyless`]: signatures with certificates, logs and timestamps, by a trusted root;
+//! - [`openpgp`]: signatures by OpenPGP keys over downloads;
+//! - [`sumdb`]: Go's checksum database, and what it proves;
 //! - [`Subject`] and [`Signature`]: what is signed, and what came of it;
 //! - [`Verdict`]: what a signature is worth, with the [`Reason`] when it is worth nothing.
 //!
@@ -30,9 +32,11 @@ pub mod dsse;
 mod form;
 pub mod keyless;
 pub mod keys;
+pub mod openpgp;
 pub mod schemes;
 mod signature;
 pub mod statement;
+pub mod sumdb;
 mod verdict;
 
 pub use bundle::Bundle;

@@ -21,6 +21,7 @@ struct Shared {
     folder: PathBuf,
     stopping: AtomicBool,
     requests: AtomicUsize,
+    heads: Mutex<Vec<String>>,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -36,6 +37,7 @@ impl Server {
             folder: folder.to_path_buf(),
             stopping: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
+            heads: Mutex::default(),
             open: Mutex::new(Vec::new()),
         });
         let ours = Arc::clone(&shared);
@@ -51,6 +53,14 @@ impl Server {
     /// How many requests came so far.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// What was asked so far: first lines and headers, in order.
+    ///
+    /// # Panics
+    /// When serving has.
+    pub fn heads(&self) -> Vec<String> {
+        self.shared.heads.lock().unwrap().clone()
     }
 }
 
@@ -93,13 +103,16 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
             return Ok(());
         }
         let mut close = false;
+        let mut head = request.clone();
         loop {
             let mut header = String::new();
             if reader.read_line(&mut header)? <= 2 {
                 break;
             }
+            head.push_str(&header);
             close |= header.to_ascii_lowercase().replace(' ', "").starts_with("connection:close");
         }
+        shared.heads.lock().unwrap().push(head);
         shared.requests.fetch_add(1, Ordering::SeqCst);
         let mut words = request.split(' ');
         let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
@@ -131,7 +144,9 @@ fn answer(mut stream: &TcpStream, shared: &Shared, method: &str, target: &str) -
 /// The file that a request's target names; none for one that would leave the folder.
 fn resolve(folder: &Path, target: &str) -> Option<PathBuf> {
     let path = target.split(['?', '#']).next()?.strip_prefix('/')?;
-    let path = Path::new(path);
+    // What a folder says of itself is in a file.
+    let index = format!("{path}index");
+    let path = Path::new(if path.ends_with('/') { index.as_str() } else { path });
     path.components().all(|part| matches!(part, Component::Normal(_))).then(|| folder.join(path))
 }
 

@@ -21,6 +21,7 @@ pub mod rfc8032;
 pub mod run;
 pub mod selinux;
 pub mod snapshot;
+pub mod sumdb;
 pub mod tamper;
 pub mod tools;
 mod trixie;

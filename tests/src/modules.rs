@@ -36,6 +36,16 @@ pub fn add_module(
     format!("{module} {version} {}\n{module} {version}/go.mod {}\n", h1(&lines.concat()), h1(&line))
 }
 
+/// The `h1:` of files by name.
+pub fn sum_of(files: &[(String, Vec<u8>)]) -> String {
+    let mut files: Vec<_> = files.iter().collect();
+    files.sort();
+    let line = |(name, bytes): &&(String, Vec<u8>)| {
+        format!("{}  {name}\n", hex::encode(Sha256::digest(bytes)))
+    };
+    h1(&files.iter().map(line).collect::<String>())
+}
+
 fn h1(lines: &str) -> String {
     format!("h1:{}", STANDARD.encode(Sha256::digest(lines)))
 }

@@ -7,7 +7,7 @@
 //! nobody can check.
 
 use serde_json::{Map, Value, json};
-use treelay_recipes::lock::{Evidence, LockedInput};
+use treelay_recipes::lock::{Evidence, Field, LockedInput};
 use treelay_recipes::{Arch, Digest, Lock, rfc3339};
 
 use super::inputs::{address, uri, without_secrets};
@@ -183,14 +183,17 @@ fn input(input: &LockedInput) -> Value {
 }
 
 fn evidence(evidence: &Evidence) -> Value {
-    let method = evidence.method().name();
-    match evidence {
-        Evidence::Rebuild { files, by, toolchain } => {
-            json!({ "method": method, "files": files, "by": by, "toolchain": toolchain })
-        }
-        // Another kind of evidence says what it is in words.
-        other => json!({ "method": method, "text": other.to_string() }),
+    let mut told = Map::new();
+    told.insert("method".to_owned(), json!(evidence.method().name()));
+    for (name, field) in evidence.fields() {
+        let value = match field {
+            // It may be an address of the recipe's.
+            Field::Text(text) => json!(without_secrets(&text)),
+            Field::Number(number) => json!(number),
+        };
+        told.insert(name.to_owned(), value);
     }
+    Value::Object(told)
 }
 
 fn made(layer: &MadeLayer) -> Value {

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use treelay_recipes::Arch;
 
+use super::bundle_args::BundleCommand;
 use super::host_args::{DoctorArgs, HostKitArgs};
 use super::verify_args::{AttestArgs, VerifyArgs};
 use crate::attest::DocumentKind;
@@ -75,6 +76,10 @@ pub enum Command {
     /// Look after the store.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Carry the inputs of recipes to where there is no network. (Bundles of signatures are
+    /// another thing: see verify --bundle.)
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     /// Print the JSON Schema of recipes, for editors.
     Schema,
     /// Print a completion script.
@@ -222,6 +227,9 @@ pub struct LockArgs {
     /// rest of the machine.
     #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
     pub sandbox: Sandbox,
+    /// Print what changed, and who served what was fetched, as JSON on one line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `treelay plan`.

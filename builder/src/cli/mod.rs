@@ -5,6 +5,7 @@
 //! go to standard output, everything else to standard error.
 
 pub mod args;
+pub mod bundle_args;
 mod commands;
 mod failure;
 pub mod host_args;
@@ -13,6 +14,7 @@ mod places;
 mod plain;
 mod report;
 mod reporter;
+mod servers;
 mod surroundings;
 pub mod verify_args;
 mod workspace;

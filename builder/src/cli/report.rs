@@ -14,6 +14,7 @@ use crate::attest::AttachedDocument;
 use crate::cli::count;
 use crate::dest::Dest;
 use crate::exec::{Blobs, Layers};
+use crate::fetch::Served;
 use crate::ostree_repo::Repository;
 use crate::output::{BuiltImage, CommitArtifact, ImageArtifact};
 use crate::plan::Plan;
@@ -57,6 +58,7 @@ pub struct BuildReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attestations: Vec<AttachedDocument>,
     outputs: Vec<Output>,
+    served: Vec<Served>,
     phases: Vec<Phase>,
     seconds: f64,
 }
@@ -135,9 +137,15 @@ impl BuildReport {
             signatures: Vec::new(),
             attestations: Vec::new(),
             outputs: Vec::new(),
+            served: Vec::new(),
             phases: Vec::new(),
             seconds: 0.0,
         }
+    }
+
+    /// Who served the inputs that were fetched.
+    pub fn served(&mut self, served: Vec<Served>) {
+        self.served = served;
     }
 
     /// The image, before it is written anywhere.

@@ -13,7 +13,6 @@ use treelay_recipes::Arch;
 
 use super::{Failure, Result};
 use crate::exec::{LocalOptions, Sandbox, credential_helper};
-use crate::fetch::{FetchOptions, Limits};
 use crate::image_store::registry::{LoginPlaces, Logins, RegistryClient, RegistryOptions};
 
 /// Environment, clock, current directory, terminal.
@@ -92,16 +91,6 @@ impl Surroundings {
             Err(_) => Err(Failure::usage_message(format!(
                 "SOURCE_DATE_EPOCH is {text:?}: expected seconds since 1970"
             ))),
-        }
-    }
-
-    /// How to fetch.
-    pub fn fetch_options(&self, offline: bool) -> FetchOptions {
-        FetchOptions {
-            offline,
-            env: self.env.clone(),
-            current_dir: self.current_dir.clone(),
-            limits: Limits::default(),
         }
     }
 

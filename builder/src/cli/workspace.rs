@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use treelay_recipes::{Arch, Known, Lock, Recipe};
 
 use super::failure::{Doing as _, Failure, Result};
 use super::{Reporter, Session};
-use crate::exec::{LocalExecutor, LocalOptions, Observer, Sandbox, Turns, Workshop, relock};
+use crate::exec::{
+    Databases, LocalExecutor, LocalOptions, Observer, Sandbox, Turns, Workshop, relock,
+};
 use crate::fetch::Fetcher;
 use crate::plan::{self, Expanded, Plan};
 use crate::sources::{Look, Sources};
@@ -83,7 +85,7 @@ impl Workspace {
         let sources = look.at(&expanded.iter().chain(&beside).collect())?;
         let options = session.around.local_options(session.jobs, sandbox);
         let executor = LocalExecutor::new(store.clone(), options);
-        let fetcher = Fetcher::new(session.around.fetch_options(offline));
+        let fetcher = Fetcher::new(session.around.fetch_options(offline, &folder)?);
         Ok(Self {
             recipe: parsed,
             text,
@@ -138,7 +140,7 @@ impl Workspace {
             executor: LocalExecutor::new(store.clone(), options),
             store,
             sources,
-            fetcher: Fetcher::new(session.around.fetch_options(true)),
+            fetcher: Fetcher::new(session.around.fetch_options(true, &self.folder)?),
             machine: self.machine,
             jobs,
             now: self.now,
@@ -156,6 +158,8 @@ impl Workspace {
             jobs: self.jobs,
             observer,
             turns: Turns::default(),
+            databases: Databases::default(),
+            now: self.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         }
     }
 
@@ -259,14 +263,17 @@ impl Workspace {
     }
 }
 
-/// What is known before anything is locked: what the recipe says, and commits that its lock has.
+/// What is known before anything is locked: what the recipe says, and commits and versions that its
+/// lock has.
 fn known(recipe: &Recipe, lock_file: &Path) -> Known {
     let mut known = recipe.known();
     // What is wrong with the lock is told when it is used.
     let lock = std::fs::read_to_string(lock_file).ok();
     if let Some(lock) = lock.and_then(|text| Lock::parse(&text, "").ok()) {
-        let locked = lock.known().commits.into_iter();
-        known.commits.extend(locked.filter(|(name, _)| lock.fits_input(recipe, name).is_ok()));
+        let locked = lock.known();
+        let fits = |name: &String| lock.fits_input(recipe, name).is_ok();
+        known.commits.extend(locked.commits.into_iter().filter(|(name, _)| fits(name)));
+        known.versions.extend(locked.versions.into_iter().filter(|(name, _)| fits(name)));
     }
     known
 }

@@ -3,22 +3,29 @@
 use std::fs::File;
 use std::io::BufReader;
 
-use treelay_layers::go::{self, GoDistribution};
 use treelay_layers::{Tree, archive};
-use treelay_recipes::lock::{LockedFile, LockedInput};
+use treelay_recipes::lock::{Evidence, LockedFile, LockedInput};
 use treelay_recipes::recipe::{ArchiveInput, GoToolchainInput, Input, PypiInput, Recipe, Source};
 use treelay_recipes::{Arch, Digest};
 
+use super::verify::{Demands, Job, MakesJudge, judge_file};
 use super::{ExecError, Watched, Workshop};
-use crate::fetch::{ArchiveAt, Ask};
+use crate::fetch::{
+    ArchiveAt, Ask, Attempt, Failure, FetchError, Fetched, Judged, NewJudge, Outcome, Served,
+    Wanted,
+};
 use crate::sources::Sources;
 use crate::store::StoreSink;
 
-/// A distribution that is in the store, or referenced where it is.
-pub(super) struct Found {
-    pub distribution: GoDistribution,
-    pub file: Option<LockedFile>,
+/// A file that is in the store.
+pub(super) struct Got {
+    pub file: LockedFile,
+    /// As the lock has it.
     pub from: String,
+    /// How it came, where it was fetched just now.
+    pub fetched: Option<Fetched>,
+    /// What was verified of it, where it is to be locked.
+    pub evidence: Vec<Evidence>,
 }
 
 impl Workshop<'_> {
@@ -52,12 +59,7 @@ impl Workshop<'_> {
         }
         let pinned = locked.file.map(|file| file.sha256);
         let tree = match input {
-            Some(Input::GoToolchain(go)) => {
-                let found =
-                    self.go_from(locked.source, go, &locked.name, locked.arch, pinned, sources);
-                let gone = || ExecError::DirGone { what: what.clone(), dir: locked.from.clone() };
-                found.await?.ok_or_else(gone)?.distribution.into_tree()
-            }
+            Some(Input::GoToolchain(go)) => self.locked_go(locked, go, sources).await?,
             Some(Input::Archive(archive)) => {
                 self.archive_from(archive, &what, locked.arch, pinned).await?.0
             }
@@ -103,43 +105,27 @@ impl Workshop<'_> {
         })
     }
 
-    /// A Go distribution from one source; `None` where the source is a directory that is not there.
-    pub(super) async fn go_from(
+    /// The file of a locked input, in the store; fetched where it is not there.
+    pub(super) async fn input_file(
         &self,
-        source: Source,
-        input: &GoToolchainInput,
-        name: &str,
-        arch: Arch,
-        pinned: Option<Digest>,
-        sources: &Sources,
-    ) -> Result<Option<Found>, ExecError> {
-        let what = describe(name, arch);
-        if source == Source::Dir {
-            let Some(dir) = &input.dir else { return Ok(None) };
-            let place = self.folder.join(&dir.value);
-            let wrong =
-                |source| ExecError::Go { what: what.clone(), from: dir.value.clone(), source };
-            let found = sources.go_tree(&place).map_err(wrong)?;
-            let Some((found, snapshot)) = found.zip(sources.snapshot(&place)) else {
-                return Ok(None);
-            };
-            let distribution = GoDistribution::of(found.tree.clone(), snapshot).map_err(wrong)?;
-            distribution.check_version(&input.version).map_err(wrong)?;
-            distribution.check_arch(arch, snapshot).map_err(wrong)?;
-            return Ok(Some(Found { distribution, file: None, from: dir.value.clone() }));
+        input: &Input,
+        locked: &LockedInput,
+        expected: LockedFile,
+    ) -> Result<(), ExecError> {
+        let what = describe(&locked.name, locked.arch);
+        let (arch, pinned) = (locked.arch, Some(expected.sha256));
+        let file = match input {
+            Input::GoToolchain(go) => self.locked_go_file(locked, go, expected).await?,
+            Input::Archive(archive) => self.archive_file(archive, &what, arch, pinned).await?.file,
+            Input::Pypi(package) => self.wheel_file(package, &what, arch, pinned).await?.file,
+            // These have no file.
+            Input::Git(_) | Input::GoModules(_) => return Ok(()),
+        };
+        if file != expected {
+            let (expected, found) = (expected.sha256, file.sha256);
+            return Err(ExecError::OtherIdentity { what, expected, found });
         }
-
-        let archive = input.archive.as_ref().and_then(|archives| archives.get(&arch));
-        let archive = archive.filter(|_| source == Source::Archive);
-        let (file, from) =
-            self.fetch_file(source, archive, &input.version, &what, arch, pinned).await?;
-        let wrong = |source| ExecError::Go { what: what.clone(), from: from.clone(), source };
-        let strip = archive.and_then(|archive| archive.strip).unwrap_or(0);
-        let raw = self.unpack(&file, strip, &mut go::is_part, &what, &from)?;
-        let distribution = GoDistribution::find(&raw, self.store).map_err(wrong)?;
-        distribution.check_version(&input.version).map_err(wrong)?;
-        distribution.check_arch(arch, self.store).map_err(wrong)?;
-        Ok(Some(Found { distribution, file: Some(file), from }))
+        Ok(())
     }
 
     /// What is in an archive, its file, and where that is from.
@@ -149,11 +135,11 @@ impl Workshop<'_> {
         what: &str,
         arch: Arch,
         pinned: Option<Digest>,
-    ) -> Result<(Tree, LockedFile, String), ExecError> {
-        let (file, from) =
-            self.fetch_file(Source::Archive, Some(archive), "", what, arch, pinned).await?;
-        let tree = self.unpack(&file, archive.strip.unwrap_or(0), &mut |_| true, what, &from)?;
-        Ok((tree, file, from))
+    ) -> Result<(Tree, Got), ExecError> {
+        let got = self.archive_file(archive, what, arch, pinned).await?;
+        let strip = archive.strip.unwrap_or(0);
+        let (tree, _) = self.unpack(&got.file, strip, &mut |_| true, what, &got.from)?;
+        Ok((tree, got))
     }
 
     /// What is in a package's wheel, its file, and where that is from.
@@ -163,61 +149,76 @@ impl Workshop<'_> {
         what: &str,
         arch: Arch,
         pinned: Option<Digest>,
-    ) -> Result<(Tree, LockedFile, String), ExecError> {
-        let ask = Ask {
-            what: what.to_owned(),
-            version: input.version.value.clone(),
-            arch,
-            archive: None,
-            package: Some(input.package.value.clone()),
-            pinned,
-        };
-        let (file, from) = self.fetch(Source::Pypi, &ask, None).await?;
-        let tree = self.unpack(&file, 0, &mut |_| true, what, &from)?;
-        Ok((tree, file, from))
+    ) -> Result<(Tree, Got), ExecError> {
+        let got = self.wheel_file(input, what, arch, pinned).await?;
+        let (tree, _) = self.unpack(&got.file, 0, &mut |_| true, what, &got.from)?;
+        Ok((tree, got))
     }
 
-    /// Brings the file of a toolchain or archive into the store.
-    async fn fetch_file(
+    /// The file of an archive. What it took to get it is told.
+    async fn archive_file(
         &self,
-        source: Source,
-        archive: Option<&ArchiveInput>,
-        version: &str,
+        archive: &ArchiveInput,
         what: &str,
         arch: Arch,
         pinned: Option<Digest>,
-    ) -> Result<(LockedFile, String), ExecError> {
-        let ask = Ask {
-            what: what.to_owned(),
-            version: version.to_owned(),
-            arch,
-            package: None,
-            archive: archive
-                .map(|archive| -> Result<ArchiveAt, ExecError> {
-                    let sha256 = Digest::from_hex(&archive.sha256).map_err(|_| {
-                        // The recipe's check says so first.
-                        ExecError::NoSource { what: what.to_owned(), tried: Vec::new() }
-                    })?;
-                    Ok(ArchiveAt {
-                        path: archive.path.as_ref().map(|path| self.folder.join(&path.value)),
-                        urls: archive.urls.iter().map(|url| url.value.clone()).collect(),
-                        sha256,
-                    })
-                })
-                .transpose()?,
-            pinned,
-        };
-        self.fetch(source, &ask, archive).await
+    ) -> Result<Got, ExecError> {
+        let at = Some(self.archive_at(archive, what)?);
+        let ask = Ask { archive: at, pinned, ..Ask::new(what, "", arch) };
+        let job = Job::new(self, Source::Archive, what, arch);
+        let job = Job { archive: Some(archive), verified: pinned.is_some(), ..job };
+        let got = self.fetch(&job, &ask).await?;
+        self.tell(what, Source::Archive, got.fetched.as_ref());
+        Ok(got)
     }
 
-    async fn fetch(
+    /// A package's wheel. What it took to get it is told.
+    async fn wheel_file(
         &self,
-        source: Source,
-        ask: &Ask,
-        archive: Option<&ArchiveInput>,
-    ) -> Result<(LockedFile, String), ExecError> {
-        let what = &ask.what;
-        let resolved = self.fetcher.resolve(source, ask).await?;
+        input: &PypiInput,
+        what: &str,
+        arch: Arch,
+        pinned: Option<Digest>,
+    ) -> Result<Got, ExecError> {
+        let package = Some(input.package.value.clone());
+        let ask = Ask { package, pinned, ..Ask::new(what, &input.version, arch) };
+        let got = self.fetch(&Job::new(self, Source::Pypi, what, arch), &ask).await?;
+        self.tell(what, Source::Pypi, got.fetched.as_ref());
+        Ok(got)
+    }
+
+    /// Where an archive is, for whoever fetches it.
+    pub(super) fn archive_at(
+        &self,
+        archive: &ArchiveInput,
+        what: &str,
+    ) -> Result<ArchiveAt, ExecError> {
+        let sha256 = archive.sha256.as_ref().map(|sha256| Digest::from_hex(sha256)).transpose();
+        // The recipe's check says so first.
+        let sha256 =
+            sha256.map_err(|_| ExecError::NoSource { what: what.to_owned(), tried: Vec::new() })?;
+        Ok(ArchiveAt {
+            path: archive.path.as_ref().map(|path| self.folder.join(&path.value)),
+            urls: archive.urls.iter().map(|url| url.value.clone()).collect(),
+            sha256,
+        })
+    }
+
+    /// What a run should tell of a file that was fetched.
+    fn tell(&self, what: &str, source: Source, fetched: Option<&Fetched>) {
+        let Some(fetched) = fetched else { return };
+        let attempts = fetched.attempts.iter();
+        self.fetcher.remember(Served {
+            what: what.to_owned(),
+            source: Some(source.name()),
+            served: Some(fetched.served_by.clone()),
+            attempts: attempts.map(|attempt| Failure::of(source.name(), attempt)).collect(),
+        });
+    }
+
+    /// Brings a file into the store, verified, where it is not there.
+    pub(super) async fn fetch(&self, job: &Job<'_>, ask: &Ask) -> Result<Got, ExecError> {
+        let Job { what, archive, source, .. } = job;
         let from = match archive {
             // As the recipe has it, so that the lock is the same wherever the recipe lies.
             Some(archive) => {
@@ -225,37 +226,73 @@ impl Workshop<'_> {
             }
             None => None,
         };
-        let from = from.unwrap_or(resolved.from);
-        if let Some(digest) = resolved.wanted.digest
+        // What is pinned and there needs nobody to say where it could be had.
+        if let Some(pinned) = ask.pinned
+            && let Some(file) = self.whole_object(&pinned, None)
+        {
+            let from = from.unwrap_or_else(|| "the store".to_owned());
+            return Ok(Got { file, from, fetched: None, evidence: Vec::new() });
+        }
+        let resolved = self.fetcher.resolve(*source, ask).await?;
+        let from = from.unwrap_or_else(|| resolved.from.clone());
+        let Demands { digest, judges } = job.before(&resolved).await?;
+        if let Some(digest) = digest
             && let Some(file) = self.whole_object(&digest, resolved.wanted.size)
         {
-            return Ok((file, from));
+            self.judge(&file, &judges, what)?;
+            return Ok(Got { file, from, fetched: None, evidence: job.found.take() });
         }
         let task = format!("fetching {what}");
         self.observer.begin(&task);
-        let watch =
-            Watched { observer: self.observer, what: task.clone(), size: resolved.wanted.size };
-        let fetched = self.fetcher.fetch(&resolved.wanted, self.store, &watch).await;
+        let wanted = Wanted { digest, ..resolved.wanted.clone() };
+        let watch = Watched { observer: self.observer, what: task.clone(), size: wanted.size };
+        let judges = judges.iter().map(|judge| &**judge as &NewJudge<'_>).collect();
+        let sink = Judged { sink: self.store, judges };
+        let fetched = self.fetcher.fetch(&wanted, &sink, &watch).await;
         self.observer.end(&task);
         let fetched = fetched?;
-        Ok((LockedFile { sha256: fetched.digest, size: fetched.size }, from))
+        let file = LockedFile { sha256: fetched.digest, size: fetched.size };
+        Ok(Got { file, from, fetched: Some(fetched), evidence: job.found.take() })
+    }
+
+    /// Judges a file that was in the store before anybody asked.
+    fn judge(
+        &self,
+        file: &LockedFile,
+        judges: &[Box<MakesJudge>],
+        what: &str,
+    ) -> Result<(), ExecError> {
+        if judges.is_empty() {
+            return Ok(());
+        }
+        let reading = ExecError::store("reading a file");
+        let gone = || ExecError::Damaged { what: format!("the file of {what}") };
+        let path = self.store.object(&file.sha256).ok_or_else(gone)?;
+        let judges = judges.iter().map(|judge| judge());
+        let judged = File::open(&path).and_then(|opened| judge_file(opened, judges));
+        judged.map_err(reading)?.map_err(|reason| {
+            self.store.reject_object(&file.sha256);
+            let place = "the store, where it was already".to_owned();
+            let attempts = vec![Attempt { place, tries: vec![Outcome::Refused(reason)] }];
+            FetchError::WrongContent { what: what.to_owned(), attempts }.into()
+        })
     }
 
     /// A fetched file that is in the store, hashed again: nothing unverified is unpacked.
-    fn whole_object(&self, digest: &Digest, size: Option<u64>) -> Option<LockedFile> {
+    pub(super) fn whole_object(&self, digest: &Digest, size: Option<u64>) -> Option<LockedFile> {
         let length = self.store.object(digest)?.metadata().ok()?.len();
         let whole = self.store.check_object(digest) && size.is_none_or(|size| size == length);
         whole.then_some(LockedFile { sha256: *digest, size: length })
     }
 
-    fn unpack(
+    pub(super) fn unpack(
         &self,
         file: &LockedFile,
         strip: u32,
         keep: &mut dyn FnMut(&str) -> bool,
         what: &str,
         from: &str,
-    ) -> Result<Tree, ExecError> {
+    ) -> Result<(Tree, StoreSink<'_>), ExecError> {
         let task = format!("unpacking {what}");
         let gone = || ExecError::Damaged { what: format!("the archive of {what}") };
         let path = self.store.object(&file.sha256).ok_or_else(gone)?;
@@ -265,10 +302,13 @@ impl Workshop<'_> {
         self.observer.begin(&task);
         let tree = archive::unpack(BufReader::new(opened), &options, keep, &mut sink);
         self.observer.end(&task);
-        tree.map_err(|source| {
-            let (what, from) = (what.to_owned(), from.to_owned());
-            ExecError::Unpack { what, from, source }
-        })
+        match tree {
+            Ok(tree) => Ok((tree, sink)),
+            Err(source) => {
+                let (what, from) = (what.to_owned(), from.to_owned());
+                Err(ExecError::Unpack { what, from, source })
+            }
+        }
     }
 }
 

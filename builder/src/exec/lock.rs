@@ -12,7 +12,7 @@ use treelay_recipes::recipe::{
 use treelay_recipes::{Arch, Digest, Lock};
 
 use super::git::Looked;
-use super::inputs::describe;
+use super::inputs::{Got, describe};
 use super::{ExecError, Workshop};
 use crate::parallel::in_parallel;
 use crate::plan::Expanded;
@@ -203,7 +203,7 @@ impl Workshop<'_> {
         name: &str,
         arch: Arch,
     ) -> Result<LockedInput, ExecError> {
-        let (tree, file, from) =
+        let (tree, Got { file, from, evidence, .. }) =
             self.archive_from(archive, &describe(name, arch), arch, None).await?;
         Ok(LockedInput {
             name: name.to_owned(),
@@ -216,7 +216,7 @@ impl Workshop<'_> {
             identity: self.keep_tree(&tree)?,
             released: None,
             sums: None,
-            evidence: vec![],
+            evidence,
             commit: None,
         })
     }
@@ -234,6 +234,7 @@ impl Workshop<'_> {
         let needed = self.needed(input, of, recipe, &what, sources).await?;
         let from = input.dir.as_ref().or(input.input.as_ref());
         let from = from.map(|from| from.value.clone()).unwrap_or_default();
+        let evidence = self.verify_modules(input, &needed, &what).await?;
         let tree = self.module_cache(input, &needed, &what).await?;
         Ok(LockedInput {
             name: name.to_owned(),
@@ -246,7 +247,7 @@ impl Workshop<'_> {
             identity: self.keep_tree(&tree)?,
             released: None,
             sums: Some(digest_of(&needed)),
-            evidence: vec![],
+            evidence,
             commit: None,
         })
     }
@@ -257,7 +258,8 @@ impl Workshop<'_> {
         name: &str,
         arch: Arch,
     ) -> Result<LockedInput, ExecError> {
-        let (tree, file, from) = self.pypi_from(input, &describe(name, arch), arch, None).await?;
+        let (tree, Got { file, from, .. }) =
+            self.pypi_from(input, &describe(name, arch), arch, None).await?;
         Ok(LockedInput {
             name: name.to_owned(),
             arch,
@@ -273,58 +275,6 @@ impl Workshop<'_> {
             commit: None,
         })
     }
-
-    pub(super) async fn lock_go(
-        &self,
-        input: &GoToolchainInput,
-        name: &str,
-        arch: Arch,
-        sources: &Sources,
-    ) -> Result<LockedInput, ExecError> {
-        let what = describe(name, arch);
-        let mut tried = Vec::new();
-        for source in &input.sources {
-            let found = match self.go_from(*source, input, name, arch, None, sources).await {
-                Ok(Some(found)) => found,
-                Ok(None) => {
-                    tried.push(format!("  {}: the directory is not there", source.name()));
-                    continue;
-                }
-                // With one source its error says all; with several each gets a line.
-                Err(error) if input.sources.len() == 1 => return Err(error),
-                Err(error) => {
-                    let causes = causes(&error);
-                    self.observer.note(&format!("{what}: {}: {causes}", source.name()));
-                    tried.push(format!("  {}: {causes}", source.name()));
-                    continue;
-                }
-            };
-            let known = match (source, &input.dir) {
-                (Source::Dir, Some(dir)) => self.go_identity(&dir.value, sources),
-                _ => None,
-            };
-            let identity = match known.filter(|identity| self.store.has_tree(identity)) {
-                Some(identity) => identity,
-                None => self.keep_tree(found.distribution.tree())?,
-            };
-            let version = found.distribution.version();
-            return Ok(LockedInput {
-                name: name.to_owned(),
-                arch,
-                kind: InputKind::GoToolchain,
-                version: Some(version.version.clone()),
-                source: *source,
-                from: found.from,
-                file: found.file,
-                identity,
-                released: version.released,
-                sums: None,
-                evidence: vec![],
-                commit: None,
-            });
-        }
-        Err(ExecError::NoSource { what, tried })
-    }
 }
 
 fn identity_key(snapshot: &Snapshot) -> Digest {
@@ -332,7 +282,7 @@ fn identity_key(snapshot: &Snapshot) -> Digest {
 }
 
 /// An error with its causes on one line.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -16,8 +16,11 @@ mod loading;
 mod lock;
 mod mend;
 mod modules;
+mod portable;
 mod rebuild;
 mod share;
+mod toolchains;
+mod verify;
 
 use std::io;
 use std::path::Path;
@@ -37,11 +40,13 @@ use crate::store::Store;
 
 pub use action::{ActionError, Executor, LocalExecutor, LocalOptions, NoSandbox, Sandbox};
 use again::Difference;
-pub use base::{BaseError, BaseImage, Bases, CommitBaseError};
+pub use base::{BaseError, BaseImage, Bases, CarriedImage, CommitBaseError, remember_image};
 pub use encode::Blobs;
 pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{BASE, Locked, TREE, relock};
 pub use modules::{ModuleError, Turns};
+pub use portable::Portable;
+pub use verify::{Databases, Disagreement, SumsError, VerifyError};
 
 /// What execution works with.
 pub struct Workshop<'a> {
@@ -61,6 +66,10 @@ pub struct Workshop<'a> {
     pub observer: &'a dyn Observer,
     /// Who fetches which module.
     pub turns: Turns,
+    /// Checksum databases that were asked.
+    pub databases: Databases,
+    /// The time that signatures are judged at, in seconds since 1970.
+    pub now: u64,
 }
 
 /// Watches a build. Calls come from several threads and must return at once.
@@ -197,6 +206,16 @@ pub enum ExecError {
         arch: Arch,
         /// Where.
         differences: Vec<Difference>,
+    },
+    /// An input is not verified as the recipe asks.
+    #[error("`verify: {method}` of {what}")]
+    Verify {
+        /// The input and arch.
+        what: String,
+        /// The method.
+        method: &'static str,
+        /// Why not.
+        source: Box<VerifyError>,
     },
     /// A distribution could not be made again.
     #[error("rebuilding {what} from its source, for `verify: [rebuild]`")]

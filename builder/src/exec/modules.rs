@@ -20,7 +20,7 @@ use treelay_recipes::recipe::{GoModulesInput, Recipe};
 
 use super::{ExecError, Watched, Workshop};
 use crate::fetch::goproxy::{self, At, Proxy};
-use crate::fetch::{FetchError, Place, Wanted};
+use crate::fetch::{Failure, FetchError, Place, Served, Wanted};
 use crate::sources::Sources;
 use crate::store::StoreSink;
 
@@ -83,6 +83,9 @@ struct Kept {
 /// The kind of product that remembers it, by module, version and sums.
 const KEPT: &str = "go-module";
 
+/// What the run's result calls proxies of modules.
+const MODULES: &str = "go-modules";
+
 /// Bytes that a go.mod may have, as for Go (`zip.MaxGoMod`).
 const MOST_OF_MOD: u64 = 16 << 20;
 /// Bytes that a module's archive may have, as for Go (`zip.MaxZipFile`).
@@ -143,9 +146,7 @@ impl Workshop<'_> {
         needed: &[Module],
         what: &str,
     ) -> Result<Tree, ExecError> {
-        let list = input.proxy.as_ref().map(|text| text.value.clone());
-        let list = list.unwrap_or_else(|| self.fetcher.default_goproxy());
-        let proxies = goproxy::parse(&list, self.folder);
+        let proxies = self.proxies(input.proxy.as_ref());
         let each = needed.iter().map(|module| self.module(module, &proxies, what));
         let fetched = try_join_all(each).await?;
         let mut sink = StoreSink::new(self.store);
@@ -208,6 +209,7 @@ impl Workshop<'_> {
             let found = module.h1_of(&tree).unwrap_or_else(|| "files of another module".to_owned());
             if found != *expected {
                 self.store.reject_object(&zip);
+                sink.take_back();
                 let (module, expected) = (name, expected.clone());
                 return Err(failed(ModuleError::Sum { module, from, expected, found }));
             }
@@ -254,7 +256,19 @@ impl Workshop<'_> {
             let fetched = self.fetcher.fetch(&wanted, self.store, &watch).await;
             self.observer.end(&task);
             match fetched {
-                Ok(fetched) => return Ok((fetched.digest, fetched.size, fetched.served_by)),
+                Ok(fetched) => {
+                    // Of thousands of files only those are told that did not come at once.
+                    if !fetched.attempts.is_empty() {
+                        let of = |attempt| Failure::of(MODULES, attempt);
+                        self.fetcher.remember(Served {
+                            what: file.to_owned(),
+                            source: Some(MODULES),
+                            served: Some(fetched.served_by.clone()),
+                            attempts: fetched.attempts.iter().map(of).collect(),
+                        });
+                    }
+                    return Ok((fetched.digest, fetched.size, fetched.served_by));
+                }
                 Err(error) if proxy.any_error || goproxy::has_not(&place, &error) => {
                     tried.push(format!("  {}", short(&place, &error)));
                 }

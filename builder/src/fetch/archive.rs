@@ -1,4 +1,5 @@
-//! The source `archive`: a file or addresses that the recipe gives, with the sha256 it must have.
+//! The source `archive`: a file or addresses that the recipe gives, with the sha256 that it must have: the
+//! recipe's, else the lock's.
 
 use treelay_recipes::recipe::Source;
 
@@ -28,7 +29,7 @@ fn resolve(ask: &Ask) -> Result<Resolved, FetchError> {
     let file_name = places.first().ok_or_else(|| nothing("a path or urls"))?.file_name();
     // What the recipe says counts; a lock that says otherwise is out of date, which is noticed
     // before anything is fetched.
-    let digest = Some(archive.sha256);
+    let digest = archive.sha256.or(ask.pinned);
     let wanted = Wanted { what: ask.what.clone(), places, digest, size: None, most: None };
     Ok(Resolved { from: file_name.clone(), file_name, wanted })
 }
@@ -43,16 +44,9 @@ mod tests {
         let archive = ArchiveAt {
             path: path.map(Into::into),
             urls: urls.iter().map(|url| url.to_string()).collect(),
-            sha256: Digest::of("x"),
+            sha256: Some(Digest::of("x")),
         };
-        Ask {
-            what: "go for amd64".into(),
-            version: "1".into(),
-            arch: Arch::Amd64,
-            archive: Some(archive),
-            package: None,
-            pinned: None,
-        }
+        Ask { archive: Some(archive), ..Ask::new("go for amd64", "1", Arch::Amd64) }
     }
 
     #[test]

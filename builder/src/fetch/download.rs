@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Response;
 use reqwest::header::{
-    CONTENT_RANGE, DATE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE, RETRY_AFTER,
+    CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE, RETRY_AFTER,
 };
 use tokio::time::{sleep, timeout};
 use treelay_recipes::Digest;
@@ -117,10 +117,14 @@ pub(super) async fn keep(wanted: &Wanted, pumped: Pumped) -> Result<(Digest, u64
         pumped.reject().await;
         return Err(NotKept::Wrong(outcome));
     }
-    let kept = pumped.keep().await;
-    kept.map_err(|source| {
-        NotKept::Failed(FetchError::Keeping { what: wanted.what.clone(), source })
-    })?;
+    let keeping =
+        |source| NotKept::Failed(FetchError::Keeping { what: wanted.what.clone(), source });
+    let (pumped, judged) = pumped.judged().await.map_err(keeping)?;
+    if let Err(reason) = judged {
+        pumped.reject().await;
+        return Err(NotKept::Wrong(Outcome::Refused(reason)));
+    }
+    pumped.keep().await.map_err(keeping)?;
     Ok((digest, size))
 }
 
@@ -133,21 +137,27 @@ async fn one_try(
     state: &mut State,
 ) -> Result<Pumped, Stop> {
     let limits = fetcher.limits_for(remote).map_err(Stop::All)?;
-    let mut request = fetcher.request(remote).map_err(Stop::All)?;
+    let mut headers = HeaderMap::new();
     // Only what a validator ties to the same content is continued; else it begins anew.
     let offset = match (&state.pump, &state.validator) {
         (Some(pump), Some(validator)) if pump.sent() > 0 => {
-            let from = format!("bytes={}-", pump.sent());
-            request = request.header(RANGE, from).header(IF_RANGE, validator);
-            pump.sent()
+            let from = HeaderValue::from_str(&format!("bytes={}-", pump.sent()));
+            match (from, HeaderValue::from_str(validator)) {
+                (Ok(from), Ok(validator)) => {
+                    headers.extend([(RANGE, from), (IF_RANGE, validator)]);
+                    pump.sent()
+                }
+                // Both were a header once, or are digits.
+                _ => 0,
+            }
         }
         _ => 0,
     };
-    let mut response = match timeout(limits.first_byte, request.send()).await {
+    let mut response = match timeout(limits.first_byte, fetcher.get(remote, &headers)).await {
         Err(_) => return Err(Stop::Again(Outcome::Silent { limit: limits.first_byte }, None)),
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            let (outcome, again) = read_failure(&error, limits.first_byte);
+            let (outcome, again) = read_failure(error, limits.first_byte).map_err(Stop::All)?;
             return Err(if again { Stop::Again(outcome, None) } else { Stop::Place(outcome) });
         }
     };

@@ -54,6 +54,18 @@ pub enum FetchError {
         /// Indexes that could not be asked.
         attempts: Vec<Attempt>,
     },
+    /// A list of releases has no such release of Go.
+    #[error("{place} has no Go {version} for {arch}{}", nearest_there(.nearest))]
+    NoSuchRelease {
+        /// Who was asked.
+        place: String,
+        /// The version that was asked for.
+        version: String,
+        /// The arch.
+        arch: Arch,
+        /// The newest releases that are there, the newest first.
+        nearest: Vec<String>,
+    },
     /// The version is there, but not for this arch.
     #[error(
         "{package} {version} is not there for {arch}: the index has it for {}",
@@ -118,6 +130,18 @@ pub enum FetchError {
     },
 }
 
+impl FetchError {
+    /// What became of the places that were asked, where the failure is about places.
+    pub fn attempts(&self) -> &[Attempt] {
+        match self {
+            Self::Unavailable { attempts, .. }
+            | Self::WrongContent { attempts, .. }
+            | Self::NoSuchVersion { attempts, .. } => attempts,
+            _ => &[],
+        }
+    }
+}
+
 fn listed(attempts: &[Attempt]) -> String {
     attempts.iter().map(|attempt| format!("\n  {attempt}")).collect()
 }
@@ -142,7 +166,10 @@ impl Attempt {
     /// Whether the place served something else than what was wanted.
     pub fn lied(&self) -> bool {
         self.tries.iter().any(|outcome| {
-            matches!(outcome, Outcome::WrongDigest { .. } | Outcome::WrongSize { .. })
+            matches!(
+                outcome,
+                Outcome::WrongDigest { .. } | Outcome::WrongSize { .. } | Outcome::Refused(_)
+            )
         })
     }
 }
@@ -171,9 +198,12 @@ impl fmt::Display for Attempt {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// No connection: name resolution, refusal, reset, TLS.
+    /// No connection: name resolution, refusal, reset.
     #[error("{0}")]
     Connect(String),
+    /// TLS failed, though not for the server's certificate.
+    #[error("TLS failed: {0}")]
+    Tls(String),
     /// The certificate was not accepted.
     #[error("its certificate was not accepted: {0}")]
     Certificate(String),
@@ -233,6 +263,9 @@ pub enum Outcome {
         /// What was served.
         actual: Digest,
     },
+    /// Other bytes than its publisher has signed, or than something else says that is asked.
+    #[error("REFUSED by {0}")]
+    Refused(String),
     /// A local file that cannot be read.
     #[error("{0}")]
     File(String),
@@ -250,7 +283,7 @@ fn status_hint(status: u16) -> &'static str {
     }
 }
 
-fn seconds(duration: &Duration) -> String {
+pub(super) fn seconds(duration: &Duration) -> String {
     if duration.as_millis() < 1000 {
         format!("{} ms", duration.as_millis())
     } else {

@@ -1,15 +1,24 @@
 //! The HTTP clients: certificates, proxies, redirects, and how failures are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Url, redirect};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{
+    Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response, Url, redirect,
+    tls,
+};
 
+use super::config::{Config, EVERY_HOST, Host, MinTls};
+use super::login::Login;
 use super::pip::PipSettings;
-use super::place::{Remote, Trust, is_loopback, redact, shown};
+use super::place::{Remote, Trust, is_loopback, redact, shown, take_login};
 use super::{FetchError, Limits, Outcome};
 
 /// The proxies that the environment names, in curl's variables.
@@ -55,51 +64,155 @@ fn setup_proxy(url: &str, error: &reqwest::Error) -> FetchError {
     FetchError::Setup { what: format!("the proxy {}", redact(url)), reason: innermost(error) }
 }
 
+/// Looks up a name: by default as the system does.
+pub type Lookup = Arc<dyn Fn(String) -> LookingUp + Send + Sync>;
+/// The addresses, in time; their ports do not count.
+pub type LookingUp = Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Looks names up, and not for ever: a resolver that waits for a server that is gone takes longer
+/// than anybody wants to.
+struct Names {
+    lookup: Option<Lookup>,
+    limit: Duration,
+}
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let name = name.as_str().to_owned();
+        let (limit, lookup) = (self.limit, self.lookup.clone());
+        Box::pin(async move {
+            let found = async {
+                match lookup {
+                    Some(lookup) => lookup(name.clone()).await,
+                    None => Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect()),
+                }
+            };
+            match tokio::time::timeout(limit, found).await {
+                Ok(found) => Ok(Box::new(found?.into_iter()) as Addrs),
+                Err(_) => {
+                    let limit = super::error::seconds(&limit);
+                    let reason = format!("the name {name} could not be resolved within {limit}");
+                    Err(std::io::Error::new(std::io::ErrorKind::TimedOut, reason).into())
+                }
+            }
+        })
+    }
+}
+
 /// Clients, each made when first needed: reading the system's certificates takes longer than a
-/// build that has nothing to do.
+/// build that has nothing to do. There is one for each trust, and for each host that something is set
+/// up for: no other host sees its client certificate.
 pub(super) struct Http {
     limits: Limits,
     proxies: Proxies,
-    clients: [OnceLock<Client>; 3],
+    config: Config,
+    names: Arc<Names>,
+    clients: Mutex<HashMap<(Trust, Option<String>), Client>>,
+}
+
+/// Why there is no answer.
+pub(super) enum NotSent {
+    /// The request failed.
+    Http(reqwest::Error),
+    /// A redirect that is not followed.
+    Redirect(String),
+    /// It could not even be tried.
+    Setup(FetchError),
 }
 
 impl Http {
-    pub fn new(limits: Limits, proxies: Proxies) -> Self {
-        Self { limits, proxies, clients: Default::default() }
+    pub fn new(limits: Limits, proxies: Proxies, config: Config, lookup: Option<Lookup>) -> Self {
+        let names = Arc::new(Names { lookup, limit: limits.resolve });
+        Self { limits, proxies, config, names, clients: Mutex::default() }
     }
 
-    /// A request for `remote` by the client of its trust.
-    pub fn get(
+    /// What is set up about servers.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Asks `remote`, and whoever it redirects to, each with what is set up for it alone.
+    pub async fn get(
         &self,
         remote: &Remote,
+        headers: &HeaderMap,
+        pip: Option<&PipSettings>,
+    ) -> Result<Response, NotSent> {
+        let pip = pip.filter(|_| remote.trust != Trust::System);
+        let trusted = pip.map(|pip| pip.trusted_hosts.as_slice()).unwrap_or_default();
+        let mut url = remote.url.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let login = match remote.url.origin() == url.origin() {
+                true => remote.login.clone(),
+                false => None,
+            };
+            let request = self.request(&url, remote.trust, login, pip).map_err(NotSent::Setup)?;
+            let answer = request.headers(headers.clone()).send().await.map_err(NotSent::Http)?;
+            if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(answer);
+            }
+            let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            let next = to.and_then(|to| url.join(to).ok());
+            let next =
+                next.ok_or_else(|| NotSent::Redirect("it redirects to nowhere".to_owned()))?;
+            // What a redirect has of a login is none that the user gave.
+            url = bare(next);
+            let http =
+                url.scheme() == "http" && (remote.url.scheme() != "https" && is_loopback(&url));
+            if url.scheme() != "https" && !http && !is_trusted(trusted, &url) {
+                let reason = format!("it redirects to {}, which is not https", shown(&url));
+                return Err(NotSent::Redirect(reason));
+            }
+        }
+        Err(NotSent::Redirect(format!("more than {MOST_REDIRECTS} redirects")))
+    }
+
+    /// A request by the client of its trust and host.
+    fn request(
+        &self,
+        url: &Url,
+        trust: Trust,
+        login: Option<Login>,
         pip: Option<&PipSettings>,
     ) -> Result<RequestBuilder, FetchError> {
-        let slot = &self.clients[remote.trust as usize];
-        let client = match slot.get() {
+        let host = self.config.host(url);
+        let key = (trust, host.map(|(name, _)| name.to_owned()));
+        let known = self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let client = match known {
             Some(client) => client,
             None => {
-                let client = self.build(remote.trust, pip)?;
-                slot.get_or_init(|| client)
+                let client = self.build(trust, host, pip)?;
+                let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+                clients.entry(key).or_insert(client).clone()
             }
         };
-        let request = client.get(remote.url.clone());
-        Ok(match &remote.login {
-            Some(login) => request.basic_auth(&login.user, Some(&login.password)),
-            None => request,
+        let request = client.get(url.clone());
+        let own = host.and_then(|(name, host)| Some((name, host.login.as_ref()?)));
+        Ok(match (&login, own) {
+            (Some(login), _) => login.apply(request),
+            (None, Some((name, login))) => login
+                .as_ref()
+                .map_err(|reason| setup(format!("the login for {name}"), reason))?
+                .apply(request),
+            (None, None) => request,
         })
     }
 
-    fn build(&self, trust: Trust, pip: Option<&PipSettings>) -> Result<Client, FetchError> {
+    fn build(
+        &self,
+        trust: Trust,
+        host: Option<(&str, &Host)>,
+        pip: Option<&PipSettings>,
+    ) -> Result<Client, FetchError> {
         let mut headers = HeaderMap::new();
         // The digest is of the bytes as they are stored, and ranges must be of them too.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let pip = pip.filter(|_| trust != Trust::System);
-        let trusted = pip.map(|pip| pip.trusted_hosts.clone()).unwrap_or_default();
         let mut builder = Client::builder()
             .user_agent(concat!("treelay/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .connect_timeout(self.limits.connect)
-            .redirect(redirects(trusted))
+            .dns_resolver(self.names.clone())
+            .redirect(redirect::Policy::none())
             .no_proxy();
         let own_proxy = pip.and_then(|pip| pip.proxy.clone());
         builder = match own_proxy {
@@ -113,7 +226,36 @@ impl Http {
         if let Some(path) = pip.and_then(|pip| pip.cert.as_deref()) {
             builder = builder.tls_certs_only(certificates(path)?);
         }
-        if let Some(path) = pip.and_then(|pip| pip.client_cert.as_deref()) {
+        let every = self.config.every_host().map(|host| (EVERY_HOST, host));
+        let mut min_tls = MinTls::V1_2;
+        for (name, set) in every.into_iter().chain(host) {
+            if let Some(pem) = &set.ca {
+                let of = || format!("the certificates for {name}");
+                let pem = pem.as_ref().map_err(|reason| setup(of(), reason))?;
+                let all =
+                    Certificate::from_pem_bundle(pem).map_err(|e| setup(of(), &innermost(&e)))?;
+                if all.is_empty() {
+                    return Err(setup(of(), "the file holds no certificate"));
+                }
+                builder = builder.tls_certs_merge(all);
+            }
+            min_tls = min_tls.max(set.min_tls.unwrap_or(min_tls));
+        }
+        builder = builder.tls_version_min(match min_tls {
+            MinTls::V1_2 => tls::Version::TLS_1_2,
+            MinTls::V1_3 => tls::Version::TLS_1_3,
+        });
+        if let Some((name, pem)) =
+            host.and_then(|(name, host)| Some((name, host.identity.as_ref()?)))
+        {
+            let of = || format!("the client certificate for {name}");
+            let pem = pem.as_ref().map_err(|reason| setup(of(), reason))?;
+            // What a parser says of a key may show some of it.
+            let identity = reqwest::Identity::from_pem(pem.reveal().as_bytes()).map_err(|_| {
+                setup(of(), "a PEM certificate and its unencrypted key are expected")
+            })?;
+            builder = builder.identity(identity);
+        } else if let Some(path) = pip.and_then(|pip| pip.client_cert.as_deref()) {
             let pem = read(path)?;
             let identity =
                 reqwest::Identity::from_pem(&pem).map_err(|e| setup_file(path, innermost(&e)))?;
@@ -122,11 +264,18 @@ impl Http {
         if trust == Trust::PipTrusted {
             builder = builder.tls_danger_accept_invalid_certs(true);
         }
-        builder.build().map_err(|error| FetchError::Setup {
-            what: "TLS".to_owned(),
-            reason: innermost(&error),
-        })
+        builder.build().map_err(|error| setup("TLS".to_owned(), &innermost(&error)))
     }
+}
+
+fn setup(what: String, reason: &str) -> FetchError {
+    FetchError::Setup { what, reason: reason.to_owned() }
+}
+
+/// The address without a login.
+fn bare(mut url: Url) -> Url {
+    let _ = take_login(&mut url);
+    url
 }
 
 /// pip's `cert`: a PEM bundle that replaces the system's certificates, as it does for pip.
@@ -149,24 +298,6 @@ fn setup_file(path: &Path, reason: String) -> FetchError {
 
 const MOST_REDIRECTS: usize = 10;
 
-/// Follows redirects to https, and to http on loopback or at a trusted host only.
-fn redirects(trusted: Vec<String>) -> redirect::Policy {
-    redirect::Policy::custom(move |attempt| {
-        let next = attempt.url();
-        if attempt.previous().len() > MOST_REDIRECTS {
-            return attempt.error(RefusedRedirect(format!("more than {MOST_REDIRECTS} redirects")));
-        }
-        match next.scheme() {
-            "https" => attempt.follow(),
-            "http" if is_loopback(next) || is_trusted(&trusted, next) => attempt.follow(),
-            _ => {
-                let reason = format!("it redirects to {}, which is not https", shown(next));
-                attempt.error(RefusedRedirect(reason))
-            }
-        }
-    })
-}
-
 /// Whether `url` is at one of pip's trusted hosts, given as `host` or `host:port`.
 pub(super) fn is_trusted(trusted: &[String], url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
@@ -178,28 +309,45 @@ pub(super) fn is_trusted(trusted: &[String], url: &Url) -> bool {
     })
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct RefusedRedirect(String);
-
-/// What a failed request means, and whether trying again may help.
-pub(super) fn read_failure(error: &reqwest::Error, first_byte: Duration) -> (Outcome, bool) {
-    if error.is_redirect() {
-        return (Outcome::Redirect(innermost(error)), false);
-    }
-    let reason = innermost(error);
-    // rustls says so for what the server is, not for what the connection did.
-    if reason.contains("invalid peer certificate") {
-        return (Outcome::Certificate(reason), false);
-    }
-    if error.is_timeout() && !error.is_connect() {
-        return (Outcome::Silent { limit: first_byte }, true);
-    }
-    let outcome = match error.is_connect() {
-        true => Outcome::Connect(format!("connecting failed: {reason}")),
-        false => Outcome::Connect(format!("the connection broke: {reason}")),
+/// What it means that there is no answer, and whether trying again may help.
+pub(super) fn read_failure(
+    error: NotSent,
+    first_byte: Duration,
+) -> Result<(Outcome, bool), FetchError> {
+    let error = match error {
+        NotSent::Setup(error) => return Err(error),
+        NotSent::Redirect(reason) => return Ok((Outcome::Redirect(reason), false)),
+        NotSent::Http(error) => error,
     };
-    (outcome, true)
+    let reason = innermost(&error);
+    Ok(match tls_error(&error) {
+        // That is what the server is, not what the connection did.
+        Some(rustls::Error::InvalidCertificate(_)) => (Outcome::Certificate(reason), false),
+        Some(_) => (Outcome::Tls(reason), true),
+        None if error.is_timeout() && !error.is_connect() => {
+            (Outcome::Silent { limit: first_byte }, true)
+        }
+        None if error.is_connect() => {
+            (Outcome::Connect(format!("connecting failed: {reason}")), true)
+        }
+        None => (Outcome::Connect(format!("the connection broke: {reason}")), true),
+    })
+}
+
+/// What of the error is of TLS.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // Its source is that of what it wraps, which would be skipped.
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// The text of the last error in the chain: the outer ones repeat the address, which may hold

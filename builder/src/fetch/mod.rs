@@ -12,24 +12,35 @@
 //! place at once. Wrong content is never tried again at the same place, is reported as what it
 //! is, and never enters the store. Plain http is for loopback alone. Offline, no socket is opened.
 //!
-//! *Adding a source:* one file here, and one line in [`SOURCES`]. The source `dir` is none of
-//! them: it is looked at where it is, by [`snapshot`](crate::snapshot).
+//! *Adding a source:* one file here, and one line in [`SOURCES`]. The sources `dir` and `oci` are none
+//! of them: a directory is looked at where it is, by [`snapshot`](crate::snapshot), and images come as
+//! base images do.
 
 mod archive;
+mod config;
 mod download;
 mod error;
 pub mod git;
+mod go_dev;
 pub mod goproxy;
 mod http;
+mod judge;
+mod login;
+mod mirror;
+mod module;
 mod ostree_ref;
 mod pip;
 mod place;
 mod pypi;
+mod releases;
 mod retry;
+mod served;
 mod sink;
 pub mod skopeo;
 mod small;
+mod small_file;
 mod stream;
+pub mod sumdb;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -39,25 +50,34 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use reqwest::Response;
+use reqwest::header::HeaderMap;
+use tokio::sync::{OnceCell, Semaphore};
 use treelay_recipes::recipe::Source;
 use treelay_recipes::{Arch, Digest};
 
+pub use config::{Base, Config, EVERY_HOST, Host, Loaded, MinTls, Mirror};
 pub use error::{Attempt, FetchError, Outcome};
+pub use http::{LookingUp, Lookup};
+pub use judge::{Judge, Judged, NewJudge};
+pub use login::{Login, Secret};
+pub(crate) use module::STRIP as MODULE_STRIP;
 pub use pip::PipError;
 pub use place::{Place, Remote};
 pub use retry::Limits;
+pub use served::{Failure, Served};
 pub use sink::{BlobSink, BlobWriter};
 pub use stream::keep_stream;
 
 use download::{Failed, NotKept};
-use http::{Http, Proxies};
+use http::{Http, NotSent, Proxies};
 use pip::PipSettings;
 use place::Trust;
 use sink::Pump;
 
 /// The sources, by their names in recipes.
-pub const SOURCES: &[&dyn SourceKind] = &[&pypi::Pypi, &archive::Archive];
+pub const SOURCES: &[&dyn SourceKind] =
+    &[&go_dev::GoDev, &mirror::Mirror, &pypi::Pypi, &archive::Archive, &module::Module];
 
 /// A kind of place that recipes may name.
 pub trait SourceKind: Sync {
@@ -77,7 +97,8 @@ pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Resolved, FetchError
 pub struct Ask {
     /// The input, for messages: `go for arm64`.
     pub what: String,
-    /// The version; of Go, without `go` in front.
+    /// The version; of Go, without `go` in front, and what
+    /// [`GoRelease`](treelay_recipes::recipe::GoRelease) reads.
     pub version: String,
     /// The arch it is for.
     pub arch: Arch,
@@ -85,8 +106,32 @@ pub struct Ask {
     pub archive: Option<ArchiveAt>,
     /// The Python package, where the recipe names one; left out, the one that carries Go.
     pub package: Option<String>,
+    /// Where the source `mirror` finds files, as the recipe has it on this arch.
+    pub mirror: Option<String>,
+    /// Whom the source `module` asks.
+    pub proxies: Vec<goproxy::Proxy>,
     /// The digest that the lock pins, once it does.
     pub pinned: Option<Digest>,
+}
+
+impl Ask {
+    /// Asks for a version of something, with nothing said of where.
+    pub fn new(what: &str, version: &str, arch: Arch) -> Self {
+        Self {
+            what: what.to_owned(),
+            version: version.to_owned(),
+            arch,
+            archive: None,
+            package: None,
+            mirror: None,
+            proxies: Vec::new(),
+            pinned: None,
+        }
+    }
+
+    fn nothing(&self, kind: &'static str, needs: &'static str) -> FetchError {
+        FetchError::NothingToAsk { what: self.what.clone(), kind, needs }
+    }
 }
 
 /// Where an archive is, and what it must be.
@@ -96,8 +141,8 @@ pub struct ArchiveAt {
     pub path: Option<PathBuf>,
     /// Addresses, tried in order.
     pub urls: Vec<String>,
-    /// What the recipe says it is.
-    pub sha256: Digest,
+    /// What the recipe says it is, where it does.
+    pub sha256: Option<Digest>,
 }
 
 /// What a source found.
@@ -193,6 +238,10 @@ pub struct FetchOptions {
     pub current_dir: PathBuf,
     /// Bounds.
     pub limits: Limits,
+    /// Mirrors, certificates and logins.
+    pub config: Config,
+    /// Looks names up otherwise than the system does.
+    pub lookup: Option<Lookup>,
 }
 
 /// Fetches. One for a whole run: it shares connections, limits and the index pages it has seen.
@@ -201,6 +250,8 @@ pub struct Fetcher {
     http: Http,
     pip: OnceLock<PipSettings>,
     pages: pypi::Pages,
+    releases: OnceCell<Vec<releases::Release>>,
+    served: Mutex<Vec<Served>>,
     parallel: Semaphore,
     hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
@@ -215,9 +266,16 @@ impl Fetcher {
     pub fn new(options: FetchOptions) -> Self {
         let proxies = Proxies::from_env(&options.env);
         Self {
-            http: Http::new(options.limits.clone(), proxies),
+            http: Http::new(
+                options.limits.clone(),
+                proxies,
+                options.config.clone(),
+                options.lookup.clone(),
+            ),
             pip: OnceLock::new(),
             pages: pypi::Pages::default(),
+            releases: OnceCell::new(),
+            served: Mutex::default(),
             parallel: Semaphore::new(options.limits.parallel.max(1)),
             hosts: Mutex::default(),
             options,
@@ -230,6 +288,11 @@ impl Fetcher {
         own.map_or(goproxy::DEFAULT.to_owned(), Clone::clone)
     }
 
+    /// A variable of the environment that is set and not empty.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.options.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
     /// Asks `source` for what `ask` describes.
     ///
     /// # Errors
@@ -239,7 +302,7 @@ impl Fetcher {
             Some(kind) => kind.resolve(self, ask).await,
             None => Err(FetchError::NothingToAsk {
                 what: ask.what.clone(),
-                kind: "dir",
+                kind: source.name(),
                 needs: "no fetching: it is used where it is",
             }),
         }
@@ -262,7 +325,12 @@ impl Fetcher {
         let _permit = self.parallel.acquire().await.ok();
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut forbidden = false;
-        for (at, place) in wanted.places.iter().enumerate() {
+        let places = wanted.places.iter().flat_map(|place| match place {
+            Place::File(_) => vec![place.clone()],
+            Place::Remote(remote) => self.route(remote),
+        });
+        let places: Vec<Place> = places.collect();
+        for (at, place) in places.iter().enumerate() {
             let result = match place {
                 Place::File(path) => local(path, wanted, sink, watch, &self.options.limits).await,
                 Place::Remote(_) if self.options.offline => {
@@ -288,7 +356,7 @@ impl Fetcher {
                     if attempt.lied() {
                         tracing::warn!("{}: {attempt}", wanted.what);
                     }
-                    if at + 1 < wanted.places.len() {
+                    if at + 1 < places.len() {
                         watch.failed(&attempt);
                     }
                     attempts.push(attempt);
@@ -330,9 +398,17 @@ impl Fetcher {
         Ok(self.pip.get_or_init(|| pip))
     }
 
-    fn request(&self, remote: &Remote) -> Result<reqwest::RequestBuilder, FetchError> {
-        let pip = if remote.trust == Trust::System { None } else { Some(self.pip()?) };
-        self.http.get(remote, pip)
+    /// The places where `remote` is had.
+    fn route(&self, remote: &Remote) -> Vec<Place> {
+        self.http.config().route(remote)
+    }
+
+    async fn get(&self, remote: &Remote, headers: &HeaderMap) -> Result<Response, NotSent> {
+        let pip = match remote.trust {
+            Trust::System => None,
+            _ => Some(self.pip().map_err(NotSent::Setup)?),
+        };
+        self.http.get(remote, headers, pip).await
     }
 
     /// The limits for `remote`: pip's own timeout holds for what pip's set-up leads to.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use super::FetchError;
+use super::login::{Login, Secret};
 
 /// One place to have bytes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,19 +25,6 @@ pub struct Remote {
     pub(super) url: Url,
     pub(super) login: Option<Login>,
     pub(super) trust: Trust,
-}
-
-/// A name and password, never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Login {
-    pub user: String,
-    pub password: String,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Login(..)")
-    }
 }
 
 /// Whose rules decide whether a server is the right one.
@@ -65,6 +53,24 @@ impl Place {
             "http" if is_loopback(&url) => Ok(Self::Remote(Remote::new(url, Trust::System))),
             "http" => Err(bad("plain http is only for loopback; use https")),
             _ => Err(bad("expected https")),
+        }
+    }
+
+    /// The place beside it, whose name has so much more: `x.tar.gz.asc`.
+    #[must_use]
+    pub fn beside(&self, suffix: &str) -> Self {
+        match self {
+            Self::File(path) => {
+                let mut name = path.clone().into_os_string();
+                name.push(suffix);
+                Self::File(name.into())
+            }
+            Self::Remote(remote) => {
+                let mut remote = remote.clone();
+                let path = format!("{}{suffix}", remote.url.path());
+                remote.url.set_path(&path);
+                Self::Remote(remote)
+            }
         }
     }
 
@@ -155,7 +161,8 @@ pub(super) fn take_login(url: &mut Url) -> Option<Login> {
     // Fails only for addresses that cannot have credentials; this one has.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    Some(Login { user, password: password.unwrap_or_default() })
+    let password = Secret::new(password.unwrap_or_default());
+    Some(Login::Basic { user, password })
 }
 
 /// Whether the host is this machine: `localhost`, 127.0.0.0/8 or ::1.
@@ -209,13 +216,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_beside_has_the_longer_name() {
+        let beside = |text: &str| Place::parse(text).unwrap().beside(".asc").to_string();
+        assert_eq!(beside("https://a.example/x%20y.tgz?t=1"), "https://a.example/x%20y.tgz.asc");
+        assert_eq!(beside("file:///d/x.tgz"), "/d/x.tgz.asc");
+    }
+
+    #[test]
     fn secrets_are_never_shown() {
         let text = "https://me:s3cret@a.example/x?sig=s3cret#s3cret";
         let place = Place::parse(text).unwrap();
         assert_eq!(place.to_string(), "https://a.example/x");
         assert!(!format!("{place:?}").contains("s3cret"));
         let Place::Remote(remote) = place else { unreachable!() };
-        assert_eq!(remote.login.unwrap().password, "s3cret");
+        let user = "me".to_owned();
+        let password = Secret::new("s3cret".to_owned());
+        assert_eq!(remote.login, Some(Login::Basic { user, password }));
         assert_eq!(redact("https://me:s3cret@bad host/x?s3cret"), "https://bad host/x");
         let error = Place::parse("http://me:s3cret@a.example/").unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");

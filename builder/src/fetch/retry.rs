@@ -6,6 +6,8 @@ use std::time::Duration;
 /// make them small.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// Name resolution.
+    pub resolve: Duration,
     /// Name resolution, TCP and TLS together.
     pub connect: Duration,
     /// From the request to the answer's header.
@@ -29,6 +31,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            resolve: Duration::from_secs(3),
             connect: Duration::from_secs(10),
             first_byte: Duration::from_secs(30),
             stall: Duration::from_secs(30),

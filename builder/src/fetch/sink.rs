@@ -26,6 +26,15 @@ pub trait BlobWriter: Send {
     /// Whatever kept them from being written.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
+    /// Told that all bytes are there and have the digest and size that were wanted: the last word
+    /// before [`BlobWriter::finish`].
+    ///
+    /// # Errors
+    /// Why they are to be refused all the same, in words.
+    fn judge(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Keeps the blob: its bytes were hashed on the way and are `size` bytes with `digest`.
     ///
     /// # Errors
@@ -92,6 +101,17 @@ impl Pump {
 }
 
 impl Pumped {
+    /// What the sink says of it.
+    pub async fn judged(self) -> io::Result<(Self, Result<(), String>)> {
+        let Self { mut writer, digest, size } = self;
+        let judging = tokio::task::spawn_blocking(move || {
+            let judged = writer.judge();
+            (writer, judged)
+        });
+        let (writer, judged) = judging.await.map_err(io::Error::other)?;
+        Ok((Self { writer, digest, size }, judged))
+    }
+
     /// Keeps it.
     pub async fn keep(self) -> io::Result<()> {
         let Self { writer, digest, size } = self;

@@ -1,14 +1,17 @@
 //! Small documents, such as index pages: held in memory, tried again as downloads are.
 
+use std::path::Path;
+
 use reqwest::Url;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::time::{sleep, timeout};
 
 use super::download::Failed;
+use super::error::reading;
 use super::http::read_failure;
-use super::place::Remote;
+use super::place::{Place, Remote};
 use super::retry::{Limits, retry_after, worth_another_try};
-use super::{Attempt, Fetcher, Outcome};
+use super::{Attempt, FetchError, Fetcher, Outcome};
 
 /// A small document.
 pub(super) struct Document {
@@ -21,11 +24,53 @@ pub(super) struct Document {
 /// The most that is held of one. The largest page of PyPI's has some 30 MB.
 const MOST: usize = 64 << 20;
 
-/// Gets `remote`, in one of the types that `accept` lists.
+/// Gets `remote` from the first of its places that has it, in one of the types that `accept` lists.
 pub(super) async fn document(
     fetcher: &Fetcher,
     remote: &Remote,
-    accept: &str,
+    accept: &'static str,
+) -> Result<Document, Failed> {
+    let mut failed: Option<Attempt> = None;
+    for place in fetcher.route(remote) {
+        let found = match &place {
+            Place::Remote(remote) => from_server(fetcher, remote, accept).await,
+            Place::File(path) => from_file(path).await.map_err(Failed::Place),
+        };
+        match found {
+            Err(Failed::Place(attempt)) => match &mut failed {
+                None => failed = Some(attempt),
+                Some(failed) => {
+                    failed.place = format!("{} and {}", failed.place, attempt.place);
+                    failed.tries.extend(attempt.tries);
+                }
+            },
+            other => return other,
+        }
+    }
+    let none = || Attempt {
+        place: remote.to_string(),
+        tries: vec![Outcome::Nonsense("no mirror of it can have it".to_owned())],
+    };
+    Err(Failed::Place(failed.unwrap_or_else(none)))
+}
+
+/// The document in a local file.
+async fn from_file(path: &Path) -> Result<Document, Attempt> {
+    let wrong = |error: std::io::Error| reading(path.to_owned(), &error);
+    let meta = tokio::fs::metadata(path).await.map_err(wrong)?;
+    if !meta.is_file() || meta.len() > MOST as u64 {
+        return Err(wrong(std::io::Error::other("it is no regular file of such a size")));
+    }
+    let body = tokio::fs::read_to_string(path).await.map_err(wrong)?;
+    let url = Url::from_file_path(path)
+        .map_err(|()| wrong(std::io::Error::other("the path is not absolute")))?;
+    Ok(Document { content_type: String::new(), url, body })
+}
+
+async fn from_server(
+    fetcher: &Fetcher,
+    remote: &Remote,
+    accept: &'static str,
 ) -> Result<Document, Failed> {
     let limits = fetcher.limits_for(remote)?;
     // Never closed, so acquiring cannot fail.
@@ -33,8 +78,8 @@ pub(super) async fn document(
     let _permit = host.acquire().await.ok();
     let mut tries = Vec::new();
     loop {
-        let request = fetcher.request(remote)?.header(ACCEPT, accept);
-        let (outcome, again) = match one_try(request, &limits).await {
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+        let (outcome, again) = match one_try(fetcher, remote, &headers, &limits).await? {
             Ok(document) => return Ok(document),
             Err(stopped) => stopped,
         };
@@ -51,17 +96,28 @@ pub(super) async fn document(
 type Again = Option<Option<std::time::Duration>>;
 
 async fn one_try(
-    request: reqwest::RequestBuilder,
+    fetcher: &Fetcher,
+    remote: &Remote,
+    headers: &HeaderMap,
     limits: &Limits,
-) -> Result<Document, (Outcome, Again)> {
-    let mut response = match timeout(limits.first_byte, request.send()).await {
-        Err(_) => return Err((Outcome::Silent { limit: limits.first_byte }, Some(None))),
+) -> Result<Result<Document, (Outcome, Again)>, FetchError> {
+    let asked = timeout(limits.first_byte, fetcher.get(remote, headers)).await;
+    let response = match asked {
+        Err(_) => return Ok(Err((Outcome::Silent { limit: limits.first_byte }, Some(None)))),
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            let (outcome, again) = read_failure(&error, limits.first_byte);
-            return Err((outcome, again.then_some(None)));
+            let (outcome, again) = read_failure(error, limits.first_byte)?;
+            return Ok(Err((outcome, again.then_some(None))));
         }
     };
+    Ok(read(response, limits).await)
+}
+
+/// Reads an answer.
+async fn read(
+    mut response: reqwest::Response,
+    limits: &Limits,
+) -> Result<Document, (Outcome, Again)> {
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let status = response.status().as_u16();
     if status != 200 {

@@ -4,6 +4,8 @@
 //! the rest. Into an archive repository its files come as they are served, and are verified here, on
 //! all processors, which is faster than having libostree unpack and pack each again.
 
+use ostree::gio::prelude::FileExt as _;
+use ostree::glib::Variant;
 use ostree::glib::prelude::*;
 use ostree::{ObjectType, RepoPullFlags, RepoRemoteChange, gio};
 use treelay_recipes::Digest;
@@ -104,17 +106,40 @@ impl Repository {
         let change =
             self.repo.remote_change(nowhere, add, REMOTE, Some(url), Some(&verified), NONE);
         change.doing(pulling)?;
-        let options = [
-            ("depth", 0_i32.to_variant()),
-            // Pieces of other commits, which nothing is signed of.
-            ("disable-static-deltas", true.to_variant()),
-            ("flags", i32::try_from(flags.bits()).unwrap_or_default().to_variant()),
-            ("gpg-verify", false.to_variant()),
-            ("gpg-verify-summary", false.to_variant()),
-            ("refs", vec![commit.hex()].to_variant()),
-        ];
-        let options = objects::metadata(options.into_iter());
-        self.repo.pull_with_options(REMOTE, &options, None, NONE).doing(pulling)
+        self.repo.pull_with_options(REMOTE, &options(commit, flags), None, NONE).doing(pulling)
+    }
+
+    /// Takes a commit whole, with what is signed of it, out of another repository of this machine.
+    ///
+    /// # Errors
+    /// [`OstreeError::Library`](super::OstreeError::Library) with libostree's words.
+    pub fn take_whole(&self, from: &Self, commit: &Digest) -> Result<()> {
+        let taking = || format!("taking commit {} from {}", commit.hex(), from.path.display());
+        let path = std::path::absolute(&from.path).doing(taking)?;
+        // As in a pull from a server, and without a remote: this place is none to come back to.
+        let url = gio::File::for_path(path).uri();
+        let flags = RepoPullFlags::MIRROR | RepoPullFlags::TRUSTED_HTTP;
+        self.repo.pull_with_options(&url, &options(commit, flags), None, NONE).doing(taking)
+    }
+
+    /// The files of every object that is there, relative to the folder of objects, such as
+    /// `ab/cdef….filez`; sorted.
+    ///
+    /// # Errors
+    /// What kept it from looking.
+    pub fn object_files(&self) -> Result<Vec<String>> {
+        let listing = || format!("listing the objects of {}", self.path.display());
+        let mut files = Vec::new();
+        for folder in self.dir.read_dir("objects").doing(listing)? {
+            let folder = folder.doing(listing)?;
+            let prefix = folder.file_name().to_string_lossy().into_owned();
+            for file in folder.open_dir().doing(listing)?.entries().doing(listing)? {
+                let name = file.doing(listing)?.file_name();
+                files.push(format!("{prefix}/{}", name.to_string_lossy()));
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
     /// Removes an object that is damaged.
@@ -133,4 +158,18 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+/// How one commit is pulled.
+fn options(commit: &Digest, flags: RepoPullFlags) -> Variant {
+    let options = [
+        ("depth", 0_i32.to_variant()),
+        // Pieces of other commits, which nothing is signed of.
+        ("disable-static-deltas", true.to_variant()),
+        ("flags", i32::try_from(flags.bits()).unwrap_or_default().to_variant()),
+        ("gpg-verify", false.to_variant()),
+        ("gpg-verify-summary", false.to_variant()),
+        ("refs", vec![commit.hex()].to_variant()),
+    ];
+    objects::metadata(options.into_iter())
 }

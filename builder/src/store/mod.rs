@@ -9,6 +9,7 @@
 //! checkouts/ab/cd…   trees as files, for processes to read, by the tree's digest
 //! caches/ab/cd…      what tools keep between runs, such as GOCACHE
 //! bases/ab/cd…       OSTree repositories of base commits, by the address they are pulled from
+//! heads/             tree heads of checksum databases, as they were last seen
 //! stats/             digests of local files, by their stat results
 //! ostree-objects     the OSTree objects that files became
 //! quarantine/        rejected downloads, size-limited
@@ -16,7 +17,7 @@
 //! runs/, lock        who is at work with the store
 //! ```
 //!
-//! Every file is written to `tmp/` and renamed when complete. Nothing is synced: all of it can be made
+//! Every file is written to `tmp/` and renamed when complete. But for heads nothing is synced: all else can be made
 //! again, and all of it is checked when it is used, so what a power loss tore is found then and made
 //! anew. Outputs, which cannot be made again by whoever has them, are synced. Several processes may
 //! use one store at once: files are immutable and named by what is in them, so whoever comes second
@@ -35,6 +36,8 @@ mod check;
 mod dirs;
 mod frames;
 mod gc;
+mod heads;
+mod intake;
 mod objects;
 mod products;
 mod runs;
@@ -50,6 +53,8 @@ use treelay_recipes::Digest;
 
 pub use check::{CheckReport, Problem};
 pub use gc::{GcReport, Limits, Tally};
+pub use heads::HeadKept;
+pub use intake::{Intake, Room};
 pub use objects::StoreSink;
 pub use products::{LayerBlob, ObjectIndex};
 

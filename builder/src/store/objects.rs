@@ -60,13 +60,16 @@ impl Store {
         }
     }
 
-    fn put_small(&self, bytes: &[u8]) -> io::Result<Digest> {
+    /// Its digest, and whether it was not there before.
+    fn put_small(&self, bytes: &[u8]) -> io::Result<(Digest, bool)> {
         let digest = Digest::of(bytes);
         let path = self.path("objects", &digest);
-        if !self.has_small(&path, bytes) {
-            self.write_new(&path, bytes)?;
+        if self.has_small(&path, bytes) {
+            return Ok((digest, false));
         }
-        Ok(digest)
+        let new = !path.exists();
+        self.write_new(&path, bytes)?;
+        Ok((digest, new))
     }
 
     /// Whether the object is there and whole. Contents are put again only where something is
@@ -90,12 +93,21 @@ impl Contents for Store {
 pub struct StoreSink<'a> {
     store: &'a Store,
     buffer: Vec<u8>,
+    made: Vec<Digest>,
 }
 
 impl<'a> StoreSink<'a> {
     /// A sink that writes objects into `store`.
     pub fn new(store: &'a Store) -> Self {
-        Self { store, buffer: Vec::new() }
+        Self { store, buffer: Vec::new(), made: Vec::new() }
+    }
+
+    /// Takes out of the store again what was not there before: what it is from was refused.
+    pub fn take_back(self) {
+        for digest in self.made {
+            // Whoever came to need it meanwhile finds it missing and makes it anew.
+            let _ = fs::remove_file(self.store.path("objects", &digest));
+        }
     }
 }
 
@@ -104,7 +116,8 @@ impl ContentSink for StoreSink<'_> {
         self.buffer.clear();
         Read::take(&mut *content, SMALL).read_to_end(&mut self.buffer)?;
         if (self.buffer.len() as u64) < SMALL {
-            let digest = self.store.put_small(&self.buffer)?;
+            let (digest, new) = self.store.put_small(&self.buffer)?;
+            self.made.extend(new.then_some(digest));
             return Ok((digest, self.buffer.len() as u64));
         }
         let mut file = self.store.temporary()?;
@@ -123,7 +136,9 @@ impl ContentSink for StoreSink<'_> {
         }
         let size = hasher.bytes();
         let digest = hasher.finish();
-        persist(file.into_temp_path(), &self.store.path("objects", &digest))?;
+        let path = self.store.path("objects", &digest);
+        self.made.extend((!path.exists()).then_some(digest));
+        persist(file.into_temp_path(), &path)?;
         Ok((digest, size))
     }
 }

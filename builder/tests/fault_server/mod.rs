@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
 /// One answer.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ pub struct Answer {
     /// Bytes of the body after which the connection ends, or nothing more comes.
     cut: Option<usize>,
     stall: Option<usize>,
+    /// Bytes of the body after which the connection is reset.
+    reset: Option<usize>,
     wait: Duration,
     /// Waits until as many requests are there as the barrier is for.
     together: Option<Arc<Barrier>>,
@@ -40,6 +45,7 @@ impl Answer {
             lengthless: false,
             cut: None,
             stall: None,
+            reset: None,
             wait,
             together: None,
         }
@@ -83,6 +89,11 @@ impl Answer {
         Self { stall: Some(after), ..self }
     }
 
+    /// Resets the connection after so many bytes of the body.
+    pub fn reset(self, after: usize) -> Self {
+        Self { reset: Some(after), ..self }
+    }
+
     pub fn after(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
@@ -96,6 +107,8 @@ impl Answer {
 #[derive(Clone)]
 pub struct Request {
     pub path: String,
+    /// Whether the client showed a certificate.
+    pub known: bool,
     head: String,
 }
 
@@ -125,6 +138,15 @@ pub struct Server {
 impl Server {
     /// Starts on a free port. A request beyond the given answers gets status 599.
     pub async fn start(answers: Vec<Answer>) -> Self {
+        Self::start_with(answers, None).await
+    }
+
+    /// The same, in TLS.
+    pub async fn start_tls(answers: Vec<Answer>, tls: Arc<ServerConfig>) -> Self {
+        Self::start_with(answers, Some(tls.into())).await
+    }
+
+    async fn start_with(answers: Vec<Answer>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Seen::default());
@@ -134,15 +156,27 @@ impl Server {
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     seen.connections.fetch_add(1, Ordering::SeqCst);
-                    let (seen, answers) = (seen.clone(), answers.clone());
+                    let (seen, answers, tls) = (seen.clone(), answers.clone(), tls.clone());
                     tokio::spawn(async move {
+                        let answer = || answers.lock().unwrap().next();
                         // A client that hangs up is none of the server's business.
-                        let _ = serve(stream, &seen, || answers.lock().unwrap().next()).await;
+                        let _ = match tls {
+                            None => serve(stream, &seen, answer).await,
+                            Some(tls) => match tls.accept(stream).await {
+                                Ok(stream) => serve(stream, &seen, answer).await,
+                                Err(error) => Err(error),
+                            },
+                        };
                     });
                 }
             }
         });
         Self { address, seen, accepting }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Closes the port, which is free when this returns.
@@ -169,9 +203,35 @@ impl Server {
     }
 }
 
+/// A connection.
+trait Peer: AsyncRead + AsyncWrite + Unpin {
+    fn tcp(&self) -> &TcpStream;
+    fn known(&self) -> bool;
+}
+
+impl Peer for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+
+    fn known(&self) -> bool {
+        false
+    }
+}
+
+impl Peer for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+
+    fn known(&self) -> bool {
+        self.get_ref().1.peer_certificates().is_some()
+    }
+}
+
 /// Answers one request and closes the connection.
 async fn serve(
-    mut stream: TcpStream,
+    mut stream: impl Peer,
     seen: &Seen,
     answer: impl FnOnce() -> Option<Answer>,
 ) -> std::io::Result<()> {
@@ -181,7 +241,7 @@ async fn serve(
     }
     let head = String::from_utf8(head).unwrap();
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    let request = Request { path, head };
+    let request = Request { path, known: stream.known(), head };
     seen.requests.lock().unwrap().push(request.clone());
     let now = seen.now.fetch_add(1, Ordering::SeqCst) + 1;
     seen.most.fetch_max(now, Ordering::SeqCst);
@@ -195,7 +255,7 @@ async fn serve(
     respond(&mut stream, &request, answer).await
 }
 
-async fn respond(stream: &mut TcpStream, request: &Request, answer: Answer) -> std::io::Result<()> {
+async fn respond(stream: &mut impl Peer, request: &Request, answer: Answer) -> std::io::Result<()> {
     let mut body = answer.body;
     let mut headers = answer.headers;
     if answer.range {
@@ -210,11 +270,16 @@ async fn respond(stream: &mut TcpStream, request: &Request, answer: Answer) -> s
     headers.push("Connection: close".to_owned());
     let head = format!("HTTP/1.1 {} x\r\n{}\r\n\r\n", answer.status, headers.join("\r\n"));
     stream.write_all(head.as_bytes()).await?;
-    let sent = answer.cut.or(answer.stall).unwrap_or(body.len());
+    let sent = answer.cut.or(answer.stall).or(answer.reset).unwrap_or(body.len());
     stream.write_all(&body[..sent]).await?;
     stream.flush().await?;
     if answer.stall.is_some() {
         tokio::time::sleep(Duration::from_secs(3600)).await;
+    }
+    if answer.reset.is_some() {
+        // What was sent should have arrived: a reset takes what has not.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        return stream.tcp().set_zero_linger();
     }
     stream.shutdown().await
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use super::delta::OVERHEAD;
 use super::error::{ArchiveError, Fault};
 use super::{Limits, Options, links};
 use crate::tree::{Owner, Xattrs};
@@ -31,6 +32,8 @@ pub(super) struct Collector<'a> {
     sink: &'a mut dyn ContentSink,
     entries: BTreeMap<TreePath, Entry>,
     members: u64,
+    /// What `entries` take in memory, about.
+    held: u64,
     budget: Budget,
     /// The name of the last member that was begun, for errors.
     pub member: String,
@@ -70,7 +73,7 @@ impl<'a> Collector<'a> {
         let by_ratio = archive_size.saturating_mul(limits.ratio).max(Limits::RATIO_FLOOR);
         let budget = Budget { used: 0, limits, by_ratio };
         let (entries, member) = (BTreeMap::new(), String::new());
-        Self { options, keep, sink, entries, members: 0, budget, member }
+        Self { options, keep, sink, entries, members: 0, held: 0, budget, member }
     }
 
     /// Whether no member was begun yet.
@@ -231,6 +234,11 @@ impl<'a> Collector<'a> {
             }
             Some(_) => Ok(()),
             None => {
+                self.held += held(&entry);
+                let allowed = self.options.limits.held_bytes;
+                if self.held > allowed {
+                    return Err(self.limit("bytes of names and attributes", allowed));
+                }
                 self.entries.insert(entry.path.clone(), entry);
                 Ok(())
             }
@@ -250,6 +258,16 @@ impl<'a> Collector<'a> {
         }
         Ok(tree)
     }
+}
+
+/// What an entry takes in memory, about.
+fn held(entry: &Entry) -> u64 {
+    let target = match &entry.node {
+        Node::Symlink { target } => target.len(),
+        _ => 0,
+    };
+    let xattrs: usize = entry.xattrs().iter().map(|(name, value)| name.len() + value.len()).sum();
+    (OVERHEAD + entry.path.as_str().len() + target + xattrs) as u64
 }
 
 /// Passes on exactly as many bytes as were announced, and remembers what went wrong below, for a

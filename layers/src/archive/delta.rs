@@ -13,7 +13,7 @@ use crate::{ContentSink, Entry, Node, TreePath};
 /// What one layer may take in memory: more than any layer that is meant to be used.
 const MOST_HELD: usize = 512 << 20;
 /// What a member takes besides its names and attributes.
-const OVERHEAD: usize = 200;
+pub(super) const OVERHEAD: usize = 200;
 /// Contents up to this size are looked at before they are kept.
 const IN_MEMORY: u64 = 1 << 20;
 

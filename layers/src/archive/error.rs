@@ -9,7 +9,7 @@ use crate::tree::TreeError;
 #[non_exhaustive]
 pub enum ArchiveError {
     /// The first bytes are those of nothing that can be unpacked.
-    #[error("it is {found}; expected a tar, tar.gz, tar.zst or zip archive")]
+    #[error("it is {found}; expected a tar, tar.gz, tar.xz, tar.zst, zip or ar archive")]
     UnknownFormat {
         /// What it looks like.
         found: &'static str,

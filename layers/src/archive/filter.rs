@@ -3,14 +3,20 @@
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
+use lzma_rust2::XzReader;
 
 use super::error::Fault;
+
+/// What unpacking xz may take in memory, in KiB: dictionaries of 128 MiB, as of zstd, and what comes
+/// with them. (`xz -9` takes 65 MiB.)
+const MOST_OF_XZ: u32 = (129 << 10) + 512;
 
 /// What a tar is compressed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Filter {
     None,
     Gzip,
+    Xz,
     Zstd,
 }
 
@@ -20,6 +26,8 @@ impl Filter {
         Ok(match self {
             Self::None => Box::new(archive),
             Self::Gzip => Box::new(Gzip::Member(Box::new(GzDecoder::new(archive)))),
+            // Streams one after the other, each checked as it says itself.
+            Self::Xz => Box::new(XzReader::new_mem_limit(archive, true, MOST_OF_XZ)),
             // Reads frame after frame to the end; libzstd refuses windows over 128 MiB.
             Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(archive)?),
         })

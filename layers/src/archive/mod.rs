@@ -1,6 +1,7 @@
 //! Unpacking archives, safely: one way for every kind of archive.
 //!
-//! [`unpack`] tells the kind by the first bytes (tar, tar.gz, tar.zst, zip), streams every file's
+//! [`unpack`] tells the kind by the first bytes (tar, tar.gz, tar.xz, tar.zst, zip, ar), streams every
+//! file's
 //! content into a sink and gives the [`Tree`]. Nothing is ever written to a path that an archive
 //! names, so the checks here are not the last line of defence; they make a bad archive a clear
 //! error instead of a surprising layer.
@@ -21,6 +22,7 @@
 //! attributes from PAX `SCHILY.xattr.*`, without `security.selinux`, which belongs to the system
 //! that a tree ends up on. Times, user names and ACLs are not part of a tree.
 
+mod ar;
 mod collect;
 mod delta;
 mod error;
@@ -57,6 +59,8 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Bytes of one path, before anything is stripped from it.
     pub path_bytes: u64,
+    /// Bytes of names, link targets and attributes, which are held in memory, all together.
+    pub held_bytes: u64,
     /// How many times its own size an archive may unpack to, once it unpacks to more than
     /// [`Limits::RATIO_FLOOR`].
     pub ratio: u64,
@@ -69,13 +73,14 @@ impl Limits {
 
 impl Default for Limits {
     /// A million members, 64 GiB in all, 16 GiB a file, paths of 4095 bytes (Linux's PATH_MAX),
-    /// 100 times the archive's size. (A Go distribution is 12,000 members, 230 MB and 3 times.)
+    /// 512 MiB of names and attributes, 100 times the archive's size. (A Go distribution is 12,000 members, 230 MB and 3 times.)
     fn default() -> Self {
         Self {
             entries: 1_000_000,
             total_bytes: 64 << 30,
             file_bytes: 16 << 30,
             path_bytes: 4095,
+            held_bytes: 512 << 20,
             ratio: 100,
         }
     }
@@ -120,6 +125,9 @@ pub fn unpack<R: Read + Seek>(
                 .map_err(ArchiveError::Reading)?;
             tar::read(&mut stream, filter, &mut collector)?;
         }
+        Format::Ar => {
+            ar::read(&mut BufReader::with_capacity(128 << 10, archive), &mut collector)?;
+        }
         Format::Zip => zip::read(archive, size, &mut collector)?,
     }
     collector.finish()
@@ -130,6 +138,8 @@ pub fn unpack<R: Read + Seek>(
 enum Format {
     /// A tar, perhaps compressed.
     Tar(Filter),
+    /// An ar, as Debian's packages are.
+    Ar,
     /// A zip.
     Zip,
 }
@@ -141,10 +151,10 @@ const MAGIC: &[(&[u8], Result<Format, &str>)] = &[
     (b"PK\x03\x04", Ok(Format::Zip)),
     // A zip without members is its end record alone.
     (b"PK\x05\x06", Ok(Format::Zip)),
-    (b"\xfd7zXZ\0", Err("xz-compressed")),
+    (b"\xfd7zXZ\0", Ok(Format::Tar(Filter::Xz))),
     (b"BZh", Err("bzip2-compressed")),
     (b"7z\xbc\xaf\x27\x1c", Err("a 7-Zip archive")),
-    (b"!<arch>\n", Err("an ar archive")),
+    (ar::MAGIC, Ok(Format::Ar)),
     (b"<!DOCTYPE", Err("an HTML page")),
     (b"<html", Err("an HTML page")),
 ];

@@ -35,6 +35,7 @@ pub use checkpoints::checkpoint_keys;
 pub use codec::{Codec, Packed};
 pub use pipeline::encode;
 pub use stream::Stream;
+pub use tar::{END as TAR_END, header as tar_header, padding as tar_padding};
 
 use crate::TreePath;
 

@@ -13,15 +13,22 @@ use crate::{Entry, Node};
 /// Bytes of a tar record.
 pub(super) const BLOCK: usize = 512;
 /// Two zero blocks end an archive.
-pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 /// Largest number in an 11-digit and in a 7-digit octal field.
 const MAX_SIZE: u64 = 0o777_7777_7777;
 const MAX_ID: u32 = 0o777_7777;
 
 /// How many zero bytes follow a content of `size` bytes.
-pub(super) fn padding(size: u64) -> usize {
+pub fn padding(size: u64) -> usize {
     (BLOCK - (size % BLOCK as u64) as usize) % BLOCK
+}
+
+/// The header of `entry`, to the byte: who knows an entry can tell whether a tar says the same.
+pub fn header(entry: &Entry) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(BLOCK);
+    write_header(&mut bytes, entry);
+    bytes
 }
 
 /// Appends the header of `entry`, with its PAX header where it needs one.

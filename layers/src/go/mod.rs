@@ -6,6 +6,8 @@
 //!
 //! - *paths*: VERSION and go.env, and all files below bin, pkg, src and lib; directories that hold
 //!   one of those, and no others;
+//! - *names*: in the module `golang.org/toolchain` every go.mod is called `_go.mod`, since modules
+//!   have no other modules in them; it is go.mod here;
 //! - *modes*, by path alone because not every source keeps them: 0755 for directories, for `bin/*`
 //!   and `pkg/tool/*/*`, for scripts (`*.bash`, `*.sh`, `*.pl`, `*.rc`) and `lib/wasm/go_*_exec`,
 //!   and 0644 for the rest. These are the modes of the official tarballs;
@@ -23,6 +25,7 @@ mod version;
 
 use std::io::Read;
 
+use treelay_recipes::recipe::GoRelease;
 use treelay_recipes::{Arch, Digest};
 
 use crate::elf::Elf;
@@ -40,7 +43,7 @@ pub const LICENSE: &str = include_str!("LICENSE-go");
 pub const PATENTS: &str = include_str!("PATENTS-go");
 
 /// The version of the canonical form: part of what identities are remembered under.
-pub const CANONICAL: &str = "go-1";
+pub const CANONICAL: &str = "go-2";
 
 /// Where sources put the distribution: at the root, or below this directory.
 const ROOT: &str = "go/";
@@ -144,8 +147,18 @@ pub fn canonical(raw: &Tree) -> Result<Tree, GoError> {
     }
     let part = raw.filter(|entry| entry.file().is_some() && is_inner(entry));
     let mut entries = Vec::with_capacity(part.entries().len());
+    let of_module = part.get(&format!("{root}src/{GO_MOD_OF_MODULE}")).is_some();
     for entry in part.entries() {
         let path = match entry.path.as_str().strip_prefix(root) {
+            Some(path) if of_module && is_go_mod_of_module(path) => {
+                let own = path.len() - GO_MOD_OF_MODULE.len();
+                let path = format!("{}go.mod", &path[..own]);
+                // Where the go command itself unpacked it, both are there.
+                if part.get(&format!("{root}{path}")).is_some() {
+                    continue;
+                }
+                TreePath::new(&path)?
+            }
             Some(_) if root.is_empty() => entry.path.clone(),
             Some(path) => TreePath::new(path)?,
             // The directory `go` itself.
@@ -160,6 +173,13 @@ pub fn canonical(raw: &Tree) -> Result<Tree, GoError> {
         });
     }
     Ok(Tree::from_entries(entries)?)
+}
+
+/// What every go.mod is called in the module `golang.org/toolchain` (cmd/distpack).
+const GO_MOD_OF_MODULE: &str = "_go.mod";
+
+fn is_go_mod_of_module(path: &str) -> bool {
+    path.rsplit('/').next() == Some(GO_MOD_OF_MODULE)
 }
 
 fn in_it(path: &str) -> bool {
@@ -227,12 +247,12 @@ impl GoDistribution {
         self.tree.digest()
     }
 
-    /// Checks that it is the release `expected`, such as `1.27.3`.
+    /// Checks that it is a release that `expected` means, such as `1.27.3`, `1.27` or `stable`.
     ///
     /// # Errors
     /// [`GoError::OtherVersion`], naming both.
     pub fn check_version(&self, expected: &str) -> Result<(), GoError> {
-        if self.version.version == expected {
+        if GoRelease::of(expected).is(&self.version.version) {
             return Ok(());
         }
         let (found, expected) = (self.version.version.clone(), expected.to_owned());

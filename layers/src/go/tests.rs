@@ -81,6 +81,27 @@ fn every_source_gives_the_same() {
     }
 }
 
+/// The module golang.org/toolchain has other names for go.mod; a go command that unpacked it has both.
+#[test]
+fn modules_give_the_same() {
+    let mut plain = files(Arch::Amd64);
+    plain.push(("src/go.mod".into(), b"module std\n".to_vec()));
+    plain.push(("src/cmd/go.mod".into(), b"module cmd\n".to_vec()));
+    let identity = |files: &[(String, Vec<u8>)], prefix| {
+        let (tree, contents) = raw(files, prefix, 0o644);
+        GoDistribution::find(&tree, &contents).unwrap().identity()
+    };
+    let module: Vec<_> = plain
+        .iter()
+        .map(|(path, text)| (path.replace("go.mod", "_go.mod"), text.clone()))
+        .collect();
+    assert_eq!(identity(&module, ""), identity(&plain, "go/"));
+    let both: Vec<_> = module.iter().chain(&plain[plain.len() - 2..]).cloned().collect();
+    assert_eq!(identity(&both, ""), identity(&plain, ""));
+    plain.push(("src/x/_go.mod".into(), b"a file of another name\n".to_vec()));
+    assert_ne!(identity(&plain, ""), identity(&plain[..plain.len() - 1], ""));
+}
+
 #[test]
 fn refuses_what_was_not_asked_for() {
     let check = |files: &[(String, Vec<u8>)], arch| {

@@ -9,10 +9,14 @@ pub(crate) type Rule = fn(&str) -> Result<(), &'static str>;
 
 mod git;
 mod go;
+mod proofs;
 mod selinux;
 
 pub(crate) use git::{git_commit, git_ref, git_url};
-pub(crate) use go::{go_package, go_tag, goamd64, goarm64, goppc64, goproxy};
+pub(crate) use go::{
+    digest, go_package, go_tag, goamd64, goarm64, goppc64, goproxy, image_of_file, mirror,
+};
+pub(crate) use proofs::{fingerprint, patterns, place, sumdb};
 pub(crate) use selinux::{selinux_context, selinux_path};
 
 type Verdict = Result<(), &'static str>;
@@ -77,8 +81,11 @@ pub(crate) fn tag(text: &str) -> Verdict {
     must(text.len() <= 128, "is longer than the 128 characters of a tag")
 }
 
-/// A Go release without `go` in front: 1.27, 1.27.3, 1.27rc1, 1.27beta2.
+/// A Go release without `go` in front: 1.27, 1.27.3, 1.27rc1, 1.27beta2; or `stable`.
 pub(crate) fn go_version(text: &str) -> Verdict {
+    if text == "stable" {
+        return Ok(());
+    }
     let number = |part: &str| {
         !part.is_empty()
             && part.bytes().all(|b| b.is_ascii_digit())
@@ -96,7 +103,7 @@ pub(crate) fn go_version(text: &str) -> Verdict {
         _ => false,
     };
     must(!text.starts_with("go"), "must stand without `go` in front")?;
-    must(right, "is not a Go version such as 1.27.3 or 1.27rc1")
+    must(right, "is not a Go version such as 1.27.3, 1.27 or 1.27rc1, nor `stable`")
 }
 
 /// 64 hex digits. Upper case is refused, since a digest is compared as text by others.

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::grammar;
+use crate::Arch;
 use crate::error::{Problems, one_of};
-use crate::recipe::{GoToolchainInput, Input, OstreeBase, Recipe, Source};
+use crate::recipe::{
+    GoModulesInput, GoRelease, GoToolchainInput, Input, OstreeBase, Recipe, Source, Verify,
+};
 use crate::template::{Piece, pieces};
 use crate::yaml::{Node, Place};
 
@@ -21,8 +24,12 @@ pub(crate) fn structure(recipe: &Recipe, root: &Node, problems: &mut Problems<'_
                 let Place { at, width } = entry.place;
                 problems.add(at, width, format!("the input name `{}` {reason}", entry.key));
             }
-            if let Some(Input::GoToolchain(go)) = recipe.inputs.get(&entry.key) {
-                go_toolchain(recipe, go, &entry.key, &entry.node, entry.place, problems);
+            match recipe.inputs.get(&entry.key) {
+                Some(Input::GoToolchain(go)) => {
+                    go_toolchain(recipe, go, &entry.key, &entry.node, entry.place, problems);
+                }
+                Some(Input::GoModules(input)) => modules(input, &entry.key, &entry.node, problems),
+                _ => {}
             }
         }
     }
@@ -49,13 +56,17 @@ fn go_toolchain(
     problems: &mut Problems<'_>,
 ) {
     let Some(options) = node.get("go-toolchain") else { return };
+    verify(go, name, options, problems);
     let needs = [
-        (Source::Dir, "dir", go.dir.is_some()),
-        (Source::Archive, "archive", go.archive.is_some()),
+        (Source::Dir, "dir", go.dir.is_some(), true),
+        (Source::Archive, "archive", go.archive.is_some(), true),
+        (Source::Mirror, "mirror", go.mirror.is_some(), true),
+        (Source::Oci, "oci", go.oci.is_some(), true),
+        (Source::Module, "proxy", go.proxy.is_some(), false),
     ];
-    for (source, key, given) in needs {
+    for (source, key, given, needed) in needs {
         let listed = go.sources.contains(&source);
-        if listed && !given {
+        if listed && needed && !given {
             let word = options.get("sources").into_iter().flat_map(Node::items);
             let place = word.map(|item| (item, item.place)).find(|(item, _)| item.says(key));
             let Place { at, width } = place.map_or(input, |(_, place)| place);
@@ -65,23 +76,92 @@ fn go_toolchain(
         }
         if let (false, Some(entry)) = (listed, options.entry(key)) {
             let Place { at, width } = entry.place;
+            let word = source.name();
+            let message = match word == key {
+                true => format!("`{key}` is given, but is no source of input `{name}`"),
+                false => format!("`{key}` is given, but `{word}` is no source of input `{name}`"),
+            };
             problems
-                .add(at, width, format!("`{key}` is given, but is no source of input `{name}`"))
-                .expected(format!("expected `{key}` among its `sources`"));
+                .add(at, width, message)
+                .expected(format!("expected `{word}` among its `sources`"));
         }
     }
+    let lacks = |there: &dyn Fn(&Arch) -> bool| -> Vec<&str> {
+        recipe.arch.iter().filter(|arch| !there(arch)).map(|arch| arch.go()).collect()
+    };
     if let (Some(archives), Some(entry)) = (&go.archive, options.entry("archive")) {
-        let missing: Vec<&str> = recipe
-            .arch
-            .iter()
-            .filter(|arch| !archives.contains_key(arch))
-            .map(|arch| arch.go())
-            .collect();
+        let missing = lacks(&|arch| archives.contains_key(arch));
         if !missing.is_empty() {
             let Place { at, width } = entry.place;
             problems
                 .add(at, width, format!("the archive of input `{name}` has not every arch"))
                 .expected(format!("expected one for {}", missing.join(" and ")));
+        }
+    }
+    let layers = go.oci.as_ref().and_then(|oci| oci.layer.as_ref());
+    if let (Some(layers), Some(entry)) = (layers, options.entry("oci")) {
+        let missing = lacks(&|arch| layers.contains_key(arch));
+        if !missing.is_empty() {
+            let Place { at, width } = entry.node.entry("layer").map_or(entry.place, |at| at.place);
+            problems
+                .add(at, width, format!("input `{name}` has not a layer for every arch"))
+                .expected(format!("expected one for {}", missing.join(" and ")));
+        }
+    }
+    let exact = matches!(GoRelease::of(&go.version), GoRelease::Exact(_));
+    if !exact && go.sources.iter().all(|source| *source == Source::Mirror) {
+        let width = recipe.origin.width(go.version.at);
+        problems
+            .add(
+                go.version.at,
+                width,
+                format!("a mirror does not say which release is `{}`", go.version),
+            )
+            .expected("expected one such as 1.27.3, or `go.dev` among the `sources`");
+    }
+}
+
+/// What verification cannot be had, and what belongs to none.
+fn verify(go: &GoToolchainInput, name: &str, options: &Node, problems: &mut Problems<'_>) {
+    let sources = options.get("sources").into_iter().flat_map(Node::items);
+    for (source, node) in go.sources.iter().zip(sources) {
+        if let Some(method) = go.verify.iter().find(|method| !method.can(*source)) {
+            let Place { at, width } = node.place;
+            let (source, method) = (source.name(), method.name());
+            problems
+                .add(at, width, format!("`verify: [{method}]` of input `{name}` needs the distribution as it was published, which the source `{source}` has not"))
+                .expected("expected other sources alone, such as `go.dev`");
+        }
+    }
+    let sumdb = go.verify.contains(&Verify::Sumdb);
+    if let Some(entry) = options.entry("sumdb").filter(|_| !sumdb) {
+        let Place { at, width } = entry.place;
+        problems
+            .add(
+                at,
+                width,
+                format!("`sumdb` is given, but is not among what is verified of input `{name}`"),
+            )
+            .expected("expected `sumdb` in its `verify`");
+    }
+    for archive in options.get("archive").into_iter().flat_map(Node::entries) {
+        if let Some(entry) = archive.node.entry("strip").filter(|_| sumdb) {
+            let Place { at, width } = entry.place;
+            problems
+                .add(at, width, format!("`verify: [sumdb]` of input `{name}` is about the archive as it was published, with all in `go/`"))
+                .expected("expected no `strip`");
+        }
+    }
+}
+
+fn modules(modules: &GoModulesInput, name: &str, node: &Node, problems: &mut Problems<'_>) {
+    let Some(options) = node.get("go-modules") else { return };
+    for key in ["sumdb", "private"] {
+        if let Some(entry) = options.entry(key).filter(|_| modules.verify.is_empty()) {
+            let Place { at, width } = entry.place;
+            problems
+                .add(at, width, format!("`{key}` is given, but the checksum database is not asked about input `{name}`"))
+                .expected("expected `verify: [sumdb]` beside it");
         }
     }
 }

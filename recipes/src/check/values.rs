@@ -8,8 +8,8 @@ use crate::error::{Problem, Problems, one_of};
 use crate::lock::InputKind;
 use crate::recipe::{
     Account, ArchiveInput, At, Attributes, Base, FileEntry, GO_BUILD_ENV, GitInput, GoBuildLayer,
-    GoToolchainLayer, Image, Input, LayerKind, Ostree, PathAttributes, PathContext, PathType,
-    Recipe, Text, UsersLayer,
+    GoToolchainLayer, Image, Input, LayerKind, OpenPgp, Ostree, Over, PathAttributes, PathContext,
+    PathType, Recipe, Text, UsersLayer, Verify, VerifyArchive,
 };
 use crate::yaml::Place;
 
@@ -22,14 +22,27 @@ pub(crate) fn values(recipe: &Recipe, problems: &mut Problems<'_>) {
             Input::GoToolchain(go) => {
                 check.rule("the Go version", &go.version, grammar::go_version);
                 check.each("the directory", &go.dir, grammar::local_path);
-                go.archive.iter().flat_map(BTreeMap::values).for_each(|one| check.archive(one));
+                let of_archive = go.archive.iter().flat_map(BTreeMap::values);
+                let known = go.verify.iter().any(|method| *method != Verify::Rebuild);
+                of_archive.for_each(|one| check.archive(one, known));
+                check.each("the checksum database", &go.sumdb, grammar::sumdb);
+                check.each("the mirror", &go.mirror, grammar::mirror);
+                check.each("the list of proxies", &go.proxy, grammar::goproxy);
+                if let Some(oci) = &go.oci {
+                    check.rule("the image", &oci.image, grammar::image_of_file);
+                    check.each("the path", &oci.path, grammar::absolute);
+                    let layers = oci.layer.iter().flat_map(BTreeMap::values);
+                    check.each("the layer", layers, grammar::digest);
+                }
             }
-            Input::Archive(archive) => check.archive(archive),
+            Input::Archive(archive) => check.archive(archive, false),
             Input::GoModules(modules) => {
                 check.each("the directory", &modules.dir, grammar::local_path);
                 let kinds = [InputKind::Git, InputKind::Archive];
                 modules.input.iter().for_each(|name| check.input(name, &kinds));
                 check.each("the list of proxies", &modules.proxy, grammar::goproxy);
+                check.each("the checksum database", &modules.sumdb, grammar::sumdb);
+                check.each("the list", &modules.private, grammar::patterns);
             }
             Input::Git(git) => check.git(git),
             Input::Pypi(input) => {
@@ -88,10 +101,31 @@ impl Check<'_, '_> {
         texts.into_iter().for_each(|text| self.rule(what, text, rule));
     }
 
-    fn archive(&mut self, archive: &ArchiveInput) {
-        self.each("the path", &archive.path, grammar::local_path);
-        self.each("the URL", &archive.urls, grammar::url);
-        self.rule("the sha256", &archive.sha256, grammar::sha256);
+    /// `known` where something else than the archive itself says what it must be.
+    fn archive(&mut self, archive: &ArchiveInput, known: bool) {
+        let ArchiveInput { path, urls, sha256, verify, strip: _ } = archive;
+        self.each("the path", path, grammar::local_path);
+        self.each("the URL", urls, grammar::url);
+        self.each("the sha256", sha256, grammar::sha256);
+        let says =
+            verify.as_ref().is_some_and(|own| own.checksum.is_some() || own.openpgp.is_some());
+        if sha256.is_none() && !says && !known {
+            let place = path.iter().chain(urls).next();
+            place.into_iter().for_each(|place| {
+                self.problem(place, "nothing says what the archive must be")
+                    .expected("expected `sha256`, or `verify` with who says it, beside it");
+            });
+        }
+        let Some(VerifyArchive { checksum, openpgp }) = verify else { return };
+        self.each("the place", checksum, grammar::place);
+        let Some(OpenPgp { signature, over, keys, fingerprints }) = openpgp else { return };
+        self.rule("the place", signature, grammar::place);
+        self.each("the key file", keys, grammar::local_path);
+        self.each("the fingerprint", fingerprints, grammar::fingerprint);
+        if *over == Over::Checksum && checksum.is_none() {
+            self.problem(signature, "the signature is over a list of checksums that is not named")
+                .expected("expected `checksum` beside `openpgp`");
+        }
     }
 
     fn git(&mut self, git: &GitInput) {

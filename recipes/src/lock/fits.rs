@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{Lock, LockedInput};
 use crate::error::Problems;
 use crate::recipe::{
-    ArchiveInput, GitInput, GoToolchainInput, Input, PypiInput, Recipe, Source, Text, Verify,
+    ArchiveInput, GitInput, GoModulesInput, GoRelease, GoToolchainInput, Input, OciInput, OpenPgp,
+    PypiInput, Recipe, Source, Text, Verify, VerifyArchive,
 };
 use crate::{Arch, Digest, Scope};
 
@@ -259,6 +260,8 @@ impl Lock {
                 Some(Input::Pypi(package)) => version(&package.version, locked)?,
                 Some(Input::GoModules(modules)) => {
                     place(modules.dir.iter().chain(&modules.input), locked)?;
+                    let verify = modules.verify.iter().map(|_| Verify::Sumdb);
+                    shown(verify, locked)?;
                 }
                 Some(Input::Git(wanted)) => git(wanted, locked)?,
                 None => {}
@@ -272,20 +275,20 @@ impl Lock {
 }
 
 fn go_toolchain(wanted: &GoToolchainInput, locked: &LockedInput) -> Result<(), Misfit> {
-    version(&wanted.version, locked)?;
-    let input = locked.name.clone();
-    // Nothing enters the store without its checksum, so that leaves no evidence.
-    let shown = |method: &Verify| {
-        *method == Verify::Checksum || locked.evidence.iter().any(|one| one.method() == *method)
-    };
-    if let Some(method) = wanted.verify.iter().find(|method| !shown(method)) {
-        return Err(Misfit::Evidence { input, arch: locked.arch, method: method.name() });
+    let is = |found: &String| GoRelease::of(&wanted.version).is(found);
+    if !locked.version.as_ref().is_some_and(is) {
+        version(&wanted.version, locked)?;
     }
+    let input = locked.name.clone();
+    let verify = wanted.verify.iter().copied();
+    shown(verify.filter(|method| method.is_shown(locked.source)), locked)?;
     if !wanted.sources.contains(&locked.source) {
         return Err(Misfit::Source { input, lock: locked.source.name() });
     }
     match locked.source {
-        // No list of sources has the other one.
+        // No list of sources has the last one. Of a mirror and an image all that matters is told by
+        // the digest of what the recipe says.
+        Source::GoDev | Source::Mirror | Source::Module | Source::Oci => Ok(()),
         Source::Pypi | Source::Git => Ok(()),
         Source::Dir => place(wanted.dir.iter(), locked),
         Source::Archive => match wanted.archive.as_ref().and_then(|map| map.get(&locked.arch)) {
@@ -308,11 +311,26 @@ fn version(wanted: &Text, locked: &LockedInput) -> Result<(), Misfit> {
 fn archive(wanted: &ArchiveInput, locked: &LockedInput) -> Result<(), Misfit> {
     place(wanted.path.iter().chain(&wanted.urls), locked)?;
     let lock = locked.file.map_or_else(|| "none".into(), |file| file.sha256.hex());
-    if wanted.sha256.value != lock {
-        let recipe = wanted.sha256.value.clone();
+    if let Some(recipe) = wanted.sha256.as_ref().filter(|recipe| recipe.value != lock) {
+        let recipe = recipe.value.clone();
         return Err(Misfit::Sha256 { input: locked.name.clone(), arch: locked.arch, recipe, lock });
     }
-    Ok(())
+    let Some(VerifyArchive { checksum, openpgp }) = &wanted.verify else { return Ok(()) };
+    let asked = [(Verify::Checksum, checksum.is_some()), (Verify::Openpgp, openpgp.is_some())];
+    shown(asked.into_iter().filter_map(|(method, asked)| asked.then_some(method)), locked)
+}
+
+/// Whether there is evidence of each of them.
+fn shown(mut wanted: impl Iterator<Item = Verify>, locked: &LockedInput) -> Result<(), Misfit> {
+    let shown = |method: &Verify| locked.evidence.iter().any(|one| one.method() == *method);
+    match wanted.find(|method| !shown(method)) {
+        Some(method) => Err(Misfit::Evidence {
+            input: locked.name.clone(),
+            arch: locked.arch,
+            method: method.name(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn git(wanted: &GitInput, locked: &LockedInput) -> Result<(), Misfit> {
@@ -359,11 +377,7 @@ pub(super) fn meaning(recipe: &Recipe, name: &str) -> Digest {
                 Input::Pypi(package) => pypi_meaning(package),
                 Input::Git(git) => git_meaning(git),
                 // Where modules come from changes nothing about what they are.
-                Input::GoModules(modules) => {
-                    let of = [("dir", &modules.dir), ("input", &modules.input)].into_iter();
-                    of.filter_map(|(key, text)| Some((key.to_owned(), json!(text.as_ref()?.value))))
-                        .collect()
-                }
+                Input::GoModules(modules) => modules_meaning(modules),
             };
             meaning.insert("kind".into(), input.kind().name().into());
             arches.insert(arch.go().into(), Value::Object(meaning));
@@ -373,7 +387,9 @@ pub(super) fn meaning(recipe: &Recipe, name: &str) -> Digest {
 }
 
 fn go_toolchain_meaning(go: &GoToolchainInput, arch: Arch) -> Map<String, Value> {
-    let GoToolchainInput { version, sources, dir, archive, verify } = go;
+    // Where a module comes from changes nothing about what it is.
+    let GoToolchainInput { version, sources, dir, archive, mirror, proxy: _, oci, verify, sumdb } =
+        go;
     let mut meaning = Map::new();
     meaning.insert("version".into(), json!(version.value));
     meaning.insert("sources".into(), sources.iter().map(|source| source.name()).collect());
@@ -383,16 +399,37 @@ fn go_toolchain_meaning(go: &GoToolchainInput, arch: Arch) -> Map<String, Value>
     if let Some(archive) = archive.as_ref().and_then(|map| map.get(&arch)) {
         meaning.insert("archive".into(), Value::Object(archive_meaning(archive)));
     }
+    if let Some(mirror) = mirror {
+        meaning.insert("mirror".into(), json!(mirror.value));
+    }
+    if let Some(OciInput { image, path, layer, strip }) = oci {
+        let mut of = Map::new();
+        of.insert("image".into(), json!(image.value));
+        let layer = layer.as_ref().and_then(|map| map.get(&arch));
+        for (key, text) in [("path", path.as_ref()), ("layer", layer)] {
+            of.extend(text.map(|text| (key.into(), json!(text.value))));
+        }
+        of.extend(strip.map(|strip| ("strip".into(), json!(strip))));
+        meaning.insert("oci".into(), Value::Object(of));
+    }
     if !verify.is_empty() {
         meaning.insert("verify".into(), verify.iter().map(|verify| verify.name()).collect());
+    }
+    if let Some(sumdb) = sumdb {
+        meaning.insert("sumdb".into(), json!(sumdb.value));
     }
     meaning
 }
 
 fn archive_meaning(archive: &ArchiveInput) -> Map<String, Value> {
-    let ArchiveInput { path, urls, sha256, strip } = archive;
+    let ArchiveInput { path, urls, sha256, verify, strip } = archive;
     let mut meaning = Map::new();
-    meaning.insert("sha256".into(), json!(sha256.value));
+    if let Some(sha256) = sha256 {
+        meaning.insert("sha256".into(), json!(sha256.value));
+    }
+    if let Some(verify) = verify {
+        meaning.insert("verify".into(), Value::Object(verify_meaning(verify)));
+    }
     if let Some(path) = path {
         meaning.insert("path".into(), json!(path.value));
     }
@@ -401,6 +438,40 @@ fn archive_meaning(archive: &ArchiveInput) -> Map<String, Value> {
     }
     if let Some(strip) = strip {
         meaning.insert("strip".into(), json!(strip));
+    }
+    meaning
+}
+
+/// Where evidence is had from changes nothing about what it says; who has to say it does.
+fn verify_meaning(verify: &VerifyArchive) -> Map<String, Value> {
+    let VerifyArchive { checksum, openpgp } = verify;
+    let mut meaning = Map::new();
+    if let Some(checksum) = checksum {
+        meaning.insert("checksum".into(), json!(checksum.value));
+    }
+    if let Some(OpenPgp { signature: _, over, keys: _, fingerprints }) = openpgp {
+        let fingerprints = fingerprints.iter().map(|text| fingerprint(text)).collect::<Vec<_>>();
+        let of = json!({ "over": over.name(), "fingerprints": fingerprints });
+        meaning.insert("openpgp".into(), of);
+    }
+    meaning
+}
+
+/// A fingerprint however it is spelled: `EB4C 1BFD …`, `0xeb4c1bfd…`.
+fn fingerprint(text: &str) -> String {
+    let digits: String = text.chars().filter(|c| *c != ' ').collect();
+    digits.strip_prefix("0x").unwrap_or(&digits).to_ascii_uppercase()
+}
+
+fn modules_meaning(modules: &GoModulesInput) -> Map<String, Value> {
+    // Where modules come from changes nothing about what they are.
+    let GoModulesInput { dir, input, proxy: _, verify, sumdb, private } = modules;
+    let mut meaning = Map::new();
+    for (key, text) in [("dir", dir), ("input", input), ("sumdb", sumdb), ("private", private)] {
+        meaning.extend(text.as_ref().map(|text| (key.to_owned(), json!(text.value))));
+    }
+    if !verify.is_empty() {
+        meaning.insert("verify".into(), json!([Verify::Sumdb.name()]));
     }
     meaning
 }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 pub use crate::error::LockError;
 use crate::recipe::{Input, Source};
 use crate::{Arch, Commit, Digest, Known, Recipe};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, Field};
 pub use fits::Misfit;
 
 /// What every input of a recipe is, pinned.
@@ -162,6 +162,7 @@ impl Lock {
         bases.sort_by_key(|base| base.arch);
         trees.sort_by_key(|tree| tree.arch);
         inputs.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));
+        inputs.iter_mut().for_each(|input| input.evidence.sort());
         let recipe_inputs =
             recipe.inputs.keys().map(|name| (name.clone(), fits::meaning(recipe, name))).collect();
         let lock = Self { recipe_inputs, inputs, bases, trees };

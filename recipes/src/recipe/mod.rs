@@ -15,6 +15,7 @@ mod ostree;
 mod parse;
 mod system;
 mod text;
+mod verify;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,8 @@ pub use base::Base;
 pub use go_build::{GO_BUILD_ENV, GoBuildLayer, GoSource, Stamp};
 pub use image::{Compression, Health, Image, ImageConfig, nanoseconds};
 pub use inputs::{
-    ArchiveInput, GitInput, GoModulesInput, GoToolchainInput, Input, PypiInput, Source, Verify,
+    ArchiveInput, GitInput, GoModulesInput, GoRelease, GoToolchainInput, Input, OciInput,
+    PypiInput, Source,
 };
 pub use layers::{
     ArchiveLayer, DirectoryLayer, ElfCheck, FileEntry, FilesLayer, GoToolchainLayer, Layer,
@@ -37,6 +39,7 @@ pub use layers::{
 pub use ostree::{Bootable, Ostree, OstreeBase, OstreeRemote, PathContext, PathType};
 pub use system::{Account, CertificatesLayer, Group, TzdataLayer, UsersLayer};
 pub use text::{At, Text};
+pub use verify::{OpenPgp, Over, Verify, VerifyArchive, VerifyModules};
 
 use crate::Arch;
 use crate::origin::Origin;

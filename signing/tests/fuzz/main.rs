@@ -4,6 +4,7 @@
 
 mod campaign;
 mod commits;
+mod downloads;
 mod images;
 mod json;
 mod keyless;

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use treelay_signing::{KeyError, KeyKind, SecretKey, Subject};
 
 use crate::random::Random;
-use crate::{commits, images, keyless, keys, mutate};
+use crate::{commits, downloads, images, keyless, keys, mutate};
 
 /// A way in for strangers' bytes.
 pub trait Target: Sync {
@@ -37,6 +37,10 @@ pub fn all() -> Vec<Box<dyn Target>> {
         Box::new(keyless::Roots),
         Box::new(keyless::ByKey),
         Box::new(keyless::OldForm),
+        Box::new(downloads::Answers),
+        Box::new(downloads::ClearTexts),
+        Box::new(downloads::Keys),
+        Box::new(downloads::Signatures),
         Box::new(commits::Commits),
         Box::new(keys::PublicKeys),
         Box::new(keys::SecretKeys),

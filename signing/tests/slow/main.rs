@@ -8,6 +8,8 @@
 mod campaign;
 #[path = "../fuzz/commits.rs"]
 mod commits;
+#[path = "../fuzz/downloads.rs"]
+mod downloads;
 #[path = "../fuzz/images.rs"]
 mod images;
 #[path = "../fuzz/json.rs"]

@@ -106,10 +106,13 @@ fn damaged_archives_say_where_they_end() {
         (flipped, "the archive is damaged"),
         (
             b"<html>404</html>".to_vec(),
-            "it is an HTML page; expected a tar, tar.gz, tar.zst or zip",
+            "it is an HTML page; expected a tar, tar.gz, tar.xz, tar.zst, zip or ar",
         ),
-        (b"go1.27.3".to_vec(), "it is something else; expected a tar, tar.gz, tar.zst or zip"),
-        (Vec::new(), "it is empty; expected a tar, tar.gz, tar.zst or zip"),
+        (
+            b"go1.27.3".to_vec(),
+            "it is something else; expected a tar, tar.gz, tar.xz, tar.zst, zip or ar",
+        ),
+        (Vec::new(), "it is empty; expected a tar, tar.gz, tar.xz, tar.zst, zip or ar"),
     ] {
         let env = Env::new();
         from_archive(&env, "amd64", &archive);

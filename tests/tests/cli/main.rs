@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod airgap;
 mod archives;
 mod attestations;
 mod copies;
@@ -20,8 +21,10 @@ mod outputs;
 mod places;
 mod recipes;
 mod same;
+mod servers;
 mod signers;
 mod sources;
 mod tampering;
 mod trust;
 mod usage;
+mod verified;

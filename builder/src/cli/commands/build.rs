@@ -91,6 +91,7 @@ pub async fn run(session: &Session, args: BuildArgs) -> Result<()> {
         });
     }
     workspace.tell_mishaps(&*session.reporter);
+    build.report.served(workspace.fetcher.served());
     let report = build.report.finish(phases, started.elapsed());
     if args.json { session.print_json(&report) } else { session.print(&report.text()) }?;
     build.refused.map_or(Ok(()), Err)

@@ -1,9 +1,20 @@
 //! `treelay lock`.
 
+use serde::Serialize;
+
 use crate::cli::args::LockArgs;
 use crate::cli::workspace::{LockPolicy, Workspace};
 use crate::cli::{Failure, Result, Session, count};
 use crate::exec::{BASE, TREE};
+use crate::fetch::Served;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct LockReport {
+    lock: String,
+    changes: Vec<String>,
+    served: Vec<Served>,
+}
 
 pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
     let mut workspace = Workspace::open(session, &args.recipe, args.offline, args.sandbox.into())?;
@@ -26,6 +37,13 @@ pub async fn run(session: &Session, args: LockArgs) -> Result<()> {
     }
     let (lock, changes) = workspace.lock(&policy, &session.reporter).await?;
     let file = workspace.lock_file.display();
+    if args.json {
+        return session.print_json(&LockReport {
+            lock: file.to_string(),
+            changes,
+            served: workspace.fetcher.served(),
+        });
+    }
     match (args.check, changes.is_empty()) {
         (true, _) => session.print(&format!("{file} fits the recipe\n")),
         (false, true) => {

@@ -3,6 +3,7 @@
 mod as_host;
 mod attest;
 mod build;
+mod bundle;
 mod copy;
 mod diff;
 mod doctor;
@@ -44,6 +45,7 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Doctor(args) => doctor::run(session, args).await,
         Command::Gc(args) => gc::run(session, &args),
         Command::Store(command) => store::run(session, &command),
+        Command::Bundle(command) => bundle::run(session, command).await,
         Command::Schema => texts::schema(session),
         Command::Completions { shell } => texts::completions(session, shell),
         Command::Man => texts::man(session),

@@ -232,7 +232,7 @@ fn is_dir(entry: &Entry) -> bool {
 }
 
 /// What the lock says of the image, if it is that one.
-pub(super) fn image_of(locked: &LockedTree, text: &str) -> Option<LockedBase> {
+pub(in crate::exec) fn image_of(locked: &LockedTree, text: &str) -> Option<LockedBase> {
     let (digest, manifest) = locked.image.filter(|_| locked.from == text)?;
     let (arch, image, released) = (locked.arch, text.to_owned(), Some(locked.released));
     Some(LockedBase { arch, image, digest, manifest, released })

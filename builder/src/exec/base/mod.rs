@@ -4,6 +4,7 @@
 //! store as they are, and verified when they are used.
 
 mod accounts;
+mod carried;
 mod commit;
 mod image;
 mod place;
@@ -22,7 +23,9 @@ use treelay_recipes::lock::LockedBase;
 use treelay_recipes::recipe::Base;
 use treelay_recipes::{Arch, Digest};
 
+pub use self::carried::{CarriedImage, remember_image};
 pub use self::commit::CommitBaseError;
+pub(super) use self::image::image_of;
 use self::place::{Place, from_layout, oci_layer};
 use self::time::created;
 use super::{ExecError, Watched, Workshop};
@@ -198,7 +201,16 @@ impl Workshop<'_> {
         Ok(bases)
     }
 
-    async fn base(&self, locked: &LockedBase) -> Result<BaseImage, ExecError> {
+    pub(super) async fn base(&self, locked: &LockedBase) -> Result<BaseImage, ExecError> {
+        self.base_with(locked, None).await
+    }
+
+    /// An image with every layer in the store, or where `only` is one of them, with that one.
+    pub(super) async fn base_with(
+        &self,
+        locked: &LockedBase,
+        only: Option<&Digest>,
+    ) -> Result<BaseImage, ExecError> {
         let LockedBase { arch, image: text, digest, manifest, .. } = locked;
         let base = Base::parse(text).map_err(|reason| nonsense(text, reason))?;
         let mut place = None;
@@ -219,7 +231,8 @@ impl Workshop<'_> {
             }
         };
         let image = self.read(text, &base, *digest, *manifest, &documents, *arch)?;
-        for layer in &image.layers {
+        let wanted = |layer: &&Descriptor| only.is_none_or(|only| layer.digest == *only);
+        for layer in image.layers.iter().filter(wanted) {
             let there = self.store.object(&layer.digest).and_then(|path| path.metadata().ok());
             if there.is_some_and(|there| there.len() == layer.size) {
                 continue;

@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::place::{Login, percent_decoded, take_login};
+use super::login::{Login, Secret};
+use super::place::{percent_decoded, take_login};
 use netrc::Netrc;
 
 /// Where pip finds packages, and with which logins and certificates.
@@ -217,7 +218,8 @@ impl PipSettings {
             return Some(login);
         }
         let (user, password) = self.netrc.login(url.host_str()?)?;
-        Some(Login { user: user.to_owned(), password: password.to_owned() })
+        let password = Secret::new(password.to_owned());
+        Some(Login::Basic { user: user.to_owned(), password })
     }
 }
 

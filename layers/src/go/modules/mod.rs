@@ -7,6 +7,7 @@
 mod cache;
 mod directives;
 mod names;
+mod toolchain;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -14,6 +15,7 @@ use std::io::{self, Read};
 use treelay_recipes::Digest;
 
 pub use cache::{Fetched, Keep, cache, escaped, h1};
+pub use toolchain::{TOOLCHAIN, toolchain, toolchain_module};
 
 use crate::{Contents, Entry, Tree};
 use directives::{Directives, Replaced};

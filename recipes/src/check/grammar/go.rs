@@ -1,6 +1,8 @@
 //! What Go's command line and environment take.
 
 use super::{Verdict, must, spelled, url};
+use crate::recipe::Base;
+use crate::scope::MIRROR_NAMES;
 
 /// A package as `go build` takes it: an import path, or a path below the source, with or without
 /// `...`.
@@ -29,6 +31,27 @@ pub(crate) fn goproxy(text: &str) -> Verdict {
             url(entry)
         }
     })
+}
+
+/// The address of a folder of Go's files, or one with names that stand for a file.
+pub(crate) fn mirror(text: &str) -> Verdict {
+    let bare = MIRROR_NAMES.iter().fold(text.to_owned(), |text, (_, name)| text.replace(name, "x"));
+    must(!bare.contains(['?', '#']), "has a query or fragment, which no file is asked with")?;
+    url(&bare)
+}
+
+/// An image that has a file: any but none.
+pub(crate) fn image_of_file(text: &str) -> Verdict {
+    match Base::parse(text) {
+        Ok(Base::Scratch) => Err("has no files"),
+        Ok(_) => Ok(()),
+        Err(reason) => Err(reason),
+    }
+}
+
+/// A digest as registries write it.
+pub(crate) fn digest(text: &str) -> Verdict {
+    must(text.parse::<crate::Digest>().is_ok(), "is not sha256: and 64 hex digits")
 }
 
 /// A build tag (`go help buildconstraint`).

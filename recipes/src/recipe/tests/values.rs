@@ -82,8 +82,8 @@ fn values_are_checked() {
             "inputs:\n  go:\n    go-toolchain:\n      version: 1.27.x\n      sources: [pypi]\n      \
              dir: sdk\n      archive: {amd64: {sha256: 0, urls: [http://a/b, ftp://c]}}\n",
             &[
-                "8:16 [1.27.x] the Go version `1.27.x` is not a Go version such as 1.27.3 or \
-                 1.27rc1 | ",
+                "8:16 [1.27.x] the Go version `1.27.x` is not a Go version such as 1.27.3, 1.27 or \
+                 1.27rc1, nor `stable` | ",
                 "10:7 [dir] `dir` is given, but is no source of input `go` \
                  | expected `dir` among its `sources`",
                 "11:7 [archive] `archive` is given, but is no source of input `go` \
@@ -94,6 +94,87 @@ fn values_are_checked() {
                 "11:43 [http://a/b] the URL `http://a/b` is plain http to another machine; use \
                  https | ",
                 "11:55 [ftp://c] the URL `ftp://c` is not an https URL | ",
+            ],
+        ),
+        (
+            "inputs: {a: {archive: {path: a}}}\n",
+            &["5:30 [a] nothing says what the archive must be \
+               | expected `sha256`, or `verify` with who says it, beside it"],
+        ),
+        (
+            "inputs: {a: {archive: {path: a, verify: {chekcsum: b}}}}\n",
+            &["5:42 [chekcsum] unknown key `chekcsum` in inputs.a.archive.verify \
+               | did you mean `checksum`?"],
+        ),
+        (
+            "inputs:\n  a: {archive: {path: a, verify: {checksum: \"http://a/b\", openpgp:\n    \
+             {signature: s, over: checksum, keys: [k], fingerprints: [D38B4796, x]}}}}\n",
+            &[
+                "6:45 [\"http://a/b\"] the place `http://a/b` is plain http to another machine; use \
+                 https | ",
+                "7:62 [D38B4796] the fingerprint `D38B4796` is a key ID, which others can make \
+                 keys for: give the whole fingerprint | ",
+                "7:72 [x] the fingerprint `x` is not the fingerprint of an OpenPGP key, 40 hex \
+                 digits | ",
+            ],
+        ),
+        (
+            "inputs:\n  a: {archive: {path: a, verify: {openpgp:\n    {signature: s, over: checksum, \
+             keys: [k], fingerprints: [\"0xEB4C 1BFD 4F04 2F6D DDCC EC91 7721 F63B D38B 4796\"]}}}}\n",
+            &["7:17 [s] the signature is over a list of checksums that is not named \
+               | expected `checksum` beside `openpgp`"],
+        ),
+        (
+            "inputs:\n  go: {go-toolchain: {version: 1.27.3, sources: [pypi, dir], dir: sdk,\n    \
+             verify: [sumdb], sumdb: off}}\n",
+            &[
+                "6:50 [pypi] `verify: [sumdb]` of input `go` needs the distribution as it was \
+                 published, which the source `pypi` has not \
+                 | expected other sources alone, such as `go.dev`",
+                "6:56 [dir] `verify: [sumdb]` of input `go` needs the distribution as it was \
+                 published, which the source `dir` has not \
+                 | expected other sources alone, such as `go.dev`",
+                "7:29 [off] the checksum database `off` asks nobody: leave `sumdb` out of \
+                 `verify` | ",
+            ],
+        ),
+        (
+            "inputs:\n  m: {go-modules: {dir: a, sumdb: sum.example, private: \"a b\"}}\n",
+            &[
+                "6:28 [sumdb] `sumdb` is given, but the checksum database is not asked about \
+                 input `m` | expected `verify: [sumdb]` beside it",
+                "6:35 [sum.example] the checksum database `sum.example` is neither \
+                 sum.golang.org nor the key of a database, NAME+HASH+KEY | ",
+                "6:48 [private] `private` is given, but the checksum database is not asked about \
+                 input `m` | expected `verify: [sumdb]` beside it",
+                "6:57 [\"a b\"] the list `a b` has white space in it | ",
+            ],
+        ),
+        (
+            "inputs:\n  go:\n    go-toolchain: {version: stable, sources: [mirror], mirror: \"http://m.example/{{ file }}\"}\n",
+            &[
+                "7:29 [stable] a mirror does not say which release is `stable` \
+                 | expected one such as 1.27.3, or `go.dev` among the `sources`",
+                "7:64 [\"http://m.example/{{ file }}\"] the mirror `http://m.example/{{file}}` is plain \
+                 http to another machine; use https | ",
+            ],
+        ),
+        (
+            "inputs:\n  go:\n    go-toolchain: {version: 1.27, sources: [oci, go.dev], proxy: off, \
+             oci: {image: \"docker://r.example/go:1\", layer: {amd64: \"sha256:00\"}}}\n",
+            &[
+                "7:59 [proxy] `proxy` is given, but `module` is no source of input `go` \
+                 | expected `module` among its `sources`",
+                "7:84 [\"docker://r.example/go:1\"] the image `docker://r.example/go:1` is not pinned: a name \
+                 in a registry may mean another image tomorrow | ",
+                "7:111 [layer] input `go` has not a layer for every arch | expected one for arm64",
+                "7:126 [\"sha256:00\"] the layer `sha256:00` is not sha256: and 64 hex digits | ",
+            ],
+        ),
+        (
+            "inputs:\n  go:\n    go-toolchain: {version: 1.27.3, sources: [dir], dir: \"{{ file }}\"}\n",
+            &[
+                "7:58 [\"{{ file }}\"] unknown template name `file` | expected arch, arch.uname or name",
             ],
         ),
         (

@@ -16,14 +16,7 @@ fn candidate(line: &str) -> Candidate {
 }
 
 fn ask(version: &str, pinned: Option<&str>) -> Ask {
-    Ask {
-        what: "go".into(),
-        version: version.into(),
-        arch: Arch::Arm64,
-        archive: None,
-        package: None,
-        pinned: pinned.map(Digest::of),
-    }
+    Ask { pinned: pinned.map(Digest::of), ..Ask::new("go", version, Arch::Arm64) }
 }
 
 /// The file name and number of places, or the error's text.
