@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use treelay_layers::Tree;
 use treelay_layers::go::Rebuild;
 use treelay_recipes::lock::{Evidence, LockedInput};
-use treelay_recipes::recipe::{Input, Recipe, Verify};
+use treelay_recipes::recipe::{GoToolchainInput, Input, Recipe, Text, Verify};
 use treelay_recipes::{Arch, Digest};
 
 use super::again::differences;
@@ -90,7 +90,10 @@ impl Workshop<'_> {
             let Some((recipe, Input::GoToolchain(go))) = found else {
                 return Err(ExecError::NoRebuilder { what: what.clone() });
             };
-            let locked = self.lock_go(go, &wanted.name, arch, sources).await?;
+            // The release that is locked, where the recipe says `stable` or a series.
+            let version = wanted.version.as_deref().unwrap_or(&go.version);
+            let go = GoToolchainInput { version: Text::new(version), ..go.clone() };
+            let locked = self.lock_go(&go, &wanted.name, arch, sources).await?;
             let tree = self.input_tree(recipe, &locked, None, sources).await?;
             Ok(Builder { arch, tree, identity: locked.identity })
         };
