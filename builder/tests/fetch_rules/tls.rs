@@ -52,7 +52,9 @@ impl Authority {
 
     /// One that asks for a certificate of this authority, and may insist.
     pub fn server_that_asks(&self, name: &str, insist: bool) -> Arc<ServerConfig> {
-        self.config(name, &[&TLS12, &TLS13], Some(insist))
+        // In 1.3 a client is done before it is refused, and may hear of that as a broken connection.
+        let versions: &[_] = if insist { &[&TLS12] } else { &[&TLS12, &TLS13] };
+        self.config(name, versions, Some(insist))
     }
 
     fn config(
