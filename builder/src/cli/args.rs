@@ -76,8 +76,9 @@ pub enum Command {
     /// Look after the store.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Carry the inputs of recipes to where there is no network. (Bundles of signatures are
-    /// another thing: see verify --bundle.)
+    /// Carry the inputs of recipes to where there is no network.
+    ///
+    /// Bundles of signatures are another thing: see verify --bundle.
     #[command(subcommand)]
     Bundle(BundleCommand),
     /// Print the JSON Schema of recipes, for editors.

@@ -45,7 +45,7 @@ fn a_wrong_command_line_is_status_2() {
         r#"
 error: unrecognized subcommand 'biuld'
 
-  tip: a similar subcommand exists: 'build'
+  tip: some similar subcommands exist: 'bundle', 'build'
 
 Usage: treelay [OPTIONS] <COMMAND>
 
