@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::try_join_all;
 use treelay_layers::go;
 use treelay_layers::go::modules::digest_of;
 use treelay_recipes::lock::{InputKind, LockedInput};
@@ -14,7 +13,7 @@ use treelay_recipes::{Arch, Digest, Lock};
 use super::git::Looked;
 use super::inputs::{Got, describe};
 use super::{ExecError, Workshop};
-use crate::parallel::in_parallel;
+use crate::parallel::{beside_each_other, in_parallel};
 use crate::plan::Expanded;
 use crate::snapshot::Snapshot;
 use crate::sources::Sources;
@@ -59,26 +58,30 @@ pub async fn relock(
                 later.push((recipe_of_arch, modules, of, name, *arch, keep));
                 continue;
             }
-            jobs.push(async move {
-                match (keep, input) {
-                    (Some(keep), _) if !workshop.dir_changed(keep, input, sources) => {
-                        Ok(keep.clone())
-                    }
-                    (_, Input::GoToolchain(go)) => workshop.lock_go(go, name, *arch, sources).await,
-                    (_, Input::Archive(archive)) => {
-                        workshop.lock_archive(archive, name, *arch).await
-                    }
-                    (_, Input::GoModules(modules)) => {
-                        let recipe = recipe_of_arch;
-                        workshop.lock_modules(modules, None, recipe, name, *arch, sources).await
-                    }
-                    (_, Input::Pypi(package)) => workshop.lock_pypi(package, name, *arch).await,
-                    (_, Input::Git(git)) => workshop.lock_git(git, name, *arch, looked).await,
-                }
-            });
+            jobs.push((recipe_of_arch, name, *arch, input, keep));
         }
     }
-    let mut inputs = try_join_all(jobs).await?;
+    let lock = async |(recipe, name, arch, input, keep): (
+        &Recipe,
+        &String,
+        Arch,
+        &Input,
+        Option<&LockedInput>,
+    )| {
+        match (keep, input) {
+            (Some(keep), _) if !workshop.dir_changed(keep, input, sources) => Ok(keep.clone()),
+            (_, Input::GoToolchain(go)) => workshop.lock_go(go, name, arch, sources).await,
+            (_, Input::Archive(archive)) => workshop.lock_archive(archive, name, arch).await,
+            (_, Input::GoModules(modules)) => {
+                workshop.lock_modules(modules, None, recipe, name, arch, sources).await
+            }
+            (_, Input::Pypi(package)) => workshop.lock_pypi(package, name, arch).await,
+            (_, Input::Git(git)) => workshop.lock_git(git, name, arch, looked).await,
+        }
+    };
+    // The first that fails is told, in the order of the recipe, whoever was faster.
+    let inputs: Result<Vec<_>, _> = beside_each_other(jobs, lock).await.into_iter().collect();
+    let mut inputs = inputs?;
     // What is made of other inputs, once those are known.
     for (recipe, modules, of, name, arch, keep) in later {
         let of = inputs.iter().find(|input| input.name == of.value && input.arch == arch);
