@@ -1,6 +1,7 @@
 //! What is wrong with a text that a person wrote: the place, the line itself, and what was
 //! expected there.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -186,8 +187,10 @@ impl<'a> Problems<'a> {
         self.found.sort_by_key(|problem| (problem.at.line, problem.at.column));
         self.found.truncate(MOST);
         let lines: Vec<&str> = self.text.lines().collect();
+        let hidden = self.found.iter().filter(|problem| problem.hidden);
+        let hidden: BTreeSet<u32> = hidden.map(|problem| problem.at.line).collect();
         for problem in &mut self.found {
-            if problem.hidden {
+            if hidden.contains(&problem.at.line) {
                 continue;
             }
             let line = (problem.at.line as usize).checked_sub(1).and_then(|index| lines.get(index));

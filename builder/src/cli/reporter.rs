@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::plain::plain_lines;
 use crate::exec::Observer;
 use crate::progress::{Item, Outcome, Progress};
 
@@ -51,6 +52,8 @@ impl Reporter {
 
     /// A line for people, unless quiet.
     pub fn say(&self, text: &str) {
+        // Much of it is of others: names of files, answers of servers.
+        let text = plain_lines(text);
         match self.manner {
             Manner::Quiet => {}
             // A standard error that is gone takes no more lines; nothing else can be done.

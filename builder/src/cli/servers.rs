@@ -77,13 +77,17 @@ impl Surroundings {
             config.mirrors.push(Mirror { from, to, only, by_user: whose == Whose::User });
         }
         for (name, setting) in settings.hosts {
-            let read = self.host(&setting, folder);
-            match (config.hosts.get_mut(&name), whose) {
-                // All that a project may say: the stricter of the two counts.
-                (Some(host), Whose::Project) => host.min_tls = host.min_tls.max(read.min_tls),
-                _ => {
-                    config.hosts.insert(name, read);
-                }
+            if let Some(version) = &setting.min_tls {
+                let version = match version.as_str() {
+                    "1.3" => MinTls::V1_3,
+                    _ => MinTls::V1_2,
+                };
+                let min_tls = config.min_tls.entry(name.clone()).or_insert(version);
+                *min_tls = version.max(*min_tls);
+            }
+            // A project may say no more of a host, and must not hide what the user says of it.
+            if whose == Whose::User {
+                config.hosts.insert(name, self.host(&setting, folder));
             }
         }
         let new = settings.limits;
@@ -102,7 +106,7 @@ impl Surroundings {
     }
 
     fn host(&self, setting: &HostSetting, folder: &Path) -> Host {
-        let HostSetting { ca, client, login, min_tls } = setting;
+        let HostSetting { ca, client, login, min_tls: _ } = setting;
         let identity = client.as_ref().map(|(cert, key)| {
             let (cert, key) = (text(&folder.join(cert))?, text(&folder.join(key))?);
             Ok(Secret::new(format!("{cert}\n{key}")))
@@ -118,18 +122,15 @@ impl Surroundings {
             ca: ca.as_ref().map(|ca| text(&folder.join(ca)).map(String::into_bytes)),
             identity,
             login,
-            min_tls: min_tls.as_ref().map(|version| match version.as_str() {
-                "1.3" => MinTls::V1_3,
-                _ => MinTls::V1_2,
-            }),
         }
     }
 
     fn secret(&self, place: &SecretPlace, folder: &Path) -> Loaded<Secret> {
         let found = match place {
             SecretPlace::Env(name) => {
+                // Its name is not told: people put the secret itself there.
                 let found = self.var(name).map(str::to_owned);
-                found.ok_or_else(|| format!("the variable {name} is not set"))?
+                found.ok_or_else(|| "the variable that it names is not set".to_owned())?
             }
             SecretPlace::File(path) => {
                 text(&folder.join(path))?.trim_end_matches(['\r', '\n']).to_owned()

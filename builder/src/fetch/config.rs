@@ -16,8 +16,10 @@ use super::place::{Place, Remote, Trust, is_loopback};
 pub struct Config {
     /// In the order of files and lines; those of the user before those of the project.
     pub mirrors: Vec<Mirror>,
-    /// By host, or host and port, in lowercase; `*` is every host.
+    /// By host, or host and port, in lowercase; `*` is every host. The user's alone.
     pub hosts: BTreeMap<String, Host>,
+    /// By the same names: below which version of TLS nobody may speak, whoever says so.
+    pub min_tls: BTreeMap<String, MinTls>,
 }
 
 /// Where else the files below an address are.
@@ -51,15 +53,13 @@ pub struct Host {
     pub identity: Option<Loaded<Secret>>,
     /// What lets in.
     pub login: Option<Loaded<Login>>,
-    /// The lowest version of TLS that is spoken.
-    pub min_tls: Option<MinTls>,
 }
 
 /// What was read, or why it could not be.
 pub type Loaded<T> = Result<T, String>;
 
 /// A version of TLS. Below 1.2 none is ever spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MinTls {
     /// 1.2.
     V1_2,
@@ -74,8 +74,8 @@ impl Config {
     /// The places where `remote` is had: its mirrors, and last itself.
     ///
     /// Where the user has mirrors for an address, those of the project do not count: a project must not
-    /// lead around what the user wants. Among those that count the longest address does, and the first
-    /// of equals.
+    /// lead around what the user wants. Nor do they for what is [`believed`](Remote::believed). Among
+    /// those that count the longest address does, and the first of equals.
     pub(super) fn route(&self, remote: &Remote) -> Vec<Place> {
         let fitting: Vec<(&Mirror, String)> =
             self.mirrors.iter().filter_map(|m| Some((m, m.rest(&remote.url)?))).collect();
@@ -86,7 +86,8 @@ impl Config {
             .rev()
             .max_by_key(|(mirror, _)| mirror.from.path().len());
         let Some((mirror, rest)) = best else { return vec![Place::Remote(remote.clone())] };
-        let mut places: Vec<Place> = mirror.to.iter().filter_map(|base| base.place(rest)).collect();
+        let asked = mirror.to.iter().filter(|_| mirror.by_user || !remote.believed);
+        let mut places: Vec<Place> = asked.filter_map(|base| base.place(rest)).collect();
         if !mirror.only {
             places.push(Place::Remote(remote.clone()));
         }
@@ -95,17 +96,27 @@ impl Config {
 
     /// What is set up about the host of `url` alone, by its name and port, else by its name.
     pub(super) fn host(&self, url: &Url) -> Option<(&str, &Host)> {
-        let name = url.host_str()?.to_ascii_lowercase();
-        let port = url.port_or_known_default().unwrap_or_default();
-        let found = self.hosts.get_key_value(&format!("{name}:{port}"));
-        let found = found.or_else(|| self.hosts.get_key_value(&name));
+        let found = names(url).into_iter().find_map(|name| self.hosts.get_key_value(&name));
         found.map(|(name, host)| (name.as_str(), host))
+    }
+
+    /// The lowest version of TLS that is spoken with the host of `url`: the strictest of all that is
+    /// said of it.
+    pub(super) fn min_tls(&self, url: &Url) -> MinTls {
+        let said = names(url).into_iter().chain([EVERY_HOST.to_owned()]);
+        said.filter_map(|name| self.min_tls.get(&name).copied()).max().unwrap_or(MinTls::V1_2)
     }
 
     /// What is set up about every host.
     pub(super) fn every_host(&self) -> Option<&Host> {
         self.hosts.get(EVERY_HOST)
     }
+}
+
+/// How the host of `url` may be called: with its port, and without.
+fn names(url: &Url) -> Vec<String> {
+    let Some(name) = url.host_str().map(str::to_ascii_lowercase) else { return Vec::new() };
+    vec![format!("{name}:{}", url.port_or_known_default().unwrap_or_default()), name]
 }
 
 impl Mirror {
@@ -194,5 +205,37 @@ mod tests {
         assert_eq!(first(vec![short.clone(), long]), "https://long.example/x/y");
         assert_eq!(first(vec![project.clone()]), "https://project.example/y");
         assert_eq!(first(vec![short, project]), "https://short.example/dl/x/y");
+    }
+
+    #[test]
+    fn what_is_believed_is_not_asked_of_mirrors_of_a_project() {
+        let url = "https://go.dev/dl/x.sha256";
+        for (by_user, expected) in [(true, "https://m.example/x.sha256"), (false, url)] {
+            let mirrors = vec![mirror("https://go.dev/dl/", &["https://m.example/"], by_user)];
+            let config = Config { mirrors, ..Config::default() };
+            let place = Place::parse(url).unwrap().believed();
+            let Place::Remote(remote) = place else { unreachable!() };
+            assert_eq!(config.route(&remote)[0].to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn the_strictest_version_of_tls_counts_by_whatever_name() {
+        let said = |names: &[(&str, MinTls)]| {
+            let min_tls = names.iter().map(|(name, min)| ((*name).to_owned(), *min)).collect();
+            let config = Config { min_tls, ..Config::default() };
+            config.min_tls(&Url::parse("https://M.example/x").unwrap())
+        };
+        assert_eq!(said(&[]), MinTls::V1_2);
+        let (old, new) = (MinTls::V1_2, MinTls::V1_3);
+        for names in [
+            &[("m.example", new), ("m.example:443", old)][..],
+            &[("m.example", old), ("m.example:443", new)],
+            &[("*", new), ("m.example", old)],
+            &[("*", old), ("m.example:443", new)],
+        ] {
+            assert_eq!(said(names), new, "{names:?}");
+        }
+        assert_eq!(said(&[("m.example:8443", new), ("example", new)]), old);
     }
 }

@@ -107,7 +107,7 @@ pub(super) struct Http {
     proxies: Proxies,
     config: Config,
     names: Arc<Names>,
-    clients: Mutex<HashMap<(Trust, Option<String>), Client>>,
+    clients: Mutex<HashMap<(Trust, Option<String>, MinTls), Client>>,
 }
 
 /// Why there is no answer.
@@ -176,12 +176,13 @@ impl Http {
         pip: Option<&PipSettings>,
     ) -> Result<RequestBuilder, FetchError> {
         let host = self.config.host(url);
-        let key = (trust, host.map(|(name, _)| name.to_owned()));
+        let min_tls = self.config.min_tls(url);
+        let key = (trust, host.map(|(name, _)| name.to_owned()), min_tls);
         let known = self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let client = match known {
             Some(client) => client,
             None => {
-                let client = self.build(trust, host, pip)?;
+                let client = self.build(trust, host, min_tls, pip)?;
                 let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
                 clients.entry(key).or_insert(client).clone()
             }
@@ -202,6 +203,7 @@ impl Http {
         &self,
         trust: Trust,
         host: Option<(&str, &Host)>,
+        min_tls: MinTls,
         pip: Option<&PipSettings>,
     ) -> Result<Client, FetchError> {
         let mut headers = HeaderMap::new();
@@ -227,7 +229,6 @@ impl Http {
             builder = builder.tls_certs_only(certificates(path)?);
         }
         let every = self.config.every_host().map(|host| (EVERY_HOST, host));
-        let mut min_tls = MinTls::V1_2;
         for (name, set) in every.into_iter().chain(host) {
             if let Some(pem) = &set.ca {
                 let of = || format!("the certificates for {name}");
@@ -239,7 +240,6 @@ impl Http {
                 }
                 builder = builder.tls_certs_merge(all);
             }
-            min_tls = min_tls.max(set.min_tls.unwrap_or(min_tls));
         }
         builder = builder.tls_version_min(match min_tls {
             MinTls::V1_2 => tls::Version::TLS_1_2,

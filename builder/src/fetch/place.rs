@@ -25,6 +25,9 @@ pub struct Remote {
     pub(super) url: Url,
     pub(super) login: Option<Login>,
     pub(super) trust: Trust,
+    /// Whether what it answers is believed, since nothing else says what it must be. Then the mirrors
+    /// of a project are not asked: they come with recipes, from wherever those are from.
+    pub(super) believed: bool,
 }
 
 /// Whose rules decide whether a server is the right one.
@@ -53,6 +56,15 @@ impl Place {
             "http" if is_loopback(&url) => Ok(Self::Remote(Remote::new(url, Trust::System))),
             "http" => Err(bad("plain http is only for loopback; use https")),
             _ => Err(bad("expected https")),
+        }
+    }
+
+    /// The same place, asked for what is believed and not verified: of a list of checksums, say.
+    #[must_use]
+    pub fn believed(self) -> Self {
+        match self {
+            Self::File(path) => Self::File(path),
+            Self::Remote(remote) => Self::Remote(remote.believed()),
         }
     }
 
@@ -103,7 +115,11 @@ impl Remote {
     /// Credentials inside `url` are taken out of it.
     pub(super) fn new(mut url: Url, trust: Trust) -> Self {
         let login = take_login(&mut url);
-        Self { url, login, trust }
+        Self { url, login, trust, believed: false }
+    }
+
+    pub(super) fn believed(self) -> Self {
+        Self { believed: true, ..self }
     }
 
     /// Host and port, for limits per host.
@@ -136,18 +152,20 @@ pub(super) fn shown(url: &Url) -> String {
     url.to_string()
 }
 
-/// The same for a text that may be no address at all.
+/// The same for a text that may be no address at all: what stands before its last `@` may be a login,
+/// whatever is in it.
 pub(super) fn redact(text: &str) -> String {
-    if let Ok(url) = Url::parse(text) {
+    if let Some(url) = Url::parse(text).ok().filter(Url::has_host) {
         return shown(&url);
     }
-    let text = text.split(['?', '#']).next().unwrap_or_default();
-    match (text.find("://"), text.rfind('@')) {
+    let text = match (text.find("://"), text.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => {
             format!("{}://{}", &text[..scheme], &text[at + 1..])
         }
-        _ => text.to_owned(),
-    }
+        (_, Some(at)) => text[at + 1..].to_owned(),
+        (_, None) => text.to_owned(),
+    };
+    text.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 /// Takes the credentials out of `url`.
@@ -232,7 +250,14 @@ mod tests {
         let user = "me".to_owned();
         let password = Secret::new("s3cret".to_owned());
         assert_eq!(remote.login, Some(Login::Basic { user, password }));
-        assert_eq!(redact("https://me:s3cret@bad host/x?s3cret"), "https://bad host/x");
+        for (text, expected) in [
+            ("https://me:s3cret@bad host/x?s3cret", "https://bad host/x"),
+            ("me:s3/cret@proxy:3128", "proxy:3128"),
+            ("http://me:s#3cret@proxy", "http://proxy"),
+            ("http://me:s?3@cret@proxy/?x", "http://proxy/"),
+        ] {
+            assert_eq!(redact(text), expected);
+        }
         let error = Place::parse("http://me:s3cret@a.example/").unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }

@@ -31,7 +31,8 @@ pub(super) async fn document(
     accept: &'static str,
 ) -> Result<Document, Failed> {
     let mut failed: Option<Attempt> = None;
-    for place in fetcher.route(remote) {
+    // Of none of them it is known what they must be.
+    for place in fetcher.route(&remote.clone().believed()) {
         let found = match &place {
             Place::Remote(remote) => from_server(fetcher, remote, accept).await,
             Place::File(path) => from_file(path).await.map_err(Failed::Place),
@@ -49,7 +50,7 @@ pub(super) async fn document(
     }
     let none = || Attempt {
         place: remote.to_string(),
-        tries: vec![Outcome::Nonsense("no mirror of it can have it".to_owned())],
+        tries: vec![Outcome::Nonsense("no mirror that is believed can have it".to_owned())],
     };
     Err(Failed::Place(failed.unwrap_or_else(none)))
 }

@@ -103,16 +103,13 @@ async fn an_older_tls_than_is_wanted_is_refused() {
     let server = Server::start_tls(vec![Answer::ok(b"hello"); 9], ours.server_1_2("a.test")).await;
     let url = [https("a.test", &server, "/x")];
     fetch(with(&[("a.test", trusting(&ours))]), &url).await.unwrap();
-    let strict = Host { min_tls: Some(MinTls::V1_3), ..Host::default() };
-    // The stricter of a host and of all counts, in both directions.
-    for hosts in [
-        [
-            ("a.test", Host { min_tls: strict.min_tls, ..trusting(&ours) }),
-            (EVERY_HOST, Host::default()),
-        ],
-        [("a.test", trusting(&ours)), (EVERY_HOST, strict.clone())],
-    ] {
-        let tried = outcomes(&fetch(with(&hosts), &url).await.unwrap_err());
+    // The strictest of all that is said of a host counts, by whatever name.
+    for name in ["a.test", "*"] {
+        let mut strict = with(&[("a.test", trusting(&ours))]);
+        let port = url[0].rsplit(':').next().unwrap().trim_end_matches("/x");
+        let said = [(name.to_owned(), MinTls::V1_3), (format!("a.test:{port}"), MinTls::V1_2)];
+        strict.config.min_tls = BTreeMap::from(said);
+        let tried = outcomes(&fetch(strict, &url).await.unwrap_err());
         assert!(matches!(&tried[..], [Outcome::Tls(_), ..]), "{tried:?}");
         assert_eq!(tried.len(), 3);
     }
@@ -238,7 +235,7 @@ fn go_dev_at(server: &Server) -> FetchOptions {
     let at = |text: &str| text.parse().unwrap();
     let to = vec![Base::Url(at(&server.url("/go/")))];
     let mirror = Mirror { from: at("https://go.dev/dl/"), to, only: true, by_user: true };
-    let config = Config { mirrors: vec![mirror], hosts: BTreeMap::new() };
+    let config = Config { mirrors: vec![mirror], ..Config::default() };
     FetchOptions { config, ..options() }
 }
 
@@ -332,7 +329,7 @@ async fn mirrors_are_tried_before_what_they_mirror() {
     let to =
         vec![Base::Url(at("/one/")), Base::Folder(folder.path().into()), Base::Url(at("/two/"))];
     let mirror = Mirror { from: at("/"), to, only: false, by_user: true };
-    let config = Config { mirrors: vec![mirror], hosts: BTreeMap::new() };
+    let config = Config { mirrors: vec![mirror], ..Config::default() };
     let set = FetchOptions { config, ..options() };
     let fetched = fetch(set, &[server.url("/x")]).await.unwrap();
     assert_eq!(fetched.served_by, server.url("/x"));

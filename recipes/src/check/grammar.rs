@@ -130,6 +130,9 @@ pub(crate) fn url(text: &str) -> Verdict {
         None => authority.split(':').next().unwrap_or_default(),
     };
     must(!host.is_empty(), "has no host")?;
+    let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    let fits = |port: &str| port.is_empty() || port.parse::<u16>().is_ok();
+    must(port.is_none_or(|(_, port)| fits(port)), "has a port that is none")?;
     let loopback = host == "localhost"
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     must(secure || loopback, "is plain http to another machine; use https")

@@ -53,7 +53,7 @@ fn served() -> (Env, Server) {
     );
     env.write(&format!("{FILES}/index"), list);
     let server = Server::of(&env.path("srv"));
-    env.write("treelay.toml", mirror(&server));
+    user_settings(&env, &mirror(&server));
     (env, server)
 }
 
@@ -248,7 +248,7 @@ fn a_source_that_cannot_say_what_it_has_is_passed_over() {
 #[test]
 fn secrets_stay_secret() {
     let (env, server) = served();
-    let host = |login: &str| format!("[host.\"127.0.0.1\"]\n{login}\n");
+    let host = |login: &str| format!("{}[host.\"127.0.0.1\"]\n{login}\n", mirror(&server));
     env.write("token", format!("{SECRET}\n"));
     let file = env.path("token");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
@@ -291,7 +291,7 @@ fn secrets_stay_secret() {
     silent(&output.err());
     user_settings(&env, &host("token-env = \"NO_SUCH\""));
     let output = run(&["build", "go.yaml", "--locked"]).fails(1);
-    output.says("the variable NO_SUCH is not set");
+    output.says("the login for 127.0.0.1: the variable that it names is not set");
     let wrong =
         format!("[[mirror]]\nfrom = \"go.dev\"\nto = [\"https://me:{SECRET}@m.example/\"]\n");
     user_settings(&env, &wrong);
@@ -309,7 +309,7 @@ fn a_project_cannot_send_the_users_secrets_anywhere() {
     assert_eq!(
         settle(&env, &output.err()),
         "error: `token-env` is for the user's own treelay.toml alone\n \
-         --> [WORK]/treelay.toml:6:13\n  |\n6 | token-env = \"TOKEN\"\n  |             ^^^^^^^ \
+         --> [WORK]/treelay.toml:6:13\n  |\n6 | \n  | ^ \
          a file beside a recipe may neither trust nor log in\n"
     );
     assert_eq!(server.requests(), 0);
@@ -320,6 +320,14 @@ fn a_project_cannot_send_the_users_secrets_anywhere() {
     user_settings(&env, &mirror(&server).replace("/dl/\"\nto", "/\"\nto").replace("dl/\"]", "\"]"));
     env.treelay(["lock", "go.yaml"]).ok();
     assert_eq!(other.requests(), 0);
+
+    // What nothing verifies is not asked of a project's mirror; what is locked may be.
+    user_settings(&env, "");
+    env.write("treelay.toml", mirror(&server));
+    fs::remove_dir_all(env.dir().join("store")).unwrap();
+    env.treelay(["build", "go.yaml", "--locked"]).ok();
+    fs::remove_file(env.path("go.lock")).unwrap();
+    env.treelay(["lock", "go.yaml"]).fails(1).says("no mirror that is believed can have it");
 }
 
 #[test]
@@ -370,7 +378,7 @@ fn offline_opens_no_socket_at_all() {
     // What is not at hand is told, by every source.
     shut(&["lock", "go.yaml", "--offline"]).fails(1).says("being offline forbids to download it");
     env.treelay(["lock", "go.yaml"]).ok();
-    fs::remove_file(env.path("treelay.toml")).unwrap();
+    user_settings(&env, "");
     shut(&["build", "go.yaml", "--locked", "--offline", "-o", "oci:out", "-o", "ostree:repo"]).ok();
     for sources in ["pypi", "module", "mirror], mirror: \"https://m.example/\", verify: [checksum"]
     {

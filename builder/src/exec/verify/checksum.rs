@@ -32,10 +32,10 @@ impl Method for Checksum {
             let digest = match (digest, own) {
                 (Some(digest), _) => digest,
                 (None, Some(place)) => {
-                    job.listed(&job.text(&from, job.at(place)?).await?, &from)?
+                    job.listed(&job.list(&from, job.at(place)?).await?, &from)?
                 }
                 (None, None) => {
-                    job.listed(&job.text(&from, job.beside(".sha256")).await?, &from)?
+                    job.listed(&job.list(&from, job.beside(".sha256")).await?, &from)?
                 }
             };
             let said = Said { digest, by: from.clone() };

@@ -231,9 +231,10 @@ impl Asking<'_> {
         Ok(self.workshop.fetcher.small_file(name, places, MOST).await?.0)
     }
 
-    /// A small text.
-    async fn text(&self, name: &str, places: Vec<Place>) -> Result<String, VerifyError> {
-        let bytes = self.file(name, places).await?;
+    /// A list of checksums that nobody has signed.
+    async fn list(&self, name: &str, places: Vec<Place>) -> Result<String, VerifyError> {
+        let believed = places.into_iter().map(Place::believed).collect();
+        let bytes = self.file(name, believed).await?;
         String::from_utf8(bytes).map_err(|_| VerifyError::NotText(name.to_owned()))
     }
 

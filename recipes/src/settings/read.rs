@@ -1,8 +1,4 @@
-//! `treelay.toml`: what a user and a project set up about servers.
-//!
-//! A user's file may say all of it. A project's comes with recipes from wherever those are from, so it
-//! may lead elsewhere and be stricter, and neither trust certificates nor name a login: who writes
-//! recipes must not send the user's secrets to a host of his own.
+//! The keys of `treelay.toml`, and what is wrong with them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,98 +7,16 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::{
+    HostSetting, LimitSettings, LoginSetting, MirrorSetting, SecretPlace, Settings, Whose,
+};
 use crate::check::grammar;
-use crate::error::{Problem, Problems, RecipeError as SettingsProblems};
+use crate::error::{Problem, Problems};
 use crate::recipe::nanoseconds;
-
-/// Why a `treelay.toml` is refused: every problem that was found.
-pub type SettingsError = SettingsProblems;
-
-/// Whose file it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
-    /// The user's own.
-    User,
-    /// One beside a recipe.
-    Project,
-}
-
-/// What a file says. Paths and names of variables are as it has them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// In the order of the file.
-    pub mirrors: Vec<MirrorSetting>,
-    /// By host, `host:port`, or `*` for every host; in lowercase.
-    pub hosts: BTreeMap<String, HostSetting>,
-    /// Bounds.
-    pub limits: LimitSettings,
-}
-
-/// Where else the files below an address are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MirrorSetting {
-    /// The address, ending with a slash.
-    pub from: String,
-    /// Addresses, ending with a slash, and folders; tried in order.
-    pub to: Vec<String>,
-    /// Whether the address itself is not asked.
-    pub only: bool,
-}
-
-/// What is set up about a host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HostSetting {
-    /// A PEM file of certificates that are trusted beside the system's.
-    pub ca: Option<String>,
-    /// PEM files: the certificate that is shown, and its key.
-    pub client: Option<(String, String)>,
-    /// What lets in.
-    pub login: Option<LoginSetting>,
-    /// `1.2` or `1.3`.
-    pub min_tls: Option<String>,
-}
-
-/// What lets in, and where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoginSetting {
-    /// A name and a password.
-    Basic {
-        /// The name.
-        user: String,
-        /// Where the password is.
-        password: SecretPlace,
-    },
-    /// A token.
-    Bearer(SecretPlace),
-}
-
-/// Where a secret is. The file itself has none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretPlace {
-    /// In a variable of the environment.
-    Env(String),
-    /// In a file; the end of its last line does not count.
-    File(String),
-}
-
-/// Bounds of what touches the network; what is left out has its default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // As `treelay.toml` has them; docs/configuration.md says what they bound.
-pub struct LimitSettings {
-    pub resolve: Option<Duration>,
-    pub connect: Option<Duration>,
-    pub first_byte: Option<Duration>,
-    pub stall: Option<Duration>,
-    pub backoff: Option<Duration>,
-    pub longest_wait: Option<Duration>,
-    pub tries: Option<u64>,
-    pub parallel: Option<u64>,
-    pub per_host: Option<u64>,
-}
 
 const TOP: [&str; 3] = ["mirror", "host", "limits"];
 const MIRROR: [&str; 3] = ["from", "to", "only"];
-const HOST: [&str; 9] = [
+pub(super) const HOST: [&str; 9] = [
     "ca",
     "client-cert",
     "client-key",
@@ -127,38 +41,30 @@ const LIMITS: [&str; 9] = [
 /// The most tries and downloads at a time that make sense.
 const MOST: u64 = 100;
 
-impl Settings {
-    /// Reads the text of a file. `file` is its name in messages.
-    ///
-    /// # Errors
-    /// [`SettingsError`] with the place of everything that is wrong.
-    pub fn parse(text: &str, file: &str, whose: Whose) -> Result<Self, SettingsError> {
-        let mut read = Read { problems: Problems::new(file, text), whose };
-        let settings = match DeTable::parse(text) {
-            Ok(table) => read.settings(table.get_ref()),
-            Err(error) => {
-                let message = error.message().replace('\n', ": ");
-                read.problems.add_in(error.span().unwrap_or(0..0), message);
-                Self::default()
-            }
-        };
-        match read.problems.is_empty() {
-            true => Ok(settings),
-            false => Err(SettingsError { problems: read.problems.into_sorted() }),
-        }
-    }
-}
-
 type Value<'t> = Spanned<DeValue<'t>>;
 
-struct Read<'t> {
-    problems: Problems<'t>,
+pub(super) struct Read<'t> {
+    pub problems: Problems<'t>,
     whose: Whose,
+    /// Whether what is read is of a host: people put secrets where the name of a file belongs, and no
+    /// line of theirs is shown.
+    private: bool,
+}
+
+impl<'t> Read<'t> {
+    pub fn new(problems: Problems<'t>, whose: Whose) -> Self {
+        Self { problems, whose, private: false }
+    }
 }
 
 impl Read<'_> {
     fn wrong(&mut self, at: Range<usize>, message: impl Into<String>) -> &mut Problem {
-        self.problems.add_in(at, message.into())
+        let private = self.private;
+        let problem = self.problems.add_in(at, message.into());
+        if private {
+            problem.hide_line();
+        }
+        problem
     }
 
     /// The values of a table, with their keys, of those that are known.
@@ -201,7 +107,7 @@ impl Read<'_> {
         }
     }
 
-    fn settings(&mut self, table: &DeTable<'_>) -> Settings {
+    pub fn settings(&mut self, table: &DeTable<'_>) -> Settings {
         let mut settings = Settings::default();
         let top = self.keys(table, "treelay.toml", &TOP);
         if let Some(value) = top.get("mirror") {
@@ -218,14 +124,19 @@ impl Read<'_> {
             }
         }
         if let Some(hosts) = top.get("host").and_then(|value| self.table(value, "`host`")) {
+            self.private = true;
             for (name, value) in hosts {
                 let lower = name.get_ref().to_ascii_lowercase();
                 if let Err(reason) = host_name(&lower) {
-                    self.wrong(name.span(), format!("the host `{}` {reason}", name.get_ref()));
+                    self.wrong(name.span(), reason);
                 }
                 let host = self.host(&lower, value);
+                if settings.hosts.contains_key(&lower) {
+                    self.wrong(name.span(), format!("the host `{lower}` is there already"));
+                }
                 settings.hosts.insert(lower, host);
             }
+            self.private = false;
         }
         if let Some(limits) = top.get("limits").and_then(|value| self.table(value, "`limits`")) {
             settings.limits = self.limits(limits);
@@ -277,24 +188,20 @@ impl Read<'_> {
 
     /// An address that files are below.
     fn address(&mut self, mut text: String, at: Range<usize>) -> Option<String> {
+        // A query may be a secret too, and so may be what stands where a port belongs.
         let checked = match text.contains(['?', '#']) {
-            true => Err("has a query or fragment, which nothing can be below of"),
-            // What is wrong with a login in it is not only that it would be shown.
+            true => Err(("an address", "has a query or fragment, which nothing can be below of")),
             false => grammar::url(&text).map_err(|reason| match reason.contains("login") {
-                true => "has a login in it: say `user` or `token-file` of its host",
-                false => reason,
+                true => ("an address", "has a login in it: say `user` or `token-file` of its host"),
+                false if reason.contains("port") => ("an address", reason),
+                false => ("", reason),
             }),
         };
-        if let Err(reason) = checked {
-            let shown = match reason.contains("login") {
-                true => "an address".to_owned(),
-                false => format!("the address `{text}`"),
+        if let Err((hidden, reason)) = checked {
+            match hidden {
+                "" => self.wrong(at, format!("the address `{text}` {reason}")),
+                hidden => self.wrong(at, format!("{hidden} {reason}")).hide_line(),
             };
-            let secret = reason.contains("login");
-            let problem = self.wrong(at, format!("{shown} {reason}"));
-            if secret {
-                problem.hide_line();
-            }
             return None;
         }
         if !text.ends_with('/') {
@@ -366,6 +273,10 @@ impl Read<'_> {
             }
         };
         let place = match key.ends_with("-env") {
+            true if !is_variable(&text) => {
+                self.wrong(span(key), format!("`{key}` is not the name of a variable"));
+                return None;
+            }
             true => SecretPlace::Env(text),
             false => SecretPlace::File(text),
         };
@@ -421,6 +332,7 @@ impl Read<'_> {
     }
 }
 
+/// The name is not told where it is none: it may have a login in it.
 fn host_name(name: &str) -> Result<(), &'static str> {
     if name == "*" {
         return Ok(());
@@ -429,115 +341,11 @@ fn host_name(name: &str) -> Result<(), &'static str> {
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     match !name.is_empty() && name.chars().all(fits) {
         true => Ok(()),
-        false => Err("is neither a name with or without a port, nor `*`"),
+        false => Err("a host is neither a name with or without a port, nor `*`"),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn brief(text: &str, whose: Whose) -> Vec<String> {
-        let problems = Settings::parse(text, "treelay.toml", whose).unwrap_err().problems;
-        let label = |problem: &Problem| problem.label().unwrap_or_default();
-        let line =
-            |p: &Problem| format!("{}:{} {} | {}", p.at.line, p.at.column, p.message, label(p));
-        problems.iter().map(line).collect()
-    }
-
-    #[test]
-    fn all_that_a_user_may_say() {
-        let text = r#"
-            [[mirror]]
-            from = "go.dev"
-            to = ["https://m.example/go", "/srv/go"]
-            only = true
-            [host."M.example:8443"]
-            ca = "ca.pem"
-            client-cert = "me.pem"
-            client-key = "me.key"
-            min-tls = "1.3"
-            user = "me"
-            password-file = "pw"
-            [host."t.example"]
-            token-env = "TOKEN"
-            [limits]
-            resolve = "1s"
-            first-byte = "1m30s"
-            tries = 2
-        "#;
-        let settings = Settings::parse(text, "treelay.toml", Whose::User).unwrap();
-        let mirror = &settings.mirrors[0];
-        assert_eq!((mirror.from.as_str(), mirror.only), ("https://go.dev/", true));
-        assert_eq!(mirror.to, ["https://m.example/go/", "/srv/go"]);
-        let host = &settings.hosts["m.example:8443"];
-        let password = SecretPlace::File("pw".into());
-        assert_eq!(host.login, Some(LoginSetting::Basic { user: "me".into(), password }));
-        assert_eq!(host.client, Some(("me.pem".into(), "me.key".into())));
-        let token = LoginSetting::Bearer(SecretPlace::Env("TOKEN".into()));
-        assert_eq!(settings.hosts["t.example"].login, Some(token));
-        let limits = settings.limits;
-        assert_eq!((limits.tries, limits.first_byte), (Some(2), Some(Duration::from_secs(90))));
-    }
-
-    #[test]
-    fn what_is_wrong_has_a_place() {
-        for (text, expected) in [
-            (
-                "mirrors = 1",
-                &["1:1 unknown key `mirrors` in treelay.toml | did you mean `mirror`?"][..],
-            ),
-            ("a = ", &["1:5 string values must be quoted, expected literal string | "]),
-            (
-                "[[mirror]]\nfrom = \"http://a.example/\"\nto = []\nonyl = true",
-                &[
-                    "2:8 the address `http://a.example/` is plain http to another machine; use https | ",
-                    "3:6 `to` is empty | ",
-                    "4:1 unknown key `onyl` in mirror | did you mean `only`?",
-                ],
-            ),
-            (
-                "[host.\"a.example\"]\nuser = \"me\"\n[host.\"b/c\"]\nmin-tls = \"1.1\"\nclient-key = \"k\"",
-                &[
-                    "2:8 `user` without a password | \
-                     expected `password-env` or `password-file` beside it",
-                    "3:7 the host `b/c` is neither a name with or without a port, nor `*` | ",
-                    "4:11 no such version of TLS | expected 1.2 or 1.3",
-                    "5:14 `client-key` without `client-cert` | ",
-                ],
-            ),
-            (
-                "[host.\"*\"]\ntoken-env = \"T\"\n[limits]\ntries = 0\nconnect = \"soon\"",
-                &[
-                    "2:13 `token-env` would be for every host | expected it at the host it is for",
-                    "4:9 `tries` is no number from 1 to 100 | ",
-                    "5:11 `connect` is no time | expected one such as \"1m30s\", \"10s\" or \"500ms\"",
-                ],
-            ),
-        ] {
-            let found = brief(text, Whose::User);
-            let syntax = text == "a = ";
-            assert!(found == expected || (syntax && found[0].starts_with("1:")), "{found:#?}");
-        }
-    }
-
-    #[test]
-    fn a_project_neither_trusts_nor_logs_in() {
-        for key in HOST.into_iter().filter(|key| *key != "min-tls") {
-            let found = brief(&format!("[host.\"a.example\"]\n{key} = \"x\"\n"), Whose::Project);
-            let said = format!("`{key}` is for the user's own treelay.toml alone");
-            assert!(found[0].contains(&said), "{found:?}");
-        }
-        let text = "[host.\"a.example\"]\nmin-tls = \"1.3\"\n[[mirror]]\nfrom=\"a\"\nto=[\"m\"]\n";
-        Settings::parse(text, "treelay.toml", Whose::Project).unwrap();
-    }
-
-    #[test]
-    fn a_login_in_an_address_is_not_shown() {
-        let text =
-            "[[mirror]]\nfrom = \"https://a.example\"\nto = [\"https://me:s3cret@b.example/\"]\n";
-        let error = Settings::parse(text, "treelay.toml", Whose::User).unwrap_err();
-        assert!(error.to_string().contains("has a login in it"), "{error}");
-        assert!(!error.to_string().contains("s3cret"), "{error}");
-    }
+fn is_variable(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.chars().all(fits) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
