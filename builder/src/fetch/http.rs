@@ -107,8 +107,11 @@ pub(super) struct Http {
     proxies: Proxies,
     config: Config,
     names: Arc<Names>,
-    clients: Mutex<HashMap<(Trust, Option<String>, MinTls), Client>>,
+    clients: Mutex<HashMap<ClientOf, Client>>,
 }
+
+/// What a client is of: whose rules, the entry of its host in the set-up, the oldest TLS that it speaks.
+type ClientOf = (Trust, Option<String>, MinTls);
 
 /// Why there is no answer.
 pub(super) enum NotSent {

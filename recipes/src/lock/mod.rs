@@ -7,6 +7,7 @@
 mod evidence;
 mod fits;
 mod hex;
+mod meaning;
 mod read;
 mod write;
 
@@ -163,8 +164,11 @@ impl Lock {
         trees.sort_by_key(|tree| tree.arch);
         inputs.sort_by(|a, b| (&a.name, a.arch).cmp(&(&b.name, b.arch)));
         inputs.iter_mut().for_each(|input| input.evidence.sort());
-        let recipe_inputs =
-            recipe.inputs.keys().map(|name| (name.clone(), fits::meaning(recipe, name))).collect();
+        let recipe_inputs = recipe
+            .inputs
+            .keys()
+            .map(|name| (name.clone(), meaning::meaning(recipe, name)))
+            .collect();
         let lock = Self { recipe_inputs, inputs, bases, trees };
         lock.fits(recipe)?;
         Ok(lock)
