@@ -157,7 +157,7 @@ async fn one_try(
         Err(_) => return Err(Stop::Again(Outcome::Silent { limit: limits.first_byte }, None)),
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            let (outcome, again) = read_failure(error, limits.first_byte).map_err(Stop::All)?;
+            let (outcome, again) = read_failure(error, &limits).map_err(Stop::All)?;
             return Err(if again { Stop::Again(outcome, None) } else { Stop::Place(outcome) });
         }
     };

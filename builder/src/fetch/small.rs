@@ -106,7 +106,7 @@ async fn one_try(
         Err(_) => return Ok(Err((Outcome::Silent { limit: limits.first_byte }, Some(None)))),
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            let (outcome, again) = read_failure(error, limits.first_byte)?;
+            let (outcome, again) = read_failure(error, limits)?;
             return Ok(Err((outcome, again.then_some(None))));
         }
     };
