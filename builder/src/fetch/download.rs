@@ -13,7 +13,7 @@ use super::http::read_failure;
 use super::place::Remote;
 use super::retry::{retry_after, worth_another_try};
 use super::sink::{Pump, Pumped};
-use super::{Attempt, BlobSink, FetchError, Fetcher, Outcome, Wanted, Watch};
+use super::{Attempt, BlobSink, FetchError, Fetcher, Limits, Outcome, Wanted, Watch};
 
 /// How one place ended, short of success.
 pub(super) enum Failed {
@@ -82,14 +82,26 @@ pub(super) async fn download(
                 tries.push(outcome);
                 let next = tries.len() as u32;
                 if next < limits.tries {
-                    let wait = limits.wait(next, asked, fastrand::f64());
-                    watch.retrying(&remote.to_string(), &tries[tries.len() - 1], wait);
-                    sleep(wait).await;
-                    continue;
+                    match limits.wait(next, asked, fastrand::f64()) {
+                        Ok(wait) => {
+                            watch.retrying(&remote.to_string(), &tries[tries.len() - 1], wait);
+                            sleep(wait).await;
+                            continue;
+                        }
+                        Err(asked) => too_late(&mut tries, asked, limits),
+                    }
                 }
             }
         }
         return Err(Failed::Place(Attempt { place: remote.to_string(), tries }));
+    }
+}
+
+/// Says of the last try that another would be too late.
+pub(super) fn too_late(tries: &mut [Outcome], asked: Duration, limits: &Limits) {
+    if let Some(Outcome::Status { code }) = tries.last() {
+        let (code, most) = (*code, limits.longest_wait);
+        tries[tries.len() - 1] = Outcome::Later { code, asked, most };
     }
 }
 

@@ -6,7 +6,7 @@ use reqwest::Url;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::time::{sleep, timeout};
 
-use super::download::Failed;
+use super::download::{Failed, too_late};
 use super::error::reading;
 use super::http::read_failure;
 use super::place::{Place, Remote};
@@ -88,7 +88,13 @@ async fn from_server(
         let Some(asked) = again.filter(|_| next < limits.tries) else {
             return Err(Failed::Place(Attempt { place: remote.to_string(), tries }));
         };
-        sleep(limits.wait(next, asked, fastrand::f64())).await;
+        match limits.wait(next, asked, fastrand::f64()) {
+            Ok(wait) => sleep(wait).await,
+            Err(asked) => {
+                too_late(&mut tries, asked, &limits);
+                return Err(Failed::Place(Attempt { place: remote.to_string(), tries }));
+            }
+        }
     }
 }
 
