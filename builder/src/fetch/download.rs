@@ -174,12 +174,8 @@ async fn one_try(
         }
     };
     let offset = accept(&response, offset, state)?;
+    // Less than is pinned is wrong too, and taken all the same: it may be looked at afterwards.
     let expected = response.content_length().map(|rest| offset + rest);
-    if let (Some(expected), Some(actual)) = (wanted.size, expected)
-        && expected != actual
-    {
-        return Err(Stop::Place(Outcome::WrongSize { expected, actual }));
-    }
     if let Some(outcome) = expected.and_then(|expected| wanted.too_many(expected, &limits)) {
         return Err(Stop::Place(outcome));
     }
@@ -227,7 +223,7 @@ async fn one_try(
     }
     // A body without a length that ended early can only be told by the size that was pinned.
     let got = pump.sent();
-    if let Some(size) = wanted.size.filter(|size| got < *size) {
+    if let Some(size) = wanted.size.filter(|size| expected.is_none() && got < *size) {
         return Err(Stop::Again(Outcome::Cut { got, expected: Some(size) }, None));
     }
     finish(state, wanted).await
