@@ -30,21 +30,37 @@ pub(super) async fn document(
     remote: &Remote,
     accept: &'static str,
 ) -> Result<Document, Failed> {
+    document_as(fetcher, remote, accept, &Ok).await
+}
+
+/// The same, understood by `read`. Who answers something else than such a document, as a mirror of
+/// files does with a list of them and a login page with everything, is followed by the next place.
+pub(super) async fn document_as<T>(
+    fetcher: &Fetcher,
+    remote: &Remote,
+    accept: &'static str,
+    read: &(dyn Fn(Document) -> Result<T, String> + Sync),
+) -> Result<T, Failed> {
     let mut failed: Option<Attempt> = None;
     for place in fetcher.route(remote) {
         let found = match &place {
             Place::Remote(remote) => from_server(fetcher, remote, accept).await,
             Place::File(path) => from_file(path).await.map_err(Failed::Place),
         };
-        match found {
-            Err(Failed::Place(attempt)) => match &mut failed {
-                None => failed = Some(attempt),
-                Some(failed) => {
-                    failed.place = format!("{} and {}", failed.place, attempt.place);
-                    failed.tries.extend(attempt.tries);
-                }
-            },
-            other => return other,
+        let attempt = match found.map(read) {
+            Ok(Ok(document)) => return Ok(document),
+            Ok(Err(said)) => {
+                Attempt { place: place.to_string(), tries: vec![Outcome::Nonsense(said)] }
+            }
+            Err(Failed::Place(attempt)) => attempt,
+            Err(error) => return Err(error),
+        };
+        match &mut failed {
+            None => failed = Some(attempt),
+            Some(failed) => {
+                failed.place = format!("{} and {}", failed.place, attempt.place);
+                failed.tries.extend(attempt.tries);
+            }
         }
     }
     let none = || Attempt {
