@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod fault_server;
+mod fetch_commands;
 mod fetch_rules;
 
 use std::collections::BTreeMap;
