@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod fault_server;
+mod fetch_commands;
 mod fetch_rules;
 
 use std::collections::BTreeMap;
@@ -189,6 +190,27 @@ async fn another_range_than_was_asked_for_is_not_taken() {
     .await;
     let (result, _) = fetch(&wanted(&[server.url("/x")], &content)).await;
     assert_eq!(result.unwrap().attempts[0].tries.len(), 2);
+}
+
+/// It ends before what is there, or began anew and does not say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_that_cannot_be_had_begins_anew() {
+    let content = body(300_000);
+    let server = Server::start(vec![
+        Answer::ok(&content).header("ETag: \"v1\"").cut(100_000),
+        Answer::status(416).header("Content-Range: bytes */50000"),
+        Answer::ok(&content),
+    ])
+    .await;
+    let (result, sink) = fetch(&wanted(&[server.url("/x")], &content)).await;
+    let tries = &result.unwrap().attempts[0].tries;
+    assert!(
+        matches!(&tries[..], [Outcome::Cut { .. }, Outcome::Status { code: 416 }]),
+        "{tries:?}"
+    );
+    let ranges: Vec<bool> =
+        server.requests().iter().map(|request| request.header("range").is_some()).collect();
+    assert_eq!((ranges, sink.0.lock().unwrap().begun), (vec![false, true, false], 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

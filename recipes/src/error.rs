@@ -67,6 +67,12 @@ impl fmt::Display for Problem {
         let gutter = " ".repeat(number.len());
         let (shown, pad) = window(&self.source_line, self.at.column);
         write!(f, "\n{gutter}--> {}:{}:{}", self.file, self.at.line, self.at.column)?;
+        if self.hidden {
+            return match self.label() {
+                Some(label) => write!(f, "\n{gutter} = {label}"),
+                None => Ok(()),
+            };
+        }
         write!(f, "\n{gutter} |\n{number} | {shown}")?;
         let room = shown.chars().count().saturating_sub(pad.chars().count()).max(1);
         let carets = "^".repeat((self.width.max(1) as usize).min(room));
@@ -190,10 +196,13 @@ impl<'a> Problems<'a> {
         let hidden = self.found.iter().filter(|problem| problem.hidden);
         let hidden: BTreeSet<u32> = hidden.map(|problem| problem.at.line).collect();
         for problem in &mut self.found {
-            if hidden.contains(&problem.at.line) {
+            let line = (problem.at.line as usize).checked_sub(1).and_then(|index| lines.get(index));
+            // Also where something else in it is wrong.
+            problem.hidden |= hidden.contains(&problem.at.line);
+            problem.hidden |= line.is_some_and(|line| has_login(line));
+            if problem.hidden {
                 continue;
             }
-            let line = (problem.at.line as usize).checked_sub(1).and_then(|index| lines.get(index));
             problem.source_line = line.copied().unwrap_or_default().to_owned();
         }
         self.found
@@ -241,6 +250,17 @@ impl Problem {
         }
         self
     }
+}
+
+/// Whether a text has an address with a login in it, which messages keep to themselves. Whom ssh asks for
+/// is no secret.
+pub(crate) fn has_login(text: &str) -> bool {
+    let parts: Vec<&str> = text.split("://").collect();
+    parts.windows(2).any(|pair| {
+        let end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'');
+        let authority = pair[1].split(end).next().unwrap_or_default();
+        authority.contains('@') && !pair[0].ends_with("ssh")
+    })
 }
 
 /// How many names a message lists.

@@ -236,3 +236,41 @@ mod json_schema {
         }
     }
 }
+
+/// What is refused because it lets somebody in is not shown to whoever reads the log of it.
+#[test]
+fn a_login_in_an_address_is_not_shown() {
+    let sha256 = "0".repeat(64);
+    let archive = |url: &str| format!("archive: {{urls: [\"{url}\"], sha256: {sha256}}}");
+    let go = |rest: &str| format!("go-toolchain: {{version: 1.27.3, {rest}}}");
+    for (input, told) in [
+        (archive("https://me:s3cret@a.example/x?t=s3cret"), "the URL has a login in it, which"),
+        (archive("ftp://me:s3cret@a.example/x"), "the URL is not an https URL"),
+        (archive("https://s3cret@a.example/x y"), "the URL has white space in it"),
+        (
+            go("sources: [mirror], mirror: \"https://me:s3cret@a.example\""),
+            "the mirror has a login",
+        ),
+        (
+            go("sources: [module], proxy: \"https://me:s3cret@a.example\""),
+            "the list of proxies has a",
+        ),
+        (
+            "git: {url: \"https://me:s3cret@a.example/x\", ref: a}".to_owned(),
+            "the repository has a",
+        ),
+        // Another thing is wrong beside it.
+        ("git: {url: \"https://me:s3cret@a.example/x\", reff: a}".to_owned(), "unknown key `reff`"),
+    ] {
+        let text = format!(
+            "name: x\nversion: \"1\"\narch: [amd64]\nepoch: 1\ninputs:\n  x: {{{input}}}\n\
+             layers: [{{name: a, files: [{{path: /a, content: a}}]}}]\n"
+        );
+        let known = Known::default();
+        let read = Recipe::parse(&text, "recipe.yaml");
+        let error = read.and_then(|recipe| recipe.expand(&Scope::new(Arch::Amd64, &known)));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(told) && !error.contains("s3cret"), "{told}: {error}");
+        assert!(error.contains("recipe.yaml:6:"), "{error}");
+    }
+}

@@ -57,7 +57,7 @@ impl Workshop<'_> {
         {
             return Ok(tree);
         }
-        let pinned = locked.file.map(|file| file.sha256);
+        let pinned = locked.file;
         let tree = match input {
             Some(Input::GoToolchain(go)) => self.locked_go(locked, go, sources).await?,
             Some(Input::Archive(archive)) => {
@@ -113,7 +113,7 @@ impl Workshop<'_> {
         expected: LockedFile,
     ) -> Result<(), ExecError> {
         let what = describe(&locked.name, locked.arch);
-        let (arch, pinned) = (locked.arch, Some(expected.sha256));
+        let (arch, pinned) = (locked.arch, Some(expected));
         let file = match input {
             Input::GoToolchain(go) => self.locked_go_file(locked, go, expected).await?,
             Input::Archive(archive) => self.archive_file(archive, &what, arch, pinned).await?.file,
@@ -134,7 +134,7 @@ impl Workshop<'_> {
         archive: &ArchiveInput,
         what: &str,
         arch: Arch,
-        pinned: Option<Digest>,
+        pinned: Option<LockedFile>,
     ) -> Result<(Tree, Got), ExecError> {
         let got = self.archive_file(archive, what, arch, pinned).await?;
         let strip = archive.strip.unwrap_or(0);
@@ -148,7 +148,7 @@ impl Workshop<'_> {
         input: &PypiInput,
         what: &str,
         arch: Arch,
-        pinned: Option<Digest>,
+        pinned: Option<LockedFile>,
     ) -> Result<(Tree, Got), ExecError> {
         let got = self.wheel_file(input, what, arch, pinned).await?;
         let (tree, _) = self.unpack(&got.file, 0, &mut |_| true, what, &got.from)?;
@@ -161,10 +161,10 @@ impl Workshop<'_> {
         archive: &ArchiveInput,
         what: &str,
         arch: Arch,
-        pinned: Option<Digest>,
+        pinned: Option<LockedFile>,
     ) -> Result<Got, ExecError> {
         let at = Some(self.archive_at(archive, what)?);
-        let ask = Ask { archive: at, pinned, ..Ask::new(what, "", arch) };
+        let ask = Ask { archive: at, ..pinned_to(pinned, Ask::new(what, "", arch)) };
         let job = Job::new(self, Source::Archive, what, arch);
         let job = Job { archive: Some(archive), verified: pinned.is_some(), ..job };
         let got = self.fetch(&job, &ask).await?;
@@ -178,10 +178,10 @@ impl Workshop<'_> {
         input: &PypiInput,
         what: &str,
         arch: Arch,
-        pinned: Option<Digest>,
+        pinned: Option<LockedFile>,
     ) -> Result<Got, ExecError> {
         let package = Some(input.package.value.clone());
-        let ask = Ask { package, pinned, ..Ask::new(what, &input.version, arch) };
+        let ask = Ask { package, ..pinned_to(pinned, Ask::new(what, &input.version, arch)) };
         let got = self.fetch(&Job::new(self, Source::Pypi, what, arch), &ask).await?;
         self.tell(what, Source::Pypi, got.fetched.as_ref());
         Ok(got)
@@ -244,7 +244,8 @@ impl Workshop<'_> {
         }
         let task = format!("fetching {what}");
         self.observer.begin(&task);
-        let wanted = Wanted { digest, ..resolved.wanted.clone() };
+        let size = resolved.wanted.size.or(ask.size);
+        let wanted = Wanted { digest, size, ..resolved.wanted.clone() };
         let watch = Watched { observer: self.observer, what: task.clone(), size: wanted.size };
         let judges = judges.iter().map(|judge| &**judge as &NewJudge<'_>).collect();
         let sink = Judged { sink: self.store, judges };
@@ -310,6 +311,11 @@ impl Workshop<'_> {
             }
         }
     }
+}
+
+/// What is asked for, where the lock says which file it is.
+pub(super) fn pinned_to(file: Option<LockedFile>, ask: Ask) -> Ask {
+    Ask { pinned: file.map(|file| file.sha256), size: file.map(|file| file.size), ..ask }
 }
 
 /// How messages call an input.

@@ -9,7 +9,7 @@ use treelay_recipes::lock::{Evidence, InputKind, LockedFile, LockedInput};
 use treelay_recipes::recipe::{GoToolchainInput, OciInput, Source};
 use treelay_recipes::{Arch, Digest};
 
-use super::inputs::{Got, describe};
+use super::inputs::{Got, describe, pinned_to};
 use super::lock::causes;
 use super::verify::Job;
 use super::{BaseError, ExecError, Workshop};
@@ -33,7 +33,7 @@ struct Asked<'a> {
     what: &'a str,
     arch: Arch,
     version: &'a str,
-    pinned: Option<Digest>,
+    pinned: Option<LockedFile>,
     /// Whether it is locked, so that its identity says all.
     locked: bool,
 }
@@ -108,9 +108,8 @@ impl Workshop<'_> {
         let (mut in_vain, mut first) = (InVain::default(), None);
         for &source in [&locked.source].into_iter().chain(others) {
             let file = locked.file.filter(|_| same_file(locked.source, source));
-            let pinned = file.map(|file| file.sha256);
             let arch = locked.arch;
-            let asked = Asked { input, what: &what, arch, version, pinned, locked: true };
+            let asked = Asked { input, what: &what, arch, version, pinned: file, locked: true };
             let found = match self.go_from(source, &asked, sources).await {
                 Ok(Some(found)) => {
                     let identity = found.distribution.identity();
@@ -119,7 +118,7 @@ impl Workshop<'_> {
                         return Ok(found.distribution.into_tree());
                     }
                     // What the lock names itself is kept: then it is the lock that is of old.
-                    if let Some(file) = found.file.filter(|_| pinned.is_none()) {
+                    if let Some(file) = found.file.filter(|_| file.is_none()) {
                         self.store.reject_object(&file.sha256);
                     }
                     let (what, expected) = (what.clone(), locked.identity);
@@ -154,7 +153,7 @@ impl Workshop<'_> {
             return Ok(file);
         }
         let version = locked.version.as_deref().unwrap_or(&input.version);
-        let pinned = Some(expected.sha256);
+        let pinned = Some(expected);
         let arch = locked.arch;
         let asked = Asked { input, what: &what, arch, version, pinned, locked: true };
         let archive = input.archive.as_ref().and_then(|archives| archives.get(&locked.arch));
@@ -296,6 +295,7 @@ impl Workshop<'_> {
         let Asked { input, what, arch, version, pinned, locked } = *asked;
         match (source, &input.oci) {
             (Source::Oci, Some(oci)) => {
+                let pinned = pinned.map(|file| file.sha256);
                 let got = self.file_of_image(oci, what, arch, pinned).await?;
                 Ok((got, oci.strip.unwrap_or(0)))
             }
@@ -308,8 +308,7 @@ impl Workshop<'_> {
                     archive: archive.map(|archive| self.archive_at(archive, what)).transpose()?,
                     mirror: input.mirror.as_ref().map(|text| text.value.clone()),
                     proxies: goproxy::parse(&list, self.folder),
-                    pinned,
-                    ..Ask::new(what, version, arch)
+                    ..pinned_to(pinned, Ask::new(what, version, arch))
                 };
                 let job = Job::new(self, source, what, arch);
                 let job = Job { go: Some(input), archive, verified: locked, ..job };

@@ -13,7 +13,7 @@ use super::http::read_failure;
 use super::place::Remote;
 use super::retry::{retry_after, worth_another_try};
 use super::sink::{Pump, Pumped};
-use super::{Attempt, BlobSink, FetchError, Fetcher, Outcome, Wanted, Watch};
+use super::{Attempt, BlobSink, FetchError, Fetcher, Limits, Outcome, Wanted, Watch};
 
 /// How one place ended, short of success.
 pub(super) enum Failed {
@@ -82,14 +82,26 @@ pub(super) async fn download(
                 tries.push(outcome);
                 let next = tries.len() as u32;
                 if next < limits.tries {
-                    let wait = limits.wait(next, asked, fastrand::f64());
-                    watch.retrying(&remote.to_string(), &tries[tries.len() - 1], wait);
-                    sleep(wait).await;
-                    continue;
+                    match limits.wait(next, asked, fastrand::f64()) {
+                        Ok(wait) => {
+                            watch.retrying(&remote.to_string(), &tries[tries.len() - 1], wait);
+                            sleep(wait).await;
+                            continue;
+                        }
+                        Err(asked) => too_late(&mut tries, asked, limits),
+                    }
                 }
             }
         }
         return Err(Failed::Place(Attempt { place: remote.to_string(), tries }));
+    }
+}
+
+/// Says of the last try that another would be too late.
+pub(super) fn too_late(tries: &mut [Outcome], asked: Duration, limits: &Limits) {
+    if let Some(Outcome::Status { code }) = tries.last() {
+        let (code, most) = (*code, limits.longest_wait);
+        tries[tries.len() - 1] = Outcome::Later { code, asked, most };
     }
 }
 
@@ -157,17 +169,13 @@ async fn one_try(
         Err(_) => return Err(Stop::Again(Outcome::Silent { limit: limits.first_byte }, None)),
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            let (outcome, again) = read_failure(error, limits.first_byte).map_err(Stop::All)?;
+            let (outcome, again) = read_failure(error, &limits).map_err(Stop::All)?;
             return Err(if again { Stop::Again(outcome, None) } else { Stop::Place(outcome) });
         }
     };
     let offset = accept(&response, offset, state)?;
+    // Less than is pinned is wrong too, and taken all the same: it may be looked at afterwards.
     let expected = response.content_length().map(|rest| offset + rest);
-    if let (Some(expected), Some(actual)) = (wanted.size, expected)
-        && expected != actual
-    {
-        return Err(Stop::Place(Outcome::WrongSize { expected, actual }));
-    }
     if let Some(outcome) = expected.and_then(|expected| wanted.too_many(expected, &limits)) {
         return Err(Stop::Place(outcome));
     }
@@ -215,7 +223,7 @@ async fn one_try(
     }
     // A body without a length that ended early can only be told by the size that was pinned.
     let got = pump.sent();
-    if let Some(size) = wanted.size.filter(|size| got < *size) {
+    if let Some(size) = wanted.size.filter(|size| expected.is_none() && got < *size) {
         return Err(Stop::Again(Outcome::Cut { got, expected: Some(size) }, None));
     }
     finish(state, wanted).await

@@ -213,6 +213,21 @@ pub enum Outcome {
         /// The status code.
         code: u16,
     },
+    /// A status that may go away, though not soon enough.
+    #[error(
+        "HTTP {code}{}, and not to be asked again for {}, where {} is the most that is waited",
+        status_hint(*.code),
+        seconds(.asked),
+        seconds(.most)
+    )]
+    Later {
+        /// The status code.
+        code: u16,
+        /// The wait that it asks for.
+        asked: Duration,
+        /// The longest that there is.
+        most: Duration,
+    },
     /// No answer within the limit.
     #[error("no answer within {}", seconds(.limit))]
     Silent {

@@ -4,10 +4,7 @@ use treelay_recipes::recipe::{GoRelease, Source};
 
 use super::download::Failed;
 use super::releases::{Release, choose, file_name};
-use super::{
-    Ask, Attempt, FetchError, Fetcher, Outcome, Place, Resolved, Resolving, SourceKind, Wanted,
-    small,
-};
+use super::{Ask, FetchError, Fetcher, Place, Resolved, Resolving, SourceKind, Wanted, small};
 
 pub(super) struct GoDev;
 
@@ -64,13 +61,13 @@ async fn list(fetcher: &Fetcher, ask: &Ask) -> Result<Vec<Release>, FetchError> 
         return Err(ask.nothing("go.dev", "a server"));
     };
     let unavailable = |attempt| FetchError::Unavailable { what: what(), attempts: vec![attempt] };
-    let document = match small::document(fetcher, &remote, "application/json").await {
-        Ok(document) => document,
-        Err(Failed::Place(attempt)) => return Err(unavailable(attempt)),
-        Err(Failed::All(error)) => return Err(error),
+    let read = |document: small::Document| {
+        let said = |error| format!("it answered no list of releases: {error}");
+        serde_json::from_str(&document.body).map_err(said)
     };
-    serde_json::from_str(&document.body).map_err(|error| {
-        let tries = vec![Outcome::Nonsense(format!("it answered no list of releases: {error}"))];
-        unavailable(Attempt { place: super::place::shown(&document.url), tries })
-    })
+    match small::document_as(fetcher, &remote, "application/json", &read).await {
+        Ok(list) => Ok(list),
+        Err(Failed::Place(attempt)) => Err(unavailable(attempt)),
+        Err(Failed::All(error)) => Err(error),
+    }
 }

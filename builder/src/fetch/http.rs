@@ -1,8 +1,8 @@
 //! The HTTP clients: certificates, proxies, redirects, and how failures are read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,8 @@ use reqwest::{
     Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response, Url, redirect,
     tls,
 };
+use rustls::AlertDescription;
+use url::Origin;
 
 use super::config::{Config, EVERY_HOST, Host, MinTls};
 use super::login::Login;
@@ -30,15 +32,17 @@ pub(super) struct Proxies {
 }
 
 impl Proxies {
-    /// Lowercase wins over uppercase, the scheme's own over `ALL_PROXY`, as in curl.
+    /// Lowercase wins over uppercase, the scheme's own over `ALL_PROXY`, as in curl. As for Go,
+    /// `HTTP_PROXY` counts too, unless a web server says what it was asked in such variables.
     pub fn from_env(env: &BTreeMap<String, String>) -> Self {
         let get = |name: &str| {
             let set = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
             set(name).or_else(|| set(&name.to_uppercase()))
         };
         let all = get("all_proxy");
+        let asked = env.contains_key("REQUEST_METHOD") && !env.contains_key("http_proxy");
         Self {
-            http: get("http_proxy").or_else(|| all.clone()),
+            http: get("http_proxy").filter(|_| !asked).or_else(|| all.clone()),
             https: get("https_proxy").or(all),
             no: get("no_proxy").unwrap_or_default(),
         }
@@ -84,7 +88,7 @@ impl Resolve for Names {
             let found = async {
                 match lookup {
                     Some(lookup) => lookup(name.clone()).await,
-                    None => Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect()),
+                    None => by_system(name.clone()).await,
                 }
             };
             match tokio::time::timeout(limit, found).await {
@@ -99,6 +103,19 @@ impl Resolve for Names {
     }
 }
 
+/// What the system says. It may take long after nobody waits any more, so it is asked on a thread that
+/// nobody waits for at the end either, as for those of the runtime.
+async fn by_system(name: String) -> std::io::Result<Vec<SocketAddr>> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let look = move || {
+        let found = (name.as_str(), 0).to_socket_addrs().map(Iterator::collect);
+        // Who has given up hears nothing.
+        let _ = tell.send(found);
+    };
+    std::thread::Builder::new().name("names".to_owned()).spawn(look)?;
+    told.await.map_err(std::io::Error::other)?
+}
+
 /// Clients, each made when first needed: reading the system's certificates takes longer than a
 /// build that has nothing to do. There is one for each trust, and for each host that something is set
 /// up for: no other host sees its client certificate.
@@ -108,6 +125,8 @@ pub(super) struct Http {
     config: Config,
     names: Arc<Names>,
     clients: Mutex<HashMap<ClientOf, Client>>,
+    /// Who has answered, so that a connection to them may have been kept.
+    answered: Mutex<HashSet<Origin>>,
 }
 
 /// What a client is of: whose rules, the entry of its host in the set-up, the oldest TLS that it speaks.
@@ -126,7 +145,8 @@ pub(super) enum NotSent {
 impl Http {
     pub fn new(limits: Limits, proxies: Proxies, config: Config, lookup: Option<Lookup>) -> Self {
         let names = Arc::new(Names { lookup, limit: limits.resolve });
-        Self { limits, proxies, config, names, clients: Mutex::default() }
+        let (clients, answered) = (Mutex::default(), Mutex::default());
+        Self { limits, proxies, config, names, clients, answered }
     }
 
     /// What is set up about servers.
@@ -150,7 +170,7 @@ impl Http {
                 false => None,
             };
             let request = self.request(&url, remote.trust, login, pip).map_err(NotSent::Setup)?;
-            let answer = request.headers(headers.clone()).send().await.map_err(NotSent::Http)?;
+            let answer = self.send(&url, request.headers(headers.clone())).await?;
             if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(answer);
             }
@@ -168,6 +188,21 @@ impl Http {
             }
         }
         Err(NotSent::Redirect(format!("more than {MOST_REDIRECTS} redirects")))
+    }
+
+    /// Sends a request; once more at once where a connection that was kept broke before it was answered:
+    /// servers close those that nobody uses, also while somebody begins to.
+    async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, NotSent> {
+        let answered = || self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = request.try_clone().filter(|_| answered().remove(&url.origin()));
+        let mut sent = request.send().await;
+        if let Some(again) = again.filter(|_| sent.as_ref().is_err_and(broke_off)) {
+            sent = again.send().await;
+        }
+        if sent.is_ok() {
+            answered().insert(url.origin());
+        }
+        sent.map_err(NotSent::Http)
     }
 
     /// A request by the client of its trust and host.
@@ -313,10 +348,7 @@ pub(super) fn is_trusted(trusted: &[String], url: &Url) -> bool {
 }
 
 /// What it means that there is no answer, and whether trying again may help.
-pub(super) fn read_failure(
-    error: NotSent,
-    first_byte: Duration,
-) -> Result<(Outcome, bool), FetchError> {
+pub(super) fn read_failure(error: NotSent, limits: &Limits) -> Result<(Outcome, bool), FetchError> {
     let error = match error {
         NotSent::Setup(error) => return Err(error),
         NotSent::Redirect(reason) => return Ok((Outcome::Redirect(reason), false)),
@@ -326,15 +358,28 @@ pub(super) fn read_failure(
     Ok(match tls_error(&error) {
         // That is what the server is, not what the connection did.
         Some(rustls::Error::InvalidCertificate(_)) => (Outcome::Certificate(reason), false),
+        Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+            (Outcome::Tls(format!("{reason} (it lets in who shows a client certificate)")), true)
+        }
         Some(_) => (Outcome::Tls(reason), true),
         None if error.is_timeout() && !error.is_connect() => {
-            (Outcome::Silent { limit: first_byte }, true)
+            (Outcome::Silent { limit: limits.first_byte }, true)
+        }
+        // What the client says of its own limit does not say which it is.
+        None if error.is_connect() && reason == "operation timed out" => {
+            let limit = super::error::seconds(&limits.connect);
+            (Outcome::Connect(format!("no connection within {limit}")), true)
         }
         None if error.is_connect() => {
             (Outcome::Connect(format!("connecting failed: {reason}")), true)
         }
         None => (Outcome::Connect(format!("the connection broke: {reason}")), true),
     })
+}
+
+/// Whether a connection was there and ended without an answer.
+fn broke_off(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout() && tls_error(error).is_none()
 }
 
 /// What of the error is of TLS.
@@ -384,6 +429,10 @@ mod tests {
         assert_eq!(both.https.as_deref(), Some("http://low"));
         let all = env(&[("ALL_PROXY", "http://all"), ("HTTP_PROXY", ""), ("NO_PROXY", "a,b")]);
         assert_eq!((all.http.as_deref(), all.no.as_str()), (Some("http://all"), "a,b"));
+        let asked = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "http://of.the.asker")];
+        assert!(env(&asked) == Proxies::default());
+        let own = env(&[("http_proxy", "http://own"), asked[0], asked[1]]);
+        assert_eq!(own.http.as_deref(), Some("http://own"));
     }
 
     #[test]

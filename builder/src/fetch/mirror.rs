@@ -6,10 +6,7 @@ use treelay_recipes::{Digest, MIRROR_NAMES};
 
 use super::download::Failed;
 use super::releases::file_name;
-use super::{
-    Ask, Attempt, FetchError, Fetcher, Outcome, Place, Resolved, Resolving, SourceKind, Wanted,
-    small,
-};
+use super::{Ask, FetchError, Fetcher, Place, Resolved, Resolving, SourceKind, Wanted, small};
 
 pub(super) struct Mirror;
 
@@ -58,18 +55,16 @@ async fn published(fetcher: &Fetcher, ask: &Ask, file: &str) -> Result<Digest, F
     let Place::Remote(remote) = Place::parse(&format!("{file}.sha256"))? else {
         return Err(ask.nothing("mirror", "the address of a server"));
     };
-    let attempt = match small::document(fetcher, &remote, "text/plain, */*").await {
-        Ok(document) => match checksum(&document.body) {
-            Some(digest) => return Ok(digest),
-            None => {
-                let said = "it answered no SHA-256 digest".to_owned();
-                Attempt { place: remote.to_string(), tries: vec![Outcome::Nonsense(said)] }
-            }
-        },
-        Err(Failed::Place(attempt)) => attempt,
-        Err(Failed::All(error)) => return Err(error),
+    let read = |document: small::Document| {
+        checksum(&document.body).ok_or_else(|| "it answered no SHA-256 digest".to_owned())
     };
-    Err(FetchError::Unavailable { what, attempts: vec![attempt] })
+    match small::document_as(fetcher, &remote, "text/plain, */*", &read).await {
+        Ok(digest) => Ok(digest),
+        Err(Failed::Place(attempt)) => {
+            Err(FetchError::Unavailable { what, attempts: vec![attempt] })
+        }
+        Err(Failed::All(error)) => Err(error),
+    }
 }
 
 /// The digest in what sha256sum(1) writes, or alone.

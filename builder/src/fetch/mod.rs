@@ -112,6 +112,8 @@ pub struct Ask {
     pub proxies: Vec<goproxy::Proxy>,
     /// The digest that the lock pins, once it does.
     pub pinned: Option<Digest>,
+    /// And its size in bytes.
+    pub size: Option<u64>,
 }
 
 impl Ask {
@@ -126,6 +128,7 @@ impl Ask {
             mirror: None,
             proxies: Vec::new(),
             pinned: None,
+            size: None,
         }
     }
 

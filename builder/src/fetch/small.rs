@@ -6,7 +6,7 @@ use reqwest::Url;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::time::{sleep, timeout};
 
-use super::download::Failed;
+use super::download::{Failed, too_late};
 use super::error::reading;
 use super::http::read_failure;
 use super::place::{Place, Remote};
@@ -30,6 +30,17 @@ pub(super) async fn document(
     remote: &Remote,
     accept: &'static str,
 ) -> Result<Document, Failed> {
+    document_as(fetcher, remote, accept, &Ok).await
+}
+
+/// The same, understood by `read`. Who answers something else than such a document, as a mirror of
+/// files does with a list of them and a login page with everything, is followed by the next place.
+pub(super) async fn document_as<T>(
+    fetcher: &Fetcher,
+    remote: &Remote,
+    accept: &'static str,
+    read: &(dyn Fn(Document) -> Result<T, String> + Sync),
+) -> Result<T, Failed> {
     let mut failed: Option<Attempt> = None;
     // Of none of them it is known what they must be.
     for place in fetcher.route(&remote.clone().believed()) {
@@ -37,15 +48,20 @@ pub(super) async fn document(
             Place::Remote(remote) => from_server(fetcher, remote, accept).await,
             Place::File(path) => from_file(path).await.map_err(Failed::Place),
         };
-        match found {
-            Err(Failed::Place(attempt)) => match &mut failed {
-                None => failed = Some(attempt),
-                Some(failed) => {
-                    failed.place = format!("{} and {}", failed.place, attempt.place);
-                    failed.tries.extend(attempt.tries);
-                }
-            },
-            other => return other,
+        let attempt = match found.map(read) {
+            Ok(Ok(document)) => return Ok(document),
+            Ok(Err(said)) => {
+                Attempt { place: place.to_string(), tries: vec![Outcome::Nonsense(said)] }
+            }
+            Err(Failed::Place(attempt)) => attempt,
+            Err(error) => return Err(error),
+        };
+        match &mut failed {
+            None => failed = Some(attempt),
+            Some(failed) => {
+                failed.place = format!("{} and {}", failed.place, attempt.place);
+                failed.tries.extend(attempt.tries);
+            }
         }
     }
     let none = || Attempt {
@@ -89,7 +105,13 @@ async fn from_server(
         let Some(asked) = again.filter(|_| next < limits.tries) else {
             return Err(Failed::Place(Attempt { place: remote.to_string(), tries }));
         };
-        sleep(limits.wait(next, asked, fastrand::f64())).await;
+        match limits.wait(next, asked, fastrand::f64()) {
+            Ok(wait) => sleep(wait).await,
+            Err(asked) => {
+                too_late(&mut tries, asked, &limits);
+                return Err(Failed::Place(Attempt { place: remote.to_string(), tries }));
+            }
+        }
     }
 }
 
@@ -107,7 +129,7 @@ async fn one_try(
         Err(_) => return Ok(Err((Outcome::Silent { limit: limits.first_byte }, Some(None)))),
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            let (outcome, again) = read_failure(error, limits.first_byte)?;
+            let (outcome, again) = read_failure(error, limits)?;
             return Ok(Err((outcome, again.then_some(None))));
         }
     };

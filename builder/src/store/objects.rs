@@ -49,12 +49,10 @@ impl Store {
     /// the quarantine.
     pub fn reject_object(&self, digest: &Digest) {
         let path = self.path("objects", digest);
-        let folder = self.root.join("quarantine");
         let size = fs::metadata(&path).map_or(u64::MAX, |metadata| metadata.len());
         // For inspection only: where it cannot be kept it is removed.
-        let kept = fs::create_dir_all(&folder).is_ok()
-            && size <= QUARANTINE.saturating_sub(held(&folder))
-            && fs::rename(&path, folder.join(digest.hex())).is_ok();
+        let kept = room(&self.root, size)
+            .is_some_and(|folder| fs::rename(&path, folder.join(digest.hex())).is_ok());
         if !kept {
             let _ = fs::remove_file(path);
         }
@@ -166,9 +164,8 @@ impl BlobWriter for Incoming {
 
     fn reject(self: Box<Self>, actual: &Digest) {
         // For inspection only: a failure to keep it changes nothing.
-        let folder = self.root.join("quarantine");
         let size = self.file.as_file().metadata().map_or(u64::MAX, |metadata| metadata.len());
-        if std::fs::create_dir_all(&folder).is_ok() && held(&folder) + size <= QUARANTINE {
+        if let Some(folder) = room(&self.root, size) {
             let _ = self.file.persist(folder.join(actual.hex()));
         }
     }
@@ -182,8 +179,26 @@ pub(super) fn hash_file(path: &Path) -> io::Result<Digest> {
     Ok(reader.finish().0)
 }
 
-/// Bytes in a flat folder.
-fn held(folder: &std::path::Path) -> u64 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+/// The quarantine, once it has room for so many bytes: what was put there first goes first. `None`
+/// where it never has.
+fn room(root: &Path, size: u64) -> Option<PathBuf> {
+    let folder = root.join("quarantine");
+    fs::create_dir_all(&folder).ok()?;
+    let entries = fs::read_dir(&folder).ok()?.flatten();
+    let file = |entry: fs::DirEntry| {
+        let meta = entry.metadata().ok()?;
+        Some((meta.modified().ok()?, meta.len(), entry.path()))
+    };
+    let mut files: Vec<_> = entries.filter_map(file).collect();
+    files.sort();
+    let mut held = files.iter().map(|(_, size, _)| size).sum::<u64>();
+    let left = QUARANTINE.checked_sub(size)?;
+    for (_, size, path) in files {
+        if held <= left {
+            break;
+        }
+        fs::remove_file(path).ok()?;
+        held -= size;
+    }
+    Some(folder)
 }

@@ -1,7 +1,7 @@
 //! The rules of fallback over real TLS, with certificates of a CA of the test's own; and what is set
 //! up about servers.
 
-mod tls;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -9,6 +9,9 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+/// A year in which certificates end that are good.
+const FAR: i32 = 4000;
+
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -29,20 +32,37 @@ impl Authority {
         self.pem.clone()
     }
 
-    fn certify(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+    fn certify(&self, name: &str, until: i32) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
     /// A client's certificate and key.
     pub fn client(&self) -> String {
-        let (certificate, key) = self.certify("client.test");
-        format!("{}\n{}", certificate.pem(), key.serialize_pem())
+        let (certificate, key) = self.client_pems();
+        format!("{certificate}\n{key}")
+    }
+
+    /// The same apart.
+    pub fn client_pems(&self) -> (String, String) {
+        let (certificate, key) = self.certify("client.test", FAR);
+        (certificate.pem(), key.serialize_pem())
     }
 
     pub fn server(&self, name: &str) -> Arc<ServerConfig> {
         self.config(name, &[&TLS12, &TLS13], None)
+    }
+
+    /// One whose certificate was good once.
+    pub fn server_expired(&self, name: &str) -> Arc<ServerConfig> {
+        self.config_until(name, 2001, &[&TLS12, &TLS13], None)
+    }
+
+    /// One that asks in 1.3 for a certificate of this authority, and insists.
+    pub fn server_that_insists_1_3(&self, name: &str) -> Arc<ServerConfig> {
+        self.config(name, &[&TLS13], Some(true))
     }
 
     /// One that speaks nothing newer than 1.2.
@@ -63,6 +83,16 @@ impl Authority {
         versions: &[&'static SupportedProtocolVersion],
         asks: Option<bool>,
     ) -> Arc<ServerConfig> {
+        self.config_until(name, FAR, versions, asks)
+    }
+
+    fn config_until(
+        &self,
+        name: &str,
+        until: i32,
+        versions: &[&'static SupportedProtocolVersion],
+        asks: Option<bool>,
+    ) -> Arc<ServerConfig> {
         let provider = Arc::new(default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
@@ -77,7 +107,7 @@ impl Authority {
                 builder.with_client_cert_verifier(verifier.build().unwrap())
             }
         };
-        let (certificate, key) = self.certify(name);
+        let (certificate, key) = self.certify(name, until);
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
     }

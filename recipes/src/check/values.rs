@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::grammar;
 use crate::caps::FileCaps;
-use crate::error::{Problem, Problems, one_of};
+use crate::error::{Problem, Problems, has_login, one_of};
 use crate::lock::InputKind;
 use crate::recipe::{
     Account, ArchiveInput, At, Attributes, FileEntry, GO_BUILD_ENV, GitInput, GoBuildLayer,
@@ -81,8 +81,14 @@ impl Check<'_, '_> {
     }
 
     fn rule(&mut self, what: &str, text: &Text, rule: grammar::Rule) {
-        if let Err(reason) = rule(text) {
-            self.problem(text, format!("{what} `{}` {reason}", shown(text)));
+        match rule(text) {
+            Err(reason) if has_login(text) => {
+                self.problem(text, format!("{what} {reason}"));
+            }
+            Err(reason) => {
+                self.problem(text, format!("{what} `{}` {reason}", shown(text)));
+            }
+            Ok(()) => {}
         }
     }
 

@@ -188,9 +188,10 @@ async fn page_of(
     };
     let files = cell
         .get_or_try_init(async || {
-            let document = small::document(fetcher, &remote, page::ACCEPT).await?;
-            page::parse(&document.content_type, &document.body, &document.url)
-                .map_err(|reason| failed(&reason))
+            let read = |document: small::Document| {
+                page::parse(&document.content_type, &document.body, &document.url)
+            };
+            small::document_as(fetcher, &remote, page::ACCEPT, &read).await
         })
         .await?;
     let candidate = |file: &File| {

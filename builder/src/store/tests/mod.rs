@@ -45,6 +45,28 @@ fn a_content_that_fails_leaves_nothing() {
     assert!(!store.root().join("objects").exists());
 }
 
+/// What is rejected can be looked at, the newest of it, and no more than there is room for.
+#[test]
+fn the_quarantine_has_room_for_what_is_new() {
+    let (_folder, store) = store();
+    let quarantine = store.root().join("quarantine");
+    let reject = |text: &str| {
+        let mut writer = crate::fetch::BlobSink::begin(&store, None, None).unwrap();
+        writer.write(text.as_bytes()).unwrap();
+        writer.reject(&Digest::of(text));
+    };
+    reject("first");
+    // As large as what fits beside what comes later, though it takes no place on the disk.
+    let old = fs::File::create(quarantine.join("old")).unwrap();
+    old.set_len((512 << 20) - 7).unwrap();
+    let before = std::time::SystemTime::now() - std::time::Duration::from_secs(1000);
+    old.set_modified(before).unwrap();
+    reject("second");
+    let kept = |name: &str| quarantine.join(name).exists();
+    assert!(!kept("old") && kept(&Digest::of("first").hex()) && kept(&Digest::of("second").hex()));
+    assert!(!fs::exists(store.root().join("objects")).unwrap());
+}
+
 #[test]
 fn trees_come_back_and_damaged_ones_do_not() {
     let (_folder, store) = store();
