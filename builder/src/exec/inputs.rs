@@ -236,6 +236,11 @@ impl Workshop<'_> {
         let resolved = self.fetcher.resolve(*source, ask).await?;
         let from = from.unwrap_or_else(|| resolved.from.clone());
         let Demands { digest, judges } = job.before(&resolved).await?;
+        let turn = digest.map(|digest| self.turns.of(&digest));
+        let _turn = match &turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
         if let Some(digest) = digest
             && let Some(file) = self.whole_object(&digest, resolved.wanted.size)
         {

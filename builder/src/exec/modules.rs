@@ -91,13 +91,13 @@ const MOST_OF_MOD: u64 = 16 << 20;
 /// Bytes that a module's archive may have, as for Go (`zip.MaxZipFile`).
 const MOST_OF_ZIP: u64 = 500 << 20;
 
-/// Lets whoever needs a module that is being fetched wait for it: each is fetched once, for however
-/// many arches.
+/// Lets whoever needs a file or module that is being fetched wait for it: each is fetched once, for
+/// however many arches, and who serves something else is asked once.
 #[derive(Default)]
 pub struct Turns(StdMutex<HashMap<Digest, Arc<Mutex<()>>>>);
 
 impl Turns {
-    fn of(&self, key: &Digest) -> Arc<Mutex<()>> {
+    pub(super) fn of(&self, key: &Digest) -> Arc<Mutex<()>> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         turns.entry(*key).or_default().clone()
     }

@@ -258,3 +258,22 @@ async fn who_says_when_to_come_back_is_asked_then() {
         assert_eq!(served["attempts"][0]["failed"], "HTTP 503");
     }
 }
+
+/// Who lies is asked once in a run, and what several arches have in common is fetched once.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_file_of_all_arches_is_asked_for_once() {
+    let content = archive(3000);
+    let liar = Server::start(vec![Answer::ok(b"another"); 5]).await;
+    let good = Server::start(vec![Answer::ok(&content); 5]).await;
+    let world = World::new();
+    world.recipe(&[liar.url("/x"), good.url("/x")], &content);
+    let text = std::fs::read_to_string(world.path("tool.yaml")).unwrap();
+    world.write("tool.yaml", text.replace("[amd64]", "[amd64, arm64, ppc64le]"));
+    let output = world.lock().await.ok();
+    assert_eq!((liar.requests().len(), good.requests().len()), (1, 1));
+    assert_eq!(output.served()["attempts"][0]["lied"], true);
+    assert_eq!(
+        std::fs::read_to_string(world.path("tool.lock")).unwrap().matches("[[input]]").count(),
+        3
+    );
+}
