@@ -7,6 +7,7 @@
 mod evidence;
 mod fits;
 mod hex;
+mod proofs;
 mod read;
 mod write;
 
