@@ -74,13 +74,7 @@ fn verified() -> Vec<LockedInput> {
             &url("t.tgz"),
             vec![checksum("SUMS"), openpgp(Some("SUMS"))],
         ),
-        input(
-            "signed",
-            InputKind::Archive,
-            Source::Archive,
-            &url("s.tgz"),
-            vec![openpgp(None)],
-        ),
+        input("signed", InputKind::Archive, Source::Archive, &url("s.tgz"), vec![openpgp(None)]),
         input(
             "go",
             InputKind::GoToolchain,
@@ -100,7 +94,8 @@ fn evidence_of_something_else_is_noticed() {
     assert_eq!(lock.fits(&recipe), Ok(()));
 
     let other = PIN.replace('E', "F");
-    let evidence = |input: &str, method: &str| format!("of `verify: [{method}]` of input \"{input}\"");
+    let evidence =
+        |input: &str, method: &str| format!("of `verify: [{method}]` of input \"{input}\"");
     let by_other = |all: &mut Vec<Evidence>| {
         let Evidence::Openpgp { key, .. } = &mut all[0] else { panic!("no signature") };
         *key = other.clone();
