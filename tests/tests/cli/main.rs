@@ -20,6 +20,7 @@ mod modules;
 mod outputs;
 mod places;
 mod recipes;
+mod releases;
 mod same;
 mod servers;
 mod signers;

@@ -16,7 +16,7 @@ use crate::golang::{Files, Tar, distribution};
 const SECRET: &str = "s3cret-and-nobody-elses";
 
 /// A recipe whose Go is what `options` say.
-fn recipe(options: &str) -> String {
+pub fn recipe(options: &str) -> String {
     format!(
         "name: golang\nversion: \"{{{{ input.go.version }}}}\"\narch: [amd64, arm64]\n\
          inputs:\n  go:\n    go-toolchain: {{{options}}}\n\
@@ -24,17 +24,16 @@ fn recipe(options: &str) -> String {
     )
 }
 
-const FILES: &str = "srv/dl";
-const PROXY: &str = "srv/proxy/golang.org/toolchain/@v";
+pub const FILES: &str = "srv/dl";
+pub const PROXY: &str = "srv/proxy/golang.org/toolchain/@v";
 
 /// An environment with a server that has Go 1.27.3 as go.dev and as a GOPROXY have it, and a newer
 /// candidate; go.dev is that server.
-fn served() -> (Env, Server) {
+pub fn served() -> (Env, Server) {
     let env = Env::new();
     let mut files = Vec::new();
     for arch in ["amd64", "arm64"] {
-        let mut tree = distribution(arch);
-        tree.push(("src/go.mod".into(), b"module std\n".to_vec()));
+        let tree = published(arch);
         let (name, archive) = (format!("go1.27.3.linux-{arch}.tar.gz"), Tar::of(&tree).gz());
         let sha256 = hex::encode(Sha256::digest(&archive));
         env.write(&format!("{FILES}/{name}.sha256"), &sha256);
@@ -55,6 +54,13 @@ fn served() -> (Env, Server) {
     let server = Server::of(&env.path("srv"));
     env.write("treelay.toml", mirror(&server));
     (env, server)
+}
+
+/// A distribution with the go.mod that makes one of it for the go command.
+pub fn published(arch: &str) -> Files {
+    let mut tree = distribution(arch);
+    tree.push(("src/go.mod".into(), b"module std\n".to_vec()));
+    tree
 }
 
 fn mirror(server: &Server) -> String {
@@ -179,7 +185,8 @@ fn an_image_has_a_toolchain_too() {
     };
     assert_eq!(lock(&env, &at("/srv/go.tgz"))[1][3], first[1][3]);
     env.write("go.yaml", recipe(&at("/srv/none")));
-    let said = "oci:files: its image for amd64 has no file /srv/none";
+    // Of whichever arch is looked at first.
+    let said = "has no file /srv/none";
     env.treelay(["lock", "go.yaml"]).fails(1).says(said);
 }
 
