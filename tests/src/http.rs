@@ -134,7 +134,11 @@ fn answer(mut stream: &TcpStream, shared: &Shared, method: &str, target: &str) -
         return stream.write_all(empty("404 Not Found").as_bytes());
     };
     let size = file.metadata()?.len();
-    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").as_bytes())?;
+    // Pages of a package index are read by their type.
+    let page = target.ends_with("/") && target.starts_with("/simple/");
+    let kind = if page { "Content-Type: text/html\r\n" } else { "" };
+    let head = format!("HTTP/1.1 200 OK\r\n{kind}Content-Length: {size}\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
     if method == "GET" {
         io::copy(&mut file, &mut stream)?;
     }

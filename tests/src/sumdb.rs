@@ -12,8 +12,11 @@ use crate::Env;
 
 type Hash = [u8; 32];
 
-/// A database with a key of its own. Its tree has less than 256 records, so that one tile has them.
-#[derive(Debug)]
+/// How many hashes a tile has (2^8).
+const TILE: usize = 256;
+
+/// A database with a key of its own.
+#[derive(Debug, Clone)]
 pub struct SumDb {
     name: &'static str,
     key: SecretKey,
@@ -90,7 +93,7 @@ impl SumDb {
         }
         let records = &self.records[..size];
         let leaves: Vec<Hash> = records.iter().map(|(_, text)| leaf(text)).collect();
-        let root = STANDARD.encode(root(&leaves));
+        let root = STANDARD.encode(root_of(&leaves));
         let head = self.note(&format!("go.sum database tree\n{size}\n{root}\n"));
         env.write(&format!("{folder}/supported"), "");
         env.write(&format!("{folder}/latest"), &head);
@@ -98,7 +101,17 @@ impl SumDb {
             let answer = format!("{number}\n{text}\n{head}");
             env.write(&format!("{folder}/lookup/{module}"), answer);
         }
-        env.write(&format!("{folder}/tile/8/0/000.p/{size}"), leaves.concat());
+        let (mut level, mut hashes) = (0, leaves);
+        while !hashes.is_empty() {
+            for (index, tile) in hashes.chunks(TILE).enumerate() {
+                let part =
+                    if tile.len() < TILE { format!(".p/{}", tile.len()) } else { String::new() };
+                let path = format!("{folder}/tile/8/{level}/{index:03}{part}");
+                env.write(&path, tile.concat());
+            }
+            hashes = hashes.chunks_exact(TILE).map(root_of).collect();
+            level += 1;
+        }
     }
 
     /// Has the edge of the tree in a whole tile alone, as if the tree had grown meanwhile.
@@ -129,13 +142,13 @@ fn leaf(text: &str) -> Hash {
 }
 
 /// RFC 6962, section 2.1.
-fn root(leaves: &[Hash]) -> Hash {
+fn root_of(leaves: &[Hash]) -> Hash {
     match leaves {
         [] => Sha256::digest([]).into(),
         [one] => *one,
         _ => {
             let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-            Sha256::digest([&b"\x01"[..], &root(left), &root(right)].concat()).into()
+            Sha256::digest([&b"\x01"[..], &root_of(left), &root_of(right)].concat()).into()
         }
     }
 }

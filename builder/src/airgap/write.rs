@@ -8,7 +8,9 @@ use treelay_layers::encode::{Stream, TAR_END, tar_padding};
 use treelay_recipes::{Digest, Hasher, HashingReader};
 
 use super::error::BundleError;
-use super::manifest::{CarriedCommit, CarriedRecipe, Manifest, Member, is_plain, object, stem};
+use super::manifest::{
+    CarriedCommit, CarriedRecipe, Kind, Manifest, Member, is_plain, object, stem,
+};
 use super::read::header_of;
 use super::{CODEC, MANIFEST};
 use crate::exec::Portable;
@@ -74,7 +76,8 @@ pub fn write(out: &mut dyn Write, loads: &[Load], store: &Store) -> Result<Writt
         Member { path: MANIFEST.to_owned(), size: json.len() as u64, sha256: Digest::of(&json) };
     put(&mut stream, &own, &mut &json[..])?;
     for member in &manifest.members {
-        put(&mut stream, member, &mut *shelf.open(member)?)?;
+        put(&mut stream, member, &mut *shelf.open(member)?)
+            .inspect_err(|_| shelf.forget(member))?;
     }
     stream.write_all(&TAR_END).map_err(writing())?;
     let hashed = stream.finish().map_err(writing())?;
@@ -152,9 +155,14 @@ impl<'s> Shelf<'s> {
         Ok((Self { store, texts, commits: alone, _place: place }, manifest))
     }
 
-    fn open(&self, member: &Member) -> Result<Box<dyn Read>, BundleError> {
-        use super::manifest::Kind;
+    /// Takes out of the store what turned out to be damaged, so that it is fetched anew.
+    fn forget(&self, member: &Member) {
+        if let Some(Kind::Object(digest)) = member.kind() {
+            self.store.check_object(&digest);
+        }
+    }
 
+    fn open(&self, member: &Member) -> Result<Box<dyn Read>, BundleError> {
         let lost = || BundleError::Lost { what: member.path.clone() };
         let file = match member.kind().ok_or_else(lost)? {
             Kind::Object(digest) => {

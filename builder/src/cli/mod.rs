@@ -7,6 +7,7 @@
 pub mod args;
 pub mod bundle_args;
 mod commands;
+mod draft;
 mod failure;
 pub mod host_args;
 mod passwords;

@@ -306,12 +306,26 @@ fn change(old: Option<&Lock>, new: &LockedInput) -> Option<String> {
             Some(format!("{what}: {version} ({short}){proof}"))
         }
         Some(old) => Some(format!(
-            "{what}: {} ({}) from {} is now {version} ({short}) from {}{proof}",
+            "{what}: {} ({}) from {} is now {version} ({short}) from {}{}{proof}",
             old.version.as_deref().unwrap_or("-"),
             old.identity.short(),
             old.from,
-            new.from
+            new.from,
+            other_file(old, new),
         )),
         None => Some(format!("{what}: {version} ({short}) from {}{proof}", new.from)),
+    }
+}
+
+/// What was published under the same name as before, where it is another file: both digests whole, as
+/// publishers write them.
+fn other_file(old: &LockedInput, new: &LockedInput) -> String {
+    match (old.file, new.file) {
+        (Some(before), Some(now))
+            if old.from == new.from && old.version == new.version && before != now =>
+        {
+            format!("; the file was {} and is {}", before.sha256, now.sha256)
+        }
+        _ => String::new(),
     }
 }

@@ -72,6 +72,7 @@ impl Workshop<'_> {
     ) -> Result<(), ExecError> {
         if let Some(file) = locked.file {
             self.input_file(input, locked, file).await?;
+            self.check_file(input, locked, sources).await?;
             all.objects.insert(file.sha256, file.size);
             return Ok(());
         }
@@ -91,6 +92,33 @@ impl Workshop<'_> {
         let files = tree.entries().iter().filter_map(|entry| entry.file());
         all.objects.extend(files.map(|(digest, size)| (*digest, size)));
         Ok(())
+    }
+
+    /// Whether what is in the file of an input, which is in the store, is what the lock says. A lock
+    /// that was merged wrongly would be found out where nothing can be fetched.
+    async fn check_file(
+        &self,
+        input: &Input,
+        locked: &LockedInput,
+        sources: &Sources,
+    ) -> Result<(), ExecError> {
+        let what = describe(&locked.name, locked.arch);
+        let (arch, pinned) = (locked.arch, locked.file);
+        let found = match input {
+            Input::GoToolchain(go) => self.go_in_file(locked, go, sources).await?,
+            Input::Archive(archive) => {
+                Some(self.archive_from(archive, &what, arch, pinned).await?.0.digest())
+            }
+            Input::Pypi(package) => {
+                Some(self.pypi_from(package, &what, arch, pinned).await?.0.digest())
+            }
+            // These have no file.
+            Input::Git(_) | Input::GoModules(_) => None,
+        };
+        match found.filter(|found| *found != locked.identity) {
+            Some(found) => Err(ExecError::OtherIdentity { what, expected: locked.identity, found }),
+            None => Ok(()),
+        }
     }
 
     async fn carry_tree(

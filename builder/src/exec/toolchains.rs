@@ -187,6 +187,21 @@ impl Workshop<'_> {
         Err(first.unwrap_or(ExecError::NoSource { what, tried: Vec::new() }))
     }
 
+    /// The identity of the distribution in the file of a locked one, which is in the store.
+    pub(super) async fn go_in_file(
+        &self,
+        locked: &LockedInput,
+        input: &GoToolchainInput,
+        sources: &Sources,
+    ) -> Result<Option<Digest>, ExecError> {
+        let what = describe(&locked.name, locked.arch);
+        let version = locked.version.as_deref().unwrap_or(&input.version);
+        let (arch, pinned) = (locked.arch, locked.file);
+        let asked = Asked { input, what: &what, arch, version, pinned, locked: true };
+        let found = self.go_from(locked.source, &asked, sources).await?;
+        Ok(found.map(|found| found.distribution.identity()))
+    }
+
     /// Finds out what a distribution is, from the first source that has it.
     pub(super) async fn lock_go(
         &self,

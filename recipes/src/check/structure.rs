@@ -74,7 +74,9 @@ fn go_toolchain(
                 .add(at, width, format!("the source `{key}` of input `{name}` has no place"))
                 .expected(format!("expected `{key}:` beside `sources`"));
         }
-        if let (false, Some(entry)) = (listed, options.entry(key)) {
+        // A proxy may stand for the checksum database too.
+        let asked = key == "proxy" && go.verify.contains(&Verify::Sumdb);
+        if let (false, Some(entry)) = (listed || asked, options.entry(key)) {
             let Place { at, width } = entry.place;
             let word = source.name();
             let message = match word == key {

@@ -1,11 +1,10 @@
 //! Whether a lock is the lock of a recipe.
 
 use super::meaning::{meaning, on};
-use super::{Lock, LockedInput};
+use super::{Lock, LockedInput, proofs};
 use crate::Arch;
 use crate::recipe::{
-    ArchiveInput, GitInput, GoRelease, GoToolchainInput, Input, Recipe, Source, Text, Verify,
-    VerifyArchive,
+    ArchiveInput, GitInput, GoRelease, GoToolchainInput, Input, Recipe, Source, Text,
 };
 
 /// In what a lock does not fit a recipe.
@@ -155,6 +154,34 @@ pub enum Misfit {
         /// What of `verify` is missing.
         method: &'static str,
     },
+    /// Something is said to be verified that the recipe does not ask for.
+    #[error(
+        "input {input:?} of {arch} has evidence of `verify: [{method}]`, which the recipe does not ask for"
+    )]
+    UnaskedEvidence {
+        /// The input.
+        input: String,
+        /// The arch.
+        arch: Arch,
+        /// What is said to be verified.
+        method: &'static str,
+    },
+    /// What is said to be verified is not what the recipe asks for.
+    #[error(
+        "the evidence of `verify: [{method}]` of input {input:?} of {arch} says {lock}, but the recipe {recipe}"
+    )]
+    OtherEvidence {
+        /// The input.
+        input: String,
+        /// The arch.
+        arch: Arch,
+        /// The method.
+        method: &'static str,
+        /// What the lock says.
+        lock: String,
+        /// What the recipe says.
+        recipe: String,
+    },
     /// Something else that the recipe says of the input changed.
     #[error("the options of input {input:?} changed in the recipe since it was locked")]
     Options {
@@ -252,23 +279,27 @@ impl Lock {
                 let (recipe, lock) = (wanted.kind().name(), locked.kind.name());
                 return Err(Misfit::Kind { input, recipe, lock });
             }
-            match on(recipe, arch).inputs.get(name) {
-                Some(Input::GoToolchain(go)) => go_toolchain(go, locked)?,
-                Some(Input::Archive(file)) => archive(file, locked)?,
-                Some(Input::Pypi(package)) => version(&package.version, locked)?,
-                Some(Input::GoModules(modules)) => {
+            let on_arch = on(recipe, arch);
+            let Some(wanted) = on_arch.inputs.get(name) else { continue };
+            match wanted {
+                Input::GoToolchain(go) => go_toolchain(go, locked)?,
+                Input::Archive(file) => archive(file, locked)?,
+                Input::Pypi(package) => version(&package.version, locked)?,
+                Input::GoModules(modules) => {
                     place(modules.dir.iter().chain(&modules.input), locked)?;
-                    let verify = modules.verify.iter().map(|_| Verify::Sumdb);
-                    shown(verify, locked)?;
                 }
-                Some(Input::Git(wanted)) => git(wanted, locked)?,
-                None => {}
+                Input::Git(wanted) => git(wanted, locked)?,
             }
+            proofs::missing(wanted, locked)?;
         }
-        match self.recipe_inputs.get(name) {
-            Some(digest) if *digest == meaning(recipe, name) => Ok(()),
-            _ => Err(Misfit::Options { input }),
+        if self.recipe_inputs.get(name) != Some(&meaning(recipe, name)) {
+            return Err(Misfit::Options { input });
         }
+        // The recipe is as it was: what differs now is not of its making.
+        locked.iter().try_for_each(|locked| match on(recipe, locked.arch).inputs.get(name) {
+            Some(wanted) => proofs::edited(wanted, locked),
+            None => Ok(()),
+        })
     }
 }
 
@@ -278,8 +309,6 @@ fn go_toolchain(wanted: &GoToolchainInput, locked: &LockedInput) -> Result<(), M
         version(&wanted.version, locked)?;
     }
     let input = locked.name.clone();
-    let verify = wanted.verify.iter().copied();
-    shown(verify.filter(|method| method.is_shown(locked.source)), locked)?;
     if !wanted.sources.contains(&locked.source) {
         return Err(Misfit::Source { input, lock: locked.source.name() });
     }
@@ -313,22 +342,7 @@ fn archive(wanted: &ArchiveInput, locked: &LockedInput) -> Result<(), Misfit> {
         let recipe = recipe.value.clone();
         return Err(Misfit::Sha256 { input: locked.name.clone(), arch: locked.arch, recipe, lock });
     }
-    let Some(VerifyArchive { checksum, openpgp }) = &wanted.verify else { return Ok(()) };
-    let asked = [(Verify::Checksum, checksum.is_some()), (Verify::Openpgp, openpgp.is_some())];
-    shown(asked.into_iter().filter_map(|(method, asked)| asked.then_some(method)), locked)
-}
-
-/// Whether there is evidence of each of them.
-fn shown(mut wanted: impl Iterator<Item = Verify>, locked: &LockedInput) -> Result<(), Misfit> {
-    let shown = |method: &Verify| locked.evidence.iter().any(|one| one.method() == *method);
-    match wanted.find(|method| !shown(method)) {
-        Some(method) => Err(Misfit::Evidence {
-            input: locked.name.clone(),
-            arch: locked.arch,
-            method: method.name(),
-        }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn git(wanted: &GitInput, locked: &LockedInput) -> Result<(), Misfit> {

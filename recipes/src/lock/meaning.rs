@@ -108,7 +108,7 @@ fn verify_meaning(verify: &VerifyArchive) -> Map<String, Value> {
 }
 
 /// A fingerprint however it is spelled: `EB4C 1BFD …`, `0xeb4c1bfd…`.
-fn fingerprint(text: &str) -> String {
+pub(super) fn fingerprint(text: &str) -> String {
     let digits: String = text.chars().filter(|c| *c != ' ').collect();
     digits.strip_prefix("0x").unwrap_or(&digits).to_ascii_uppercase()
 }

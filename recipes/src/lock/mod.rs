@@ -8,6 +8,7 @@ mod evidence;
 mod fits;
 mod hex;
 mod meaning;
+mod proofs;
 mod read;
 mod write;
 

@@ -1,4 +1,5 @@
 mod bases;
+mod proofs;
 
 use super::*;
 use crate::Scope;
@@ -243,19 +244,25 @@ fn the_evidence_that_a_recipe_asks_for_is_in_its_lock() {
     assert_eq!(lock().fits(&asks).unwrap_err().to_string(), told);
     assert_eq!(Lock::new(&asks, locked(), vec![], vec![]).unwrap_err().to_string(), told);
 
+    let toolchain = Digest::of("a.tgz");
+    let rebuild = Evidence::Rebuild { files: 10, by: Arch::Amd64, toolchain };
     let mut inputs = locked();
     for input in inputs.iter_mut().filter(|input| input.name == "go") {
-        let toolchain = Digest::of("a.tgz");
-        // In any order.
+        input.evidence = vec![rebuild.clone()];
+        // In any order; nobody publishes the checksum of a directory.
+        let from = "recipe".into();
+        let of = (input.source == Source::Archive).then_some(Evidence::Checksum { from });
+        input.evidence.extend(of);
+    }
+    let mut lock = Lock::new(&asks, inputs, vec![], vec![]).unwrap();
+    assert_eq!(lock.fits(&asks), Ok(()));
+    // Evidence that is no longer asked for is another matter of the recipe.
+    let told = lock.fits(&recipe(&[])).unwrap_err().to_string();
+    assert_eq!(told, "the options of input \"go\" changed in the recipe since it was locked");
+
+    for input in lock.inputs.iter_mut().filter(|input| input.name == "go") {
         input.evidence = vec![
-            Evidence::Rebuild { files: 10, by: Arch::Amd64, toolchain },
-            Evidence::Sumdb {
-                database: "sum.example+00000001".into(),
-                record: Some(7),
-                sum: Some("h1:x=".into()),
-                modules: None,
-                private: None,
-            },
+            Evidence::Checksum { from: "a \"b\"".into() },
             Evidence::Openpgp {
                 key: "EB".into(),
                 signer: "8E".into(),
@@ -263,10 +270,16 @@ fn the_evidence_that_a_recipe_asks_for_is_in_its_lock() {
                 hash: "SHA512".into(),
                 list: None,
             },
-            Evidence::Checksum { from: "a \"b\"".into() },
+            Evidence::Sumdb {
+                database: "sum.example+00000001".into(),
+                record: Some(7),
+                sum: Some("h1:x=".into()),
+                modules: None,
+                private: None,
+            },
+            rebuild.clone(),
         ];
     }
-    let lock = Lock::new(&asks, inputs, vec![], vec![]).unwrap();
     let text = lock.to_text();
     let line = "evidence = [\n    { method = \"checksum\", from = \"a \\\"b\\\"\" },\n    \
                 { method = \"openpgp\", key = \"EB\", signer = \"8E\", made = 1, hash = \"SHA512\" },\n    \
@@ -283,10 +296,6 @@ fn the_evidence_that_a_recipe_asks_for_is_in_its_lock() {
         let told = Lock::parse(&text.replacen(from, to, 1), "x.lock").unwrap_err().to_string();
         assert!(told.contains(expected) && told.contains("--> x.lock:"), "{told}");
     }
-
-    // Evidence that is no longer asked for is another matter of the recipe.
-    let told = lock.fits(&recipe(&[])).unwrap_err().to_string();
-    assert_eq!(told, "the options of input \"go\" changed in the recipe since it was locked");
 }
 
 #[test]

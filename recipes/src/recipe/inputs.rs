@@ -49,8 +49,9 @@ pub struct GoToolchainInput {
     /// file is its digest, as `FILE.sha256`.
     #[serde(default)]
     pub mirror: Option<Text>,
-    /// Where the source `module` finds `golang.org/toolchain`, as GOPROXY has it. Left out, GOPROXY of
-    /// the environment, else `https://proxy.golang.org`.
+    /// Where the source `module` finds `golang.org/toolchain`, and where `verify: [sumdb]` looks for a
+    /// proxy that stands for the checksum database, as GOPROXY has it. Left out, GOPROXY of the
+    /// environment, else `https://proxy.golang.org`.
     #[serde(default)]
     pub proxy: Option<Text>,
     /// The image in which the source `oci` finds the distribution.

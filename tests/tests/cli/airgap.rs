@@ -6,6 +6,7 @@ use serde_json::Value;
 use treelay_tests::git::Repo;
 use treelay_tests::http::Server;
 use treelay_tests::modules::add_module;
+use treelay_tests::tamper::Random;
 use treelay_tests::{Env, Run};
 
 use crate::golang::{Tar, distribution};
@@ -259,4 +260,127 @@ fn a_bundle_that_is_not_as_it_was_written_leaves_the_store_as_it_was() {
     env.treelay(["bundle", "import", "good.tar.zst", "--store=bad"]).ok();
     // Recipe and lock, each in a folder.
     assert_eq!(objects("bad"), 4);
+}
+
+/// Two recipes that share an archive, which its publisher's list verifies; one has modules too.
+fn two() -> Env {
+    let env = Env::new();
+    // Compresses badly, so that a bundle of it has some length.
+    let mut random = Random(7);
+    let bytes: Vec<u8> = (0..25_000).flat_map(|_| random.draw().to_le_bytes()).collect();
+    let tool = Tar::default().with(b"tool/run", crate::golang::Member::File(&bytes)).gz();
+    env.write("tool.tar.gz", &tool);
+    env.write("SUMS", format!("{}  tool.tar.gz\n", sha256(&tool)));
+    let files = [("go.mod", "module example.org/a\n"), ("a.go", "package a\n")];
+    let sums = add_module(&env, "proxy", "example.org/a", "v1.0.0", &files);
+    env.write("src/go.mod", "module example.org/x\n\nrequire example.org/a v1.0.0\n");
+    env.write("src/go.sum", sums);
+    let tool = "tool: {archive: {path: tool.tar.gz, verify: {checksum: SUMS}}}";
+    let modules = "mods: {go-modules: {dir: src, proxy: proxy}}";
+    for (name, inputs) in [("one", tool.to_owned()), ("two", format!("{tool}, {modules}"))] {
+        env.write(
+            &format!("{name}.yaml"),
+            format!(
+                "name: {name}\nversion: 1\narch: [amd64]\nepoch: 1\ninputs: {{{inputs}}}\n\
+                 layers: [{{name: tool, archive: {{input: tool, prefix: /opt/{name}}}}}]\n"
+            ),
+        );
+        env.treelay(["lock", &format!("{name}.yaml")]).ok();
+    }
+    env
+}
+
+const EXPORT: [&str; 6] = ["bundle", "export", "one.yaml", "two.yaml", "both.tar.zst", "--offline"];
+const UNPLUGGED: [&str; 5] = ["unshare", "--user", "--map-root-user", "--net", "--"];
+
+#[test]
+fn recipes_share_a_bundle_and_their_evidence_comes_with_them() {
+    let env = two();
+    let digest = |store: &str, file: &str, folder: &str| {
+        let out = format!("oci:out-{store}-{}", file.replace('/', "-"));
+        let run = env.treelay(["build", file, "--locked", "--offline", "--json", "-o", &out]);
+        let run = run.arg(format!("--store={}", env.path(store).display())).through(UNPLUGGED);
+        run.current_dir(env.path(folder)).ok().json()["index"]["digest"].clone()
+    };
+    let store = env.dir().join("store");
+    let first = ["one.yaml", "two.yaml"].map(|file| digest(store.to_str().unwrap(), file, "."));
+    env.treelay(EXPORT).through(UNPLUGGED).ok();
+    // Into a store that has one of them already, though damaged.
+    env.treelay(["build", "one.yaml", "-o", "oci:far-one", "--store=far"]).ok();
+    let tool = sha256(&fs::read(env.path("tool.tar.gz")).unwrap());
+    let object = env.path(format!("far/objects/{}/{}", &tool[..2], &tool[2..]));
+    let mut bytes = fs::read(&object).unwrap();
+    bytes[100] ^= 1;
+    fs::remove_file(&object).unwrap();
+    fs::write(&object, bytes).unwrap();
+    for gone in ["tool.tar.gz", "SUMS", "proxy"] {
+        fs::rename(env.path(gone), env.path(format!("gone-{gone}"))).unwrap();
+    }
+    env.treelay(["bundle", "import", "both.tar.zst", "--store=far", "--recipes=copy"]).ok();
+    env.run("cp").args(["-r", "src", "copy/src"]).ok();
+    for (file, first) in ["one.yaml", "two.yaml"].iter().zip(first) {
+        let lock = file.replace("yaml", "lock");
+        assert!(
+            env.read(&format!("copy/{lock}")).contains("method = \"checksum\", from = \"SUMS\"")
+        );
+        env.treelay(["lock", file, "--check", "--store=far"]).current_dir(env.path("copy")).ok();
+        assert_eq!(digest("far", file, "copy"), first);
+    }
+    env.treelay(["store", "verify", "--store=far"]).ok().says("0 wrong");
+
+    // One file that differs keeps all of them away.
+    for gone in ["one.yaml", "one.lock", "two.lock"] {
+        fs::remove_file(env.path(format!("copy/{gone}"))).unwrap();
+    }
+    env.write("copy/two.yaml", "another");
+    env.treelay(["bundle", "import", "both.tar.zst", "--store=far", "--recipes=copy"])
+        .fails(1)
+        .says("two.yaml is there, and differs")
+        .says("no recipe or lock was written");
+    assert_eq!(env.read("copy/two.yaml"), "another");
+    assert!(!env.path("copy/one.yaml").exists() && !env.path("copy/two.lock").exists());
+}
+
+#[test]
+fn what_is_damaged_in_the_store_is_fetched_anew_for_a_bundle() {
+    let env = two();
+    env.treelay(EXPORT).ok();
+    let good = fs::read(env.path("both.tar.zst")).unwrap();
+    // Of the length that it should have.
+    let digest = sha256(b"package a\n");
+    let object = env.dir().join(format!("store/objects/{}/{}", &digest[..2], &digest[2..]));
+    fs::remove_file(&object).unwrap();
+    fs::write(&object, "PACKAGE a\n").unwrap();
+    env.treelay(EXPORT).fails(1).says("missing or damaged").says("do the same again");
+    assert!(fs::read(env.path("both.tar.zst")).unwrap() == good);
+    env.treelay(EXPORT).ok();
+    assert!(fs::read(env.path("both.tar.zst")).unwrap() == good);
+    // A lock that was merged wrongly is found out here, and not where nothing can be fetched.
+    let text = env.read("one.lock");
+    let at = text.find("identity = \"sha256:").unwrap() + 19;
+    env.write("one.lock", format!("{}{}{}", &text[..at], sha256(b"other"), &text[at + 64..]));
+    env.treelay(EXPORT).fails(1).says("tool for amd64 is not what the lock says");
+}
+
+#[test]
+fn without_room_there_is_no_bundle_and_nothing_of_one() {
+    let env = two();
+    let hidden = || {
+        let names = fs::read_dir(env.path(".")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with('.')).count()
+    };
+    // A limit of the length of files stands for a full disk, and kills where nothing catches it.
+    let full = |run: Run| run.after_shell("trap '' XFSZ && ulimit -f 64");
+    full(env.treelay(EXPORT)).fails(1).says("writing both.tar.zst").says("File too large");
+    let killed = env.treelay(EXPORT).after_shell("ulimit -c 0 && ulimit -f 64").output();
+    assert_eq!(killed.status.code(), None, "{killed}");
+    assert!(!env.path("both.tar.zst").exists());
+    assert_eq!(hidden(), 0);
+
+    env.treelay(EXPORT).ok();
+    let import = || env.treelay(["bundle", "import", "both.tar.zst", "--store=far"]);
+    full(import()).fails(1).says("keeping what is in the bundle");
+    assert!(!env.path("far/objects").exists());
+    import().ok();
+    env.treelay(["store", "verify", "--store=far"]).ok().says("0 wrong");
 }

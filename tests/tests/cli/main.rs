@@ -22,6 +22,7 @@ mod offline;
 mod outputs;
 mod places;
 mod recipes;
+mod releases;
 mod same;
 mod servers;
 mod signers;

@@ -25,7 +25,7 @@ pub fn recipe(options: &str) -> String {
 }
 
 pub const FILES: &str = "srv/dl";
-const PROXY: &str = "srv/proxy/golang.org/toolchain/@v";
+pub const PROXY: &str = "srv/proxy/golang.org/toolchain/@v";
 
 /// An environment with a server that has Go 1.27.3 as go.dev and as a GOPROXY have it, and a newer
 /// candidate; go.dev is that server.
@@ -33,8 +33,7 @@ pub fn served() -> (Env, Server) {
     let env = Env::new();
     let mut files = Vec::new();
     for arch in ["amd64", "arm64"] {
-        let mut tree = distribution(arch);
-        tree.push(("src/go.mod".into(), b"module std\n".to_vec()));
+        let tree = published(arch);
         let (name, archive) = (format!("go1.27.3.linux-{arch}.tar.gz"), Tar::of(&tree).gz());
         let sha256 = hex::encode(Sha256::digest(&archive));
         env.write(&format!("{FILES}/{name}.sha256"), &sha256);
@@ -55,6 +54,13 @@ pub fn served() -> (Env, Server) {
     let server = Server::of(&env.path("srv"));
     user_settings(&env, &mirror(&server));
     (env, server)
+}
+
+/// A distribution with the go.mod that makes one of it for the go command.
+pub fn published(arch: &str) -> Files {
+    let mut tree = distribution(arch);
+    tree.push(("src/go.mod".into(), b"module std\n".to_vec()));
+    tree
 }
 
 pub fn mirror(server: &Server) -> String {
@@ -179,9 +185,9 @@ fn an_image_has_a_toolchain_too() {
     };
     assert_eq!(lock(&env, &at("/srv/go.tgz"))[1][3], first[1][3]);
     env.write("go.yaml", recipe(&at("/srv/none")));
-    // Both lack it; who is looked at first says so.
-    let output = env.treelay(["lock", "go.yaml"]).fails(1);
-    output.says("oci:files: its image for a").says("64 has no file /srv/none");
+    // The arches are asked beside each other; the first of the recipe is told.
+    let said = "oci:files: its image for amd64 has no file /srv/none";
+    env.treelay(["lock", "go.yaml"]).fails(1).says(said);
 }
 
 fn failures(json: &Value) -> Vec<(String, bool)> {

@@ -1,6 +1,7 @@
 //! `verify`: what is verified when an input is locked, that the lock says so, and what is refused.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use sha2::{Digest as _, Sha256};
 use treelay_tests::http::Server;
@@ -117,6 +118,34 @@ fn a_publishers_list_is_the_first_trust() {
         input(&server.url("SHA256SUMS")).replace("verify:", &format!("sha256: {other}, verify:"));
     env.write("x.yaml", pinned);
     is_refused(&env, fresh(), &[&format!("is sha256:{sum}, but the recipe says sha256:{other}")]);
+}
+
+#[test]
+fn what_a_publisher_changed_under_the_same_name_is_told() {
+    let env = Env::new();
+    let publish = |archive: &[u8]| {
+        env.write("served/tool.tar.gz", archive);
+        env.write("served/SUMS", format!("{} *tool.tar.gz\r\n", sha256(archive)));
+        sha256(archive)
+    };
+    let first = publish(&archive());
+    let server = Server::of(&env.path("served"));
+    let (url, list) = (server.url("tool.tar.gz"), server.url("SUMS"));
+    let archive = format!("{{archive: {{urls: [\"{url}\"], verify: {{checksum: \"{list}\"}}}}}}");
+    env.write("x.yaml", recipe(&archive));
+    lock(&env).ok();
+    let text = env.read("x.lock");
+    // The same contents, in an archive that is written otherwise.
+    let second = publish(&Tar::default().with(b"./a.txt", Member::File(b"a")).gz());
+    assert_ne!(first, second);
+    // It stays as it is locked until somebody asks for the new one.
+    lock(&env).ok();
+    assert_eq!(env.read("x.lock"), text);
+    lock(&env)
+        .arg("--update")
+        .ok()
+        .says(&format!("the file was sha256:{first} and is sha256:{second}"));
+    assert_eq!(env.read("x.lock").replace(&second, &first).lines().count(), text.lines().count());
 }
 
 /// A release of Go as it is published, and the sums that the database has of it.
@@ -338,4 +367,160 @@ fn what_proves_nothing_is_refused() {
     it.db.records[0].1 = it.db.records[0].1.replace("h1:", "h1:x");
     it.publish(2);
     it.refused(&["the go.mod of example.org/a v1.0.0 is h1:", "the checksum database says h1:x"]);
+}
+
+/// Adds records of nobody's modules.
+fn grow(db: &mut SumDb, records: usize) {
+    for number in db.records.len()..records {
+        db.add(&format!("m.example/{number} v1.0.0 h1:a=\n"));
+    }
+}
+
+#[test]
+fn whole_tiles_are_asked_for_once() {
+    let mut it = Modules::new();
+    grow(&mut it.db, 600);
+    it.publish(600);
+    let server = Server::of(&it.env.path("proxy/sumdb/sum.example"));
+    it.recipe(&format!("{MODULES}, sumdb: \"{} {}\"}}", it.db.key(), server.url("x")));
+    let tiles = || -> Vec<String> {
+        let asked = server.heads().into_iter().filter_map(|head| {
+            Some(head.split(' ').nth(1)?.strip_prefix("/x/tile/8/")?.to_owned())
+        });
+        asked.collect()
+    };
+    it.lock().ok();
+    let first = tiles();
+    for path in ["0/000", "0/002.p/88", "1/000.p/2"] {
+        assert!(first.iter().any(|asked| asked == path), "{path}: {first:?}");
+    }
+    // In the next run, and where the tree has grown.
+    grow(&mut it.db, 700);
+    it.publish(700);
+    it.lock().ok();
+    let second = tiles().split_off(first.len());
+    for path in ["0/002.p/188", "1/000.p/2"] {
+        assert!(second.iter().any(|asked| asked == path), "{path}: {second:?}");
+    }
+    assert!(!second.iter().any(|asked| asked == "0/000"), "{second:?}");
+
+    // One that is damaged in the store is asked for again.
+    let products = it.env.dir().join("store/products");
+    let listed = listing(&products);
+    let kept: Vec<&str> = listed.lines().filter(|line| line.contains(".sumdb-tile")).collect();
+    assert!(!kept.is_empty(), "{listed}");
+    for line in kept {
+        let path = line.split_whitespace().find(|word| word.ends_with(".sumdb-tile")).unwrap();
+        flip(&products.join(path), 70);
+    }
+    let before = tiles().len();
+    it.lock().ok();
+    assert!(tiles()[before..].iter().any(|asked| asked == "0/000"));
+
+    // It proves nothing of another history.
+    it.db.records[1].1 = it.db.records[1].1.replace("h1:", "h1:x");
+    grow(&mut it.db, 800);
+    it.publish(800);
+    it.refused(&["the checksum database shows two histories"]);
+}
+
+#[test]
+fn runs_side_by_side_see_one_log() {
+    let mut it = Modules::new();
+    grow(&mut it.db, 40);
+    let mut forged = it.db.clone();
+    forged.records[3].1 = forged.records[3].1.replace("h1:", "h1:x");
+    let sizes = [10, 20, 30, 40];
+    let runs = ["a", "b", "c", "d", "f"];
+    for (at, name) in runs.into_iter().enumerate() {
+        // Each has a proxy of its own, with the tiles of all trees and the head of another time.
+        it.env.run("cp").args(["-r", "proxy", name]).ok();
+        let folder = format!("{name}/sumdb/sum.example/x");
+        sizes.iter().for_each(|size| it.db.publish(&it.env, &folder, *size));
+        match sizes.get(at) {
+            Some(size) => it.db.publish(&it.env, &folder, *size),
+            None => forged.publish(&it.env, &folder, 5),
+        }
+        let input = MODULES.replace("proxy: proxy", &format!("proxy: {name}"));
+        let text = recipe(&format!("{{{input}, sumdb: \"{}\"}}}}", it.db.key()));
+        it.env.write(&format!("{name}.yaml"), text);
+    }
+    let at_once: Vec<_> = runs
+        .iter()
+        .map(|name| {
+            let run = it.env.treelay(["lock", &format!("{name}.yaml")]);
+            std::thread::spawn(move || run.output())
+        })
+        .collect();
+    let outputs: Vec<_> = at_once.into_iter().map(|run| run.join().unwrap()).collect();
+    let good = |at: usize| outputs[at].status.success();
+    let forged = good(4);
+    let head = it.env.dir().join(format!("store/heads/{}", it.db.id().replace('/', "!")));
+    let kept = fs::read_to_string(head).unwrap();
+    let size = if forged { 5 } else { 40 };
+    assert!(kept.starts_with(&format!("go.sum database tree\n{size}\n")), "{kept}");
+    for (at, output) in outputs.iter().enumerate() {
+        assert_eq!(output.status.success(), (at == 4) == forged, "{output}");
+        if !output.status.success() {
+            assert!(output.err().contains("the checksum database shows two histories"), "{output}");
+        }
+    }
+}
+
+#[test]
+fn databases_are_where_the_setting_says() {
+    const SECRET: &str = "s3cret-of-the-database";
+    let it = Modules::new();
+    let host = Server::of(&it.env.path("proxy/sumdb/sum.example"));
+    let (key, modules) = (it.db.key(), format!("{MODULES}}}"));
+    // A private one, which wants to know who asks.
+    it.recipe(&modules);
+    it.env.write("token", SECRET);
+    let folder = it.env.dir().join("home/.config/treelay");
+    fs::create_dir_all(&folder).unwrap();
+    let token = it.env.path("token");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let settings = format!("[host.\"127.0.0.1\"]\ntoken-file = \"{}\"\n", token.display());
+    fs::write(folder.join("treelay.toml"), settings).unwrap();
+    let run = it.lock().env("GOSUMDB", format!("{key} {}", host.url("x"))).ok();
+    let heads = host.heads();
+    assert!(heads.len() >= 3, "{heads:?}");
+    for head in &heads {
+        assert!(head.to_ascii_lowercase().contains(&format!("authorization: bearer {SECRET}")));
+    }
+    assert!(!run.err().contains(SECRET) && !it.env.read("x.lock").contains(SECRET), "{run}");
+    let text = it.env.read("x.lock");
+
+    // Through proxies: the first that stands for it; a comma goes on where it has it not.
+    let proxies = format!("{},{}", host.url("none"), it.env.path("proxy").display());
+    it.recipe(&modules.replace("proxy: proxy", &format!("proxy: \"{proxies}\"")));
+    it.lock().env("GOSUMDB", &key).ok();
+    assert_eq!(it.env.read("x.lock"), text);
+    // What it is by default is what the go command has built in: another's key is not its.
+    let it = Modules::new();
+    let mut other = SumDb::new("sum.golang.org");
+    other.records = it.db.records.clone();
+    other.publish(&it.env, "proxy/sumdb/sum.golang.org", 2);
+    it.recipe(&modules);
+    for setting in [
+        "",
+        "sum.golang.org",
+        "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8",
+    ] {
+        let said = "the note is not signed by sum.golang.org+033de0ae";
+        is_refused(&it.env, it.lock().env("GOSUMDB", setting), &[said]);
+    }
+    for (setting, says) in [
+        ("sum.golang.org a b", "GOSUMDB has 3 words"),
+        ("sum.golang.org http://sum.example", "is not the address of a checksum database"),
+        ("sum.example+00000000+AAAA", "is not the key of a checksum database"),
+    ] {
+        is_refused(&it.env, it.lock().env("GOSUMDB", setting), &[says]);
+    }
+    // A module that nobody is asked about needs no database, and no pattern is taken for none.
+    let (sum, no) = (it.db.key(), "example.org,corp.example");
+    it.lock().env("GOSUMDB", &sum).env("GONOSUMDB", no).ok();
+    assert_eq!(it.told(), "{ method = \"sumdb\", database = \"DB\", modules = 0, private = 2 },");
+    let run = it.lock().env("GOSUMDB", &sum).env("GOPRIVATE", "[corp.example");
+    is_refused(&it.env, run, &["[corp.example"]);
 }

@@ -102,6 +102,40 @@ fn signatures_by_pinned_keys_are_the_first_trust() {
         let text = it.env.read("x.lock");
         assert!(text.contains(&format!("list = \"{list}\" }}")), "{text}");
     }
+    // By two, of whom one is pinned, whoever signs first; the pin as people write it, and its key among
+    // others in one file.
+    let other = it.key("other@x.test", "rsa2048", "20250101", "never");
+    it.gpg(&["--armor", "--output", "key.asc", "--export"]).ok();
+    let spaced: Vec<String> =
+        pin.as_bytes().chunks(4).map(|four| String::from_utf8_lossy(four).to_lowercase()).collect();
+    for users in [[&pin, &other], [&other, &pin]] {
+        let how = ["--local-user", users[0], "--local-user", users[1], "--clear-sign"];
+        it.sign(&pin, "20250601", &how, "SUMS", "served/SUMS.asc");
+        let list = "served/SUMS.asc";
+        it.recipe(
+            &format!("checksum: {list}, openpgp: {{signature: {list}, over: checksum"),
+            &spaced.join(" "),
+        );
+        it.env.treelay(["lock", "x.yaml", "--update"]).ok();
+        assert!(it.env.read("x.lock").contains(&format!("signer = \"{pin}\"")));
+    }
+    // What stands outside of what is signed is no part of it.
+    let signed = it.env.read("served/SUMS.asc");
+    let line = format!("{sum}  tool.tar.gz\n");
+    for (text, says) in [
+        (format!("{line}{signed}"), "is no signature: not OpenPGP"),
+        (format!("{signed}{line}"), "something after the signature"),
+        (signed.replace("\n\n", &format!("\n{line}\n")), "a header other than Hash"),
+    ] {
+        it.env.write("served/SUMS.asc", text);
+        let output = it.env.treelay(["lock", "x.yaml", "--update"]).fails(1);
+        assert!(output.err().contains(says), "{says}\n{output}");
+    }
+    it.env.write("served/SUMS.asc", signed);
+    it.export("good@x.test");
+    it.recipe("checksum: SUMS, openpgp: {signature: served/SUMS.sig, over: checksum", &pin);
+    it.env.treelay(["lock", "x.yaml", "--update"]).ok();
+
     // The list is changed after it was signed.
     it.env.write("SUMS", format!("{}  tool.tar.gz\n", hex::encode(Sha256::digest("x"))));
     it.env.treelay(["lock", "x.yaml", "--update"]).fails(1).says("but does not fit");

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::BufWriter;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use indicatif::HumanBytes;
@@ -11,6 +10,7 @@ use serde_json::json;
 
 use crate::airgap::{self, Load, Manifest};
 use crate::cli::bundle_args::BundleCommand;
+use crate::cli::draft::Draft;
 use crate::cli::failure::Doing as _;
 use crate::cli::workspace::{LockPolicy, Workspace, write_atomically};
 use crate::cli::{Failure, Result, Session, count};
@@ -72,16 +72,11 @@ async fn export(
 
     let writing = || format!("writing {}", file.display());
     let folder = to.parent().unwrap_or(Path::new("."));
-    let mut draft = tempfile::Builder::new()
-        .prefix(".treelay-")
-        .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .doing(writing)?;
-    let mut out = BufWriter::with_capacity(256 << 10, draft.as_file_mut());
+    let mut draft = Draft::begin(folder).doing(writing)?;
+    let mut out = BufWriter::with_capacity(256 << 10, draft.file());
     let written = airgap::write(&mut out, &loads, &workspace.store).doing(writing)?;
     out.into_inner().map_err(|error| error.into_error()).doing(writing)?;
-    draft.as_file().sync_all().doing(writing)?;
-    draft.persist(&to).doing(writing)?;
+    draft.keep(&to).doing(writing)?;
 
     if json {
         let mut object = summary(file, &written.manifest);
@@ -104,14 +99,14 @@ fn import(session: &Session, file: &Path, recipes: Option<&Path>, json: bool) ->
     if let Some(dir) = recipes {
         let dir = session.around.current_dir.join(dir);
         std::fs::create_dir_all(&dir).doing(|| format!("creating {}", dir.display()))?;
+        let mut files = Vec::new();
         for (carried, (recipe, lock)) in imported.manifest.recipes.iter().zip(&imported.recipes) {
             // The name was checked when the manifest was read: it has no slash.
             let place = dir.join(&carried.file);
-            for (place, text) in [(place.with_extension("lock"), lock), (place, recipe)] {
-                put(&place, text)?;
-                written.push(place.display().to_string());
-            }
+            files.extend([(place.with_extension("lock"), lock), (place, recipe)]);
         }
+        put_all(&files)?;
+        written.extend(files.iter().map(|(place, _)| place.display().to_string()));
     }
     if json {
         let mut object = summary(file, &imported.manifest);
@@ -126,20 +121,30 @@ fn import(session: &Session, file: &Path, recipes: Option<&Path>, json: bool) ->
     session.print(&text)
 }
 
-/// Writes a file where none is, or the same.
-fn put(place: &Path, text: &str) -> Result<()> {
-    let writing = || format!("writing {}", place.display());
-    match std::fs::read(place) {
-        Ok(there) if there == text.as_bytes() => Ok(()),
-        Ok(_) => Err(Failure::message(format!("{} is there, and differs", place.display()))
-            .hinted(
-                "the bundle is in the store; move the file away to have the one of the bundle",
-            )),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            write_atomically(place, text.as_bytes()).doing(writing)
+/// Writes files where none are, or the same; where others are, none of them.
+fn put_all(files: &[(PathBuf, &String)]) -> Result<()> {
+    let writing = |place: &Path| format!("writing {}", place.display());
+    let (mut missing, mut others) = (Vec::new(), Vec::new());
+    for (place, text) in files {
+        match std::fs::read(place) {
+            Ok(there) if there == text.as_bytes() => {}
+            Ok(_) => others.push(format!("{} is there, and differs", place.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                missing.push((place, text));
+            }
+            Err(error) => return Err(error).doing(|| writing(place)),
         }
-        Err(error) => Err(error).doing(writing),
     }
+    if !others.is_empty() {
+        return Err(Failure::message(others.join("\n")).hinted(
+            "the bundle is in the store, and no recipe or lock was written; move the file away to \
+             have the one of the bundle",
+        ));
+    }
+    for (place, text) in missing {
+        write_atomically(place, text.as_bytes()).doing(|| writing(place))?;
+    }
+    Ok(())
 }
 
 fn open(session: &Session, file: &Path) -> Result<File> {

@@ -4,6 +4,9 @@
 //! newest tree that is known, and that tree to continue the one that was kept: a database that tells
 //! others something else is found out, and the error has both heads.
 //!
+//! *Tiles.* Whole ones never change and are most of what a proof needs, so the store keeps those that
+//! were proven once. They are proven again whenever they are used.
+//!
 //! *Going back.* Once in each run a database that was seen before is asked for its newest head. One
 //! with fewer records than were seen is an error where the database itself says so. Of a proxy, which
 //! may have kept an old answer, it is told, and the tree that was seen counts.
@@ -11,10 +14,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Mutex;
 use treelay_layers::Tree;
 use treelay_layers::go::modules::{self, Module};
+use treelay_recipes::Digest;
 use treelay_recipes::lock::Evidence;
 use treelay_recipes::recipe::{GoModulesInput, Source, Text, Verify};
 use treelay_signing::sumdb::{
@@ -30,6 +36,9 @@ use crate::store::HeadKept;
 
 /// Modules that are asked about at a time.
 const AT_A_TIME: usize = 16;
+
+/// The kind of product that a whole tile is.
+const TILE: &str = "sumdb-tile";
 
 pub(super) struct SumDb;
 
@@ -83,6 +92,11 @@ struct State {
 impl Log {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a tile is remembered under: the whole key, of which the hash could be another's too.
+    fn key_of(&self, tile: &Tile) -> Digest {
+        Digest::of(format!("sumdb-tile-1 {} {}", self.key, tile.path()))
     }
 }
 
@@ -222,16 +236,30 @@ impl Workshop<'_> {
         loop {
             let seen = log.state().seen.clone();
             let claim = claim(seen.as_ref())?;
-            let mut tiles = Tiles::new();
+            let (mut tiles, mut remembered, mut new) = (Tiles::new(), Vec::new(), Vec::new());
             for tile in claim.tiles() {
                 let known = log.state().tiles.get(&tile).cloned();
-                let bytes = match known {
-                    Some(bytes) => Some(bytes),
-                    None => self.tile(log, &tile).await?,
+                let bytes = if known.is_some() {
+                    known
+                } else if let Some(bytes) = self.kept_tile(log, &tile) {
+                    remembered.push(tile);
+                    Some(bytes)
+                } else {
+                    new.push(tile);
+                    self.tile(log, &tile).await?
                 };
                 tiles.extend(bytes.map(|bytes| (tile, bytes)));
             }
-            let proven = claim.prove(&tiles)?;
+            let proven = match claim.prove(&tiles) {
+                Ok(proven) => proven,
+                // Perhaps it is not the database that is wrong: it is asked for all of them.
+                Err(_) if !remembered.is_empty() => {
+                    remembered.iter().for_each(|tile| self.forget_tile(log, tile));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            new.iter().for_each(|tile| self.keep_tile(log, tile, &tiles));
             if seen.as_ref() == Some(proven.head()) {
                 log.state().tiles.extend(tiles);
                 return Ok(proven);
@@ -251,6 +279,26 @@ impl Workshop<'_> {
             let head = head.map(|note| self.kept_head(&log.key, &note)).transpose()?;
             log.state().seen = head;
         }
+    }
+
+    /// A whole tile that was proven in an earlier run.
+    fn kept_tile(&self, log: &Log, tile: &Tile) -> Option<Vec<u8>> {
+        let kept = tile.is_whole().then(|| self.store.product::<String>(TILE, &log.key_of(tile)));
+        STANDARD.decode(kept??).ok()
+    }
+
+    /// Remembers a tile that is proven, if it is whole.
+    fn keep_tile(&self, log: &Log, tile: &Tile, tiles: &Tiles) {
+        let Some(bytes) = tiles.get(tile).filter(|_| tile.is_whole()) else { return };
+        let kept = self.store.put_product(TILE, &log.key_of(tile), &STANDARD.encode(bytes));
+        // Then it is asked for again.
+        if let Err(error) = kept {
+            tracing::debug!("remembering a tile: {error}");
+        }
+    }
+
+    fn forget_tile(&self, log: &Log, tile: &Tile) {
+        self.store.forget_product(TILE, &log.key_of(tile));
     }
 
     /// A tile; where it is no longer the edge it may be there whole alone.

@@ -88,17 +88,47 @@ fn digest(text: &str) -> Option<Digest> {
     Digest::from_hex(&text.to_ascii_lowercase()).ok().filter(|_| hex)
 }
 
-/// `hex  name`, `hex *name`, or `SHA256 (name) = hex`.
+/// What OpenSSL and BSD call it, before the name in brackets.
+const TAGS: [&str; 2] = ["SHA256", "SHA2-256"];
+
+/// `hex  name`, `hex *name`, `SHA256 (name) = hex`, or OpenSSL's `SHA2-256(name)= hex`. A backslash in
+/// front of a line says that the name has escapes (coreutils, "md5sum invocation").
 fn line(line: &str) -> Option<(String, Digest)> {
-    let line = line.trim_end_matches(['\r', '\n', ' ', '\t']);
-    let tagged = line.strip_prefix("SHA256 (").and_then(|rest| rest.rsplit_once(") = "));
-    if let Some((name, hex)) = tagged {
-        return Some((name.to_owned(), digest(hex.trim())?));
+    let line = line.trim_matches(['\r', '\n', ' ', '\t']);
+    let (line, escaped) = match line.strip_prefix('\\') {
+        Some(rest) => (rest, true),
+        None => (line, false),
+    };
+    let (name, hex) = tagged(line).or_else(|| {
+        let (hex, name) = line.split_once([' ', '\t'])?;
+        let name = name.trim_start_matches([' ', '\t']);
+        Some((name.strip_prefix('*').unwrap_or(name), hex))
+    })?;
+    let name = if escaped { unescaped(name) } else { name.to_owned() };
+    Some((name, digest(hex.trim())?)).filter(|(name, _)| !name.is_empty())
+}
+
+fn tagged(line: &str) -> Option<(&str, &str)> {
+    let rest = TAGS.iter().find_map(|tag| line.strip_prefix(tag))?;
+    let rest = rest.trim_start().strip_prefix('(')?;
+    rest.rsplit_once(") = ").or_else(|| rest.rsplit_once(")= "))
+}
+
+fn unescaped(name: &str) -> String {
+    let mut letters = name.chars();
+    let mut plain = String::new();
+    while let Some(letter) = letters.next() {
+        plain.push(match letter {
+            '\\' => match letters.next() {
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some(other) => other,
+                None => '\\',
+            },
+            other => other,
+        });
     }
-    let (hex, name) = line.trim_start().split_once([' ', '\t'])?;
-    let name = name.trim_start_matches([' ', '\t']);
-    let name = name.strip_prefix('*').unwrap_or(name);
-    Some((name.to_owned(), digest(hex)?)).filter(|(name, _)| !name.is_empty())
+    plain
 }
 
 /// Deeper than this no list goes.
@@ -146,10 +176,32 @@ mod tests {
                 "# sums\nSHA256 (y.tgz) = {hb}\nSHA256 (x.tgz) = {ha}\nSHA512 (x.tgz) = {hb}{hb}\n"
             ),
             format!("{ha}  x.tgz\n{ha}  again/x.tgz\n"),
+            format!("{hb}  y x.tgz\n{ha}  ./x.tgz\n"),
+            format!("SHA256(y.tgz)= {hb}\nSHA2-256(./dist/x.tgz)= {ha}\n"),
+            format!("SHA2-256(y.tgz)= {hb}\n-----\nSHA256 (x.tgz) = {ha}\r\n"),
+            format!("\\{hb}  y\\\\x.tgz\n{ha}  x.tgz\n"),
+            // Go's own list has empty digests for what is gone.
+            format!(
+                r#"[{{"files":[{{"filename":"x.tgz","sha256":""}},{{"filename":"x.tgz","sha256":"{ha}","size":1}}]}}]"#
+            ),
             format!(r#"[{{"version":"1","files":[{{"filename":"x.tgz","sha256":"{ha}"}}]}}]"#),
             format!(r#"{{"y.tgz":"{hb}","x.tgz":"{ha}"}}"#),
         ] {
             assert_eq!(find(&text, "x.tgz"), Ok(a), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_files() {
+        let (a, ha, hb) = (Digest::of("a"), Digest::of("a").hex(), Digest::of("b").hex());
+        for (text, file) in [
+            (format!("{hb}  x.tgz\n{ha}  my x.tgz\n"), "my x.tgz"),
+            (format!("SHA256 (x) y) = {ha}\n"), "x) y"),
+            (format!("\\{ha}  back\\\\slash\n{hb}  back\\\\slash\n"), "back\\slash"),
+            (format!("\\{ha} *two\\nlines\n"), "two\nlines"),
+            (format!("\\SHA256 (two\\r\\nlines) = {ha}\n"), "two\r\nlines"),
+        ] {
+            assert_eq!(find(&text, file), Ok(a), "{text}");
         }
     }
 
