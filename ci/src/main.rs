@@ -27,12 +27,14 @@ usage: cargo xtask COMMAND
                                        compare with umoci, buildah and ostree in target/bench;
                                        --write puts the table into docs/performance.md
   fuzz  [--seconds N] [TARGET]...      attack what reads strangers' bytes with libFuzzer, a minute each
-                                       (targets: the folders of tests/corpus)
+                                       (targets: the folders of tests/corpus), as many at a time as
+                                       there are processors
 
 tiers: fast  unit, contract and command-line tests
        real  podman 4, skopeo, umoci, ostree, cosign 2 and 3, two registries
        host  podman 5 and ostree of Debian 13
-       slow  ostree built with ed25519 and spki; attacks on what reads strangers' bytes
+       slow  ostree built with ed25519 and spki; a host that boots; fuzz, and a million spoiled
+             signatures
 ";
 
 fn main() -> ExitCode {

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 use treelay_ci::tools::workspace;
 
-use crate::run::capture;
+use crate::run::{capture, cargo};
 
 /// Which package may use which other of the workspace.
 const DIRECTIONS: &[(&str, &[&str])] = &[
@@ -34,12 +34,17 @@ const CONFINED: &[(&str, &str)] = &[
 /// others link.
 const SET_UP: &[&str] = &["anyhow", "serde_json"];
 
-/// Each package of the workspace with the names of what it uses, for building and testing alike.
-fn packages() -> Vec<(String, Vec<String>)> {
-    let mut metadata = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+/// What cargo knows of the packages of the workspace.
+fn metadata() -> Value {
+    let mut metadata = Command::new(cargo());
     metadata.args(["metadata", "--no-deps", "--locked", "--offline", "--format-version", "1"]);
     let said = capture(metadata.current_dir(workspace())).unwrap();
-    let said: Value = serde_json::from_str(&said).unwrap();
+    serde_json::from_str(&said).unwrap()
+}
+
+/// Each package of the workspace with the names of what it uses, for building and testing alike.
+fn packages() -> Vec<(String, Vec<String>)> {
+    let said = metadata();
     let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
     let packages = said["packages"].as_array().unwrap().iter();
     let uses =
@@ -72,6 +77,50 @@ fn confined_crates_stay_where_they_are() {
         if name == "treelay-ci" {
             let more = uses.iter().find(|used| !SET_UP.contains(&used.as_str()));
             assert_eq!(more, None, "treelay-ci is built before set-up has installed anything");
+        }
+    }
+}
+
+/// The fuzzer's workspace is one of its own, and its lock is easily forgotten: then what is attacked is
+/// built from other dependencies than treelay is, or not at all where there is no network.
+#[test]
+fn the_fuzzers_lock_keeps_up() {
+    let lock = |path: &str| -> Vec<(String, String, Vec<String>)> {
+        let text = std::fs::read_to_string(workspace().join(path)).unwrap();
+        let quoted = |line: &str| line.split('"').nth(1).unwrap_or_default().to_owned();
+        let package = |stanza: &str| {
+            let field = |name: &str| {
+                let line = stanza.lines().find(|line| line.starts_with(name));
+                line.map(quoted).unwrap_or_default()
+            };
+            // `"name"`, or `"name version"` where there are several.
+            let uses = stanza.lines().filter(|line| line.starts_with(" \""));
+            let bare = |line: &str| quoted(line).split(' ').next().unwrap_or_default().to_owned();
+            (field("name = "), field("version = "), uses.map(bare).collect())
+        };
+        text.split("[[package]]").skip(1).map(package).collect()
+    };
+    let (all, fuzzed) = (lock("Cargo.lock"), lock("builder/fuzz/Cargo.lock"));
+    for (name, version, _) in &fuzzed {
+        let own = ["treelay-fuzz", "libfuzzer-sys", "arbitrary"].contains(&name.as_str());
+        let there = all.iter().any(|(other, of, _)| (other, of) == (name, version));
+        assert!(own || there, "{name} {version} is of the fuzzer alone: builder/fuzz/Cargo.lock");
+    }
+    let said = metadata();
+    for (name, _, uses) in fuzzed.iter().filter(|(name, ..)| name.starts_with("treelay")) {
+        let packages = said["packages"].as_array().unwrap();
+        let Some(package) = packages.iter().find(|package| package["name"] == **name) else {
+            continue;
+        };
+        for needed in package["dependencies"].as_array().unwrap() {
+            if needed["kind"].is_null() {
+                let needed = needed["name"].as_str().unwrap();
+                assert!(
+                    uses.iter().any(|used| used == needed),
+                    "{name} uses {needed}, which builder/fuzz/Cargo.lock does not know: \
+                     run cargo update --workspace there"
+                );
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Runs programs: quiet while all is well, and exact about what failed.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -28,6 +28,11 @@ fn quote(word: &OsStr) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// The cargo that started this.
+pub fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Runs to the end and returns standard output; a failure shows the command and its last words.

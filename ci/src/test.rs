@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use treelay_ci::Tier;
 use treelay_ci::tools::{self, workspace};
 
-use crate::run::{capture, line, show, step};
-use crate::setup;
+use crate::run::{self, capture, line, show, step};
+use crate::{fuzz, setup};
 
 /// The module of the slow tier that needs an ostree with spki.
 const SPKI_TESTS: &str = "spki::";
@@ -53,7 +53,7 @@ pub fn build_treelay() -> Result<()> {
 /// Every call selects the whole workspace: with fewer packages cargo may choose other features
 /// for their dependencies, and build those twice.
 fn cargo(args: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(run::cargo());
     command.args(args).args(["--workspace", "--locked"]).current_dir(workspace());
     command
 }
@@ -66,10 +66,23 @@ fn run_tier(tier: Tier) -> Result<bool> {
         command.args(["--", "--skip", SPKI_TESTS]);
     }
     let mut passed = run_tests(&mut command)?;
+    if tier == Tier::Slow {
+        passed &= fuzzed()?;
+    }
     if tier == Tier::Fast {
         passed &= run_tests(cargo(&["test", "--no-fail-fast"]).arg("--doc"))?;
     }
     Ok(passed)
+}
+
+/// Every target of `cargo xtask fuzz` has its minute.
+fn fuzzed() -> Result<bool> {
+    let seconds = std::env::var("TREELAY_FUZZ_SECONDS").ok();
+    let done = fuzz::run(&fuzz::Options::parse(&[], seconds.as_deref())?);
+    if let Err(error) = &done {
+        eprintln!("error: {error:#}");
+    }
+    Ok(done.is_ok())
 }
 
 fn run_tests(command: &mut Command) -> Result<bool> {
@@ -89,7 +102,7 @@ fn targets(tiers: &[Tier]) -> Result<Vec<String>> {
         }
         chosen.extend(["--lib".to_owned(), "--bins".to_owned()]);
         let metadata = capture(
-            Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            Command::new(run::cargo())
                 .args(["metadata", "--no-deps", "--locked", "--format-version", "1"])
                 .current_dir(workspace()),
         )?;

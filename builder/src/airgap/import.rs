@@ -107,6 +107,10 @@ fn check_trees(
         let text = intake.read(Room::Trees, &digest).map_err(BundleError::Reading)?;
         let text = String::from_utf8(text).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
         let tree = Tree::from_text(&text).map_err(|error| wrong(error.to_string()))?;
+        // Else it would have one name in the store and another one in locks.
+        if tree.digest() != digest {
+            return Err(wrong("it is not written as trees are".to_owned()));
+        }
         for (content, size) in tree.entries().iter().filter_map(|entry| entry.file()) {
             if !listed(&(*content, size)) {
                 return Err(wrong(format!("it names {content}, which is not in the bundle")));

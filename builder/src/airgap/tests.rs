@@ -171,6 +171,7 @@ fn what_is_not_as_listed_is_refused() {
     let other = Digest::of("other");
     let stray = tree(&format!("f 0644 0 0 5 {} a\n", other.hex()));
     let no_tree = tree("what is this");
+    let other_way = tree("d 755 0 0 a\n");
     let commit = other.hex();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         (
@@ -271,6 +272,11 @@ fn what_is_not_as_listed_is_refused() {
             "content of a tree",
             bundle(&[(&stray.0, stray.1.as_bytes())], |_| ()),
             "which is not in the bundle",
+        ),
+        (
+            "tree in another way",
+            bundle(&[(&other_way.0, other_way.1.as_bytes())], |_| ()),
+            "it is not written as trees are",
         ),
         ("no tree", bundle(&[(&no_tree.0, no_tree.1.as_bytes())], |_| ()), "is damaged at trees/"),
         ("version", bundle(&both, |it| it["version"] = json!(2)), "of version 2 of the format"),

@@ -46,7 +46,7 @@ pub use layers::{BuiltLayer, Layers, Part};
 pub use lock::{BASE, Locked, TREE, relock};
 pub use modules::{ModuleError, Turns};
 pub use portable::Portable;
-pub use verify::{Databases, Disagreement, SumsError, VerifyError};
+pub use verify::{Databases, Disagreement, SumsError, VerifyError, find_sum};
 
 /// What execution works with.
 pub struct Workshop<'a> {

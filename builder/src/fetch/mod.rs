@@ -64,6 +64,7 @@ pub use login::{Login, Secret};
 pub(crate) use module::STRIP as MODULE_STRIP;
 pub use pip::PipError;
 pub use place::{Place, Remote};
+pub use pypi::{IndexFile, index_page};
 pub use retry::Limits;
 pub use served::{Failure, Served};
 pub use sink::{BlobSink, BlobWriter};

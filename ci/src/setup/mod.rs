@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use treelay_ci::Tier;
-use treelay_ci::tools::{self, Kept};
+use treelay_ci::tools::{self, Kept, Program};
 
 use crate::run::{capture, privileged, step};
 
@@ -29,7 +29,7 @@ use crate::run::{capture, privileged, step};
 pub fn run(tier: Tier) -> Result<()> {
     let start = Instant::now();
     let _lock = lock()?;
-    let mut did = packages::install(tier)?;
+    let mut did = packages::install(tier, &[])?;
     for (kept, recipe, make) in kept() {
         if kept.tier() <= tier {
             did |= keep(kept, &recipe, make)?;
@@ -43,14 +43,19 @@ pub fn run(tier: Tier) -> Result<()> {
 
 /// Installs only what comes from the machine's own distribution, for `tier` and all before it.
 pub fn packages(tier: Tier) -> Result<()> {
+    packages_and(tier, &[])
+}
+
+/// The same, and programs that no tier needs.
+pub fn packages_and(tier: Tier, more: &[Program]) -> Result<()> {
     let _lock = lock()?;
-    packages::install(tier).map(drop)
+    packages::install(tier, more).map(drop)
 }
 
 /// Makes one of the consumers that are kept in folders of their own; where its program is.
 pub fn one(wanted: Kept) -> Result<PathBuf> {
     let _lock = lock()?;
-    packages::install(wanted.tier())?;
+    packages::install(wanted.tier(), &[])?;
     for (kept, recipe, make) in kept().into_iter().filter(|(kept, ..)| *kept == wanted) {
         keep(kept, &recipe, make)?;
     }

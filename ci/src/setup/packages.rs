@@ -4,15 +4,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use treelay_ci::Tier;
-use treelay_ci::tools::{self, LIBRARIES, PROGRAMS};
+use treelay_ci::tools::{self, LIBRARIES, PROGRAMS, Program};
 
 use super::apt;
 use crate::run::{capture, is_root, privileged, retry, step};
 
-/// Installs what `tier` needs; true if anything was missing.
-pub fn install(tier: Tier) -> Result<bool> {
+/// Installs what `tier` needs, and `more`; true if anything was missing.
+pub fn install(tier: Tier, more: &[Program]) -> Result<bool> {
     let debian = apt::available();
-    let missing = missing(tier, debian)?;
+    let missing = missing(tier, more, debian)?;
     if missing.is_empty() {
         return Ok(false);
     }
@@ -39,7 +39,7 @@ pub fn install(tier: Tier) -> Result<bool> {
             capture(command.args(&missing)).map(drop)
         })
     })?;
-    let left = self::missing(tier, debian)?;
+    let left = self::missing(tier, more, debian)?;
     if !left.is_empty() {
         bail!("still missing after apt-get install: {}", left.join(" "));
     }
@@ -47,9 +47,10 @@ pub fn install(tier: Tier) -> Result<bool> {
 }
 
 /// The packages whose programs or files are not there, each once.
-fn missing(tier: Tier, debian: bool) -> Result<Vec<&'static str>> {
+fn missing(tier: Tier, more: &[Program], debian: bool) -> Result<Vec<&'static str>> {
     let mut packages: Vec<&str> = PROGRAMS
         .iter()
+        .chain(more)
         .filter(|program| program.tier <= tier && tools::find(program.name).is_none())
         .map(|program| program.package)
         .collect();

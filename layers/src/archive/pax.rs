@@ -31,12 +31,12 @@ impl Pax {
             let (key, value, rest) = record(data).ok_or("a PAX record is malformed")?;
             data = rest;
             match key {
-                b"path" => pax.path = Some(value.to_vec()),
-                b"linkpath" => pax.link = Some(value.to_vec()),
+                b"path" => pax.path = Some(name(value)?),
+                b"linkpath" => pax.link = Some(name(value)?),
                 b"size" => pax.size = Some(number(value)?),
                 b"uid" => pax.uid = Some(number(value)?),
                 b"gid" => pax.gid = Some(number(value)?),
-                b"GNU.sparse.name" => (pax.path, pax.sparse) = (Some(value.to_vec()), true),
+                b"GNU.sparse.name" => (pax.path, pax.sparse) = (Some(name(value)?), true),
                 _ if key.starts_with(b"GNU.sparse.") => pax.sparse = true,
                 _ => {
                     if let Some(name) = key.strip_prefix(XATTR) {
@@ -79,6 +79,15 @@ fn record(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
         return None;
     }
     Some((&record[..equals], &record[equals + 1..], &data[length..]))
+}
+
+/// A path. An empty one stands for that of the header to some readers, for none to others; with a NUL,
+/// some end there.
+fn name(value: &[u8]) -> Result<Vec<u8>, String> {
+    match value.is_empty() || value.contains(&0) {
+        true => Err("a path in a PAX record is empty or contains a NUL".to_owned()),
+        false => Ok(value.to_vec()),
+    }
 }
 
 fn number(text: &[u8]) -> Result<u64, String> {
@@ -139,6 +148,11 @@ mod tests {
             "11 size=-1\n",
             "10 size=x\n",
             "+6 a=b\n",
+            "7 path=\n",
+            "8 path=\n",
+            "12 path=a\0b\n",
+            "12 linkpath=\n",
+            "13 linkpath=\0\n",
         ] {
             assert!(Pax::parse(bad.as_bytes()).is_err(), "{bad:?}");
         }

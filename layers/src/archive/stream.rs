@@ -14,7 +14,8 @@ use super::filter::Filter;
 use super::members::MemberKind;
 use super::pax::Pax;
 use super::read_full;
-use super::tar::{BLOCK, MAX_EXTENSION, has_checksum, is_end, numeric, padding, without_nul};
+use super::tar::{BLOCK, Extensions, MAX_EXTENSION, TWO_NAMES};
+use super::tar::{has_checksum, is_end, numeric, padding};
 use crate::tree::{Owner, Xattrs};
 
 /// What stands before the content of a member.
@@ -37,14 +38,6 @@ pub(super) struct Stream<'l> {
     /// What is left of the content.
     left: u64,
     padding: u64,
-}
-
-/// What the extension headers before a member say of it.
-#[derive(Default)]
-struct Extensions {
-    name: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    pax: Option<Pax>,
 }
 
 impl<'l> Stream<'l> {
@@ -86,8 +79,8 @@ impl<'l> Stream<'l> {
             }
             let header = Header::from_byte_slice(&block);
             match header.as_old().linkflag[0] {
-                b'L' => set(&mut extensions.name, without_nul(self.extension(header)?))?,
-                b'K' => set(&mut extensions.link, without_nul(self.extension(header)?))?,
+                b'L' => set(&mut extensions.name, until_nul(self.extension(header)?))?,
+                b'K' => set(&mut extensions.link, until_nul(self.extension(header)?))?,
                 b'x' => set(&mut extensions.pax, self.pax(header)?)?,
                 b'g' if self.pax(header)?.is_empty() => {}
                 b'g' => return Err(wrong("a global header about paths or owners")),
@@ -141,7 +134,17 @@ fn set<T>(slot: &mut Option<T>, value: T) -> io::Result<()> {
     }
 }
 
+/// As Go reads a long name.
+fn until_nul(mut name: Vec<u8>) -> Vec<u8> {
+    let end = name.iter().position(|byte| *byte == 0);
+    name.truncate(end.unwrap_or(name.len()));
+    name
+}
+
 fn head(header: &Header, kind: u8, extensions: Extensions) -> io::Result<Head> {
+    if extensions.disagree() {
+        return Err(wrong(TWO_NAMES));
+    }
     let Extensions { name, link, pax } = extensions;
     let pax = pax.unwrap_or_default();
     let path = pax.path.or(name).unwrap_or_else(|| header.path_bytes().into());

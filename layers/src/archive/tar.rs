@@ -35,10 +35,22 @@ pub(super) fn has_checksum(block: &[u8; BLOCK]) -> bool {
 
 /// What the extension headers before a member say of it.
 #[derive(Default)]
-struct Extensions {
-    name: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    pax: Option<Pax>,
+pub(super) struct Extensions {
+    pub name: Option<Vec<u8>>,
+    pub link: Option<Vec<u8>>,
+    pub pax: Option<Pax>,
+}
+
+/// Some readers take the one, some the other.
+pub(super) const TWO_NAMES: &str = "a GNU and a PAX extension header both name a member";
+
+impl Extensions {
+    /// Whether headers of both kinds say what a member is called, or where its link leads.
+    pub(super) fn disagree(&self) -> bool {
+        let pax = |said: fn(&Pax) -> bool| self.pax.as_ref().is_some_and(said);
+        self.name.is_some() && pax(|pax| pax.path.is_some())
+            || self.link.is_some() && pax(|pax| pax.link.is_some())
+    }
 }
 
 /// Reads a tar to its end and hands its members to `collector`.
@@ -136,10 +148,23 @@ fn number<T: From<u8>>(
 }
 
 /// A numeric field; blank ones, as old tars leave them, are 0.
+///
+/// `value` is what the `tar` crate makes of it. Of a binary number (GNU tar, "Extensions to tar") it
+/// drops what is over 64 bits, and of an octal one it takes a sign, where other readers see another
+/// size or none.
 pub(super) fn numeric<T: From<u8>>(value: io::Result<T>, field: &[u8]) -> io::Result<T> {
-    match field.iter().all(|byte| matches!(byte, 0 | b' ')) {
-        true => Ok(T::from(0)),
-        false => value,
+    let wrong = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    match field {
+        _ if field.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(T::from(0)),
+        [first @ 0x80..=0xff, rest @ ..] => {
+            let dropped = &rest[..rest.len().saturating_sub(8)];
+            match *first == 0x80 && dropped.iter().all(|byte| *byte == 0) {
+                true => value,
+                false => wrong("a number in a tar header is negative or too large"),
+            }
+        }
+        _ if field.contains(&b'+') => wrong("a number in a tar header has a sign"),
+        _ => value,
     }
 }
 
@@ -150,6 +175,9 @@ fn member(
     extensions: Extensions,
     collector: &mut Collector<'_>,
 ) -> Result<(), ArchiveError> {
+    if extensions.disagree() {
+        return Err(collector.corrupt(TWO_NAMES));
+    }
     let Extensions { name, link, pax } = extensions;
     let pax = pax.unwrap_or_default();
     let name = pax.path.or(name.map(without_nul)).unwrap_or_else(|| header.path_bytes().into());

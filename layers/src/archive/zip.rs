@@ -7,6 +7,7 @@ use zip::{CompressionMethod, System, ZipArchive};
 
 use super::collect::{Collector, Meta, Place};
 use super::error::ArchiveError;
+use super::read_full;
 use crate::tree::Owner;
 
 /// The end record: its signature and its length without the comment (APPNOTE 4.3.16).
@@ -42,11 +43,63 @@ pub(super) fn read<R: Read + Seek>(
     // Readers that stream see local headers, others the central directory: both must say the
     // same, or the archive is two archives.
     archive.validate_header_consistency().map_err(|error| failed(error, collector))?;
+    let mut contents = Vec::with_capacity(archive.len());
     for at in 0..archive.len() {
-        member(&mut archive, at, collector)?;
+        contents.push(member(&mut archive, at, collector)?);
     }
     let comment = archive.comment().len() as u64;
-    check_end(&mut archive.into_inner(), size, comment, collector)
+    let mut archive = archive.into_inner();
+    for content in contents {
+        content.check_descriptor(&mut archive, collector)?;
+    }
+    check_end(&mut archive, size, comment, collector)
+}
+
+/// What the directory says of a content.
+struct Said {
+    name: Vec<u8>,
+    /// Where its local header begins.
+    header: u64,
+    crc32: u32,
+    packed: u64,
+    size: u64,
+}
+
+impl Said {
+    /// Whoever writes to a pipe says these behind the content (APPNOTE 4.3.9), which the `zip` crate
+    /// does not compare.
+    fn check_descriptor(
+        &self,
+        archive: &mut (impl Read + Seek),
+        collector: &mut Collector<'_>,
+    ) -> Result<(), ArchiveError> {
+        let mut read = |at: u64, bytes: &mut [u8]| {
+            archive.seek(SeekFrom::Start(at)).and_then(|_| read_full(archive, bytes))
+        };
+        // A local header, 30 bytes: flags at 6, lengths of name and extra field at 26 (APPNOTE 4.3.7).
+        let mut header = [0; 30];
+        read(self.header, &mut header).map_err(|error| collector.failed(error))?;
+        let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+        if half(6) & DESCRIPTOR == 0 {
+            return Ok(());
+        }
+        let content = self.header + 30 + u64::from(half(26)) + u64::from(half(28));
+        let mut there = [0; 24];
+        let length = read(content.saturating_add(self.packed), &mut there)
+            .map_err(|error| collector.failed(error))?;
+        // With or without a signature, in numbers of 32 or 64 bits.
+        let crc32 = self.crc32.to_le_bytes();
+        let short = |number: u64| (number as u32).to_le_bytes();
+        let narrow = [crc32, short(self.packed), short(self.size)].concat();
+        let wide = [&crc32[..], &self.packed.to_le_bytes(), &self.size.to_le_bytes()].concat();
+        let found = &there[..length];
+        let bare = found.strip_prefix(b"PK\x07\x08").unwrap_or(found);
+        if [found, bare].iter().any(|it| it.starts_with(&narrow) || it.starts_with(&wide)) {
+            return Ok(());
+        }
+        collector.member = String::from_utf8_lossy(&self.name).into_owned();
+        Err(collector.corrupt("what stands behind its content says another size or checksum"))
+    }
 }
 
 /// The end record must be the end of the file.
@@ -88,6 +141,8 @@ fn repeated(mut archive: impl Read + Seek, start: u64, collector: &Collector<'_>
     }
 }
 
+/// The flag of a local header that says that sizes follow the content (APPNOTE 4.4.4).
+const DESCRIPTOR: u16 = 1 << 3;
 /// What the kinds of file are in a Unix mode (POSIX, sys/stat.h; the numbers are zip's too).
 const TYPE: u32 = 0o170_000;
 const REGULAR: u32 = 0o100_000;
@@ -98,10 +153,12 @@ fn member<R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     at: usize,
     collector: &mut Collector<'_>,
-) -> Result<(), ArchiveError> {
+) -> Result<Said, ArchiveError> {
     let entry = archive.by_index_data(at).map_err(|error| failed(error, collector))?;
     let name = entry.name_raw().to_vec();
     let (size, is_dir) = (entry.size(), name.ends_with(b"/"));
+    let (crc32, packed) = (entry.crc32(), entry.compressed_size());
+    let said = Said { name: name.clone(), header: entry.header_start(), crc32, packed, size };
     // The upper half is a Unix mode wherever it is set, whichever system is named: Python writes
     // both on every system. Elsewhere a zip says nothing of modes.
     let mode = match entry.external_attributes() >> 16 {
@@ -123,7 +180,7 @@ fn member<R: Read + Seek>(
             if let Place::At(path) = place {
                 collector.dir(path, meta)?;
             }
-            return Ok(());
+            return Ok(said);
         }
         (DIRECTORY, _) | (_, true) => {
             return Err(collector
@@ -135,18 +192,18 @@ fn member<R: Read + Seek>(
             return Err(ArchiveError::Special { member, kind: "device, FIFO or socket" });
         }
     };
-    let Place::At(path) = path else { return Ok(()) };
+    let Place::At(path) = path else { return Ok(said) };
     collector.check_size(size)?;
     let mut content = archive.by_index(at).map_err(|error| failed(error, collector))?;
     if mode & TYPE == REGULAR {
-        return collector.file(path, meta, size, &mut content, true);
+        return collector.file(path, meta, size, &mut content, true).map(|()| said);
     }
     // A link's target is its content; a target of 4096 bytes is refused as too long.
     let mut target = Vec::new();
     let read = content.take(4096).read_to_end(&mut target);
     collector.spend(target.len() as u64)?;
     read.map_err(|error| collector.failed(error))?;
-    collector.symlink(path, &target, meta)
+    collector.symlink(path, &target, meta).map(|()| said)
 }
 
 /// What the `zip` crate's error means here.

@@ -73,11 +73,21 @@ fn number(bytes: &[u8], at: usize, n: usize) -> u64 {
     field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// The text that begins at `at` and ends with a NUL.
-fn text(bytes: &[u8], at: u64) -> String {
+/// Bytes of the name of a library, version or section. Many may be one and the same in the file, and
+/// each is held in memory.
+const MOST_OF_NAME: usize = 1 << 10;
+/// Bytes of a path, or of a list of folders.
+const MOST_OF_PATH: usize = 64 << 10;
+
+/// The text of at most so many bytes that begins at `at` and ends with a NUL.
+fn text(bytes: &[u8], at: u64, most: usize) -> io::Result<String> {
     let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+    let rest = &rest[..rest.len().min(most + 1)];
     let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
-    String::from_utf8_lossy(&rest[..end]).into_owned()
+    match end > most {
+        true => Err(broken("a name in it is too long")),
+        false => Ok(String::from_utf8_lossy(&rest[..end]).into_owned()),
+    }
 }
 
 /// The rows of a table whose offset, size of a row and number of rows stand at `places` of the header.
@@ -115,15 +125,12 @@ impl Program {
         let rows = table(open, &header, [40, 58, 60])?;
         let Some(names) = rows.get(number(&header, 62, 2) as usize) else { return Ok(program) };
         let names = read_at(open, number(names, 24, 8), number(names, 32, 8))?;
-        program.sections = rows
-            .iter()
-            .filter(|row| !matches!(number(row, 4, 4), 0 | SHT_NOBITS))
-            .map(|row| Section {
-                name: text(&names, number(row, 0, 4)),
-                offset: number(row, 24, 8),
-                size: number(row, 32, 8),
-            })
-            .collect();
+        let rows = rows.iter().filter(|row| !matches!(number(row, 4, 4), 0 | SHT_NOBITS));
+        let section = |row: &Vec<u8>| {
+            let name = text(&names, number(row, 0, 4), MOST_OF_NAME)?;
+            Ok(Section { name, offset: number(row, 24, 8), size: number(row, 32, 8) })
+        };
+        program.sections = rows.map(section).collect::<io::Result<_>>()?;
         Ok(program)
     }
 
@@ -146,18 +153,15 @@ impl Program {
             })
             .collect();
         let mut program = Self::default();
-        for segment in &segments {
-            match segment.kind {
-                PT_INTERP => {
-                    let bytes = read_at(open, segment.offset, segment.size)?;
-                    program.interpreter = Some(text(&bytes, 0));
-                }
-                PT_DYNAMIC => {
-                    let bytes = read_at(open, segment.offset, segment.size)?;
-                    dynamic::read(open, &bytes, &segments, &mut program)?;
-                }
-                _ => {}
-            }
+        // Of each there is one (gABI, "Program Header"): of several, Linux takes the first.
+        let first = |kind| segments.iter().find(|segment: &&Segment| segment.kind == kind);
+        if let Some(segment) = first(PT_INTERP) {
+            let bytes = read_at(open, segment.offset, segment.size)?;
+            program.interpreter = Some(text(&bytes, 0, MOST_OF_PATH)?);
+        }
+        if let Some(segment) = first(PT_DYNAMIC) {
+            let bytes = read_at(open, segment.offset, segment.size)?;
+            dynamic::read(open, &bytes, &segments, &mut program)?;
         }
         Ok(program)
     }
@@ -171,5 +175,72 @@ impl Program {
     /// The section of that name.
     pub fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|section| section.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A file whose program headers are `segments`: kind, offset, address and size.
+    fn with(segments: &[[u64; 4]], rest: &[u8]) -> Vec<u8> {
+        let mut file = crate::elf::fixture(true, true, 62);
+        file.resize(HEADER as usize, 0);
+        file[32..40].copy_from_slice(&HEADER.to_le_bytes());
+        file[54..56].copy_from_slice(&56_u16.to_le_bytes());
+        file[56..58].copy_from_slice(&(segments.len() as u16).to_le_bytes());
+        for [kind, offset, address, size] in segments {
+            let mut row = kind.to_le_bytes().to_vec();
+            for number in [offset, address, &0, size, &0, &0] {
+                row.extend(number.to_le_bytes());
+            }
+            file.extend(row);
+        }
+        file.extend(rest);
+        file
+    }
+
+    /// What is read of a file, and how often it was opened for that.
+    fn read(file: Vec<u8>) -> (io::Result<Program>, usize) {
+        let opened = AtomicUsize::new(0);
+        let program = Program::read(&|| {
+            opened.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(io::Cursor::new(file.clone())))
+        });
+        (program, opened.into_inner())
+    }
+
+    #[test]
+    fn of_many_interpreters_one_is_read() {
+        let (program, opened) = read(with(&[[PT_INTERP, 0, 0, 1000]; 1000], &[b'x'; 1000]));
+        assert!(program.unwrap().interpreter.is_some());
+        assert!(opened < 10, "opened {opened} times");
+    }
+
+    /// The same bytes of a file as the names of many libraries would be much from little.
+    #[test]
+    fn names_are_bounded() {
+        let dynamic = |needed: usize| -> Vec<u8> {
+            let needed = std::iter::repeat_n([1, 0], needed);
+            let entries = needed.chain([[5, 0x1000], [10, 1 << 20]]);
+            entries.flatten().flat_map(u64::to_le_bytes).collect()
+        };
+        let file = |needed: usize, name: usize| {
+            let (start, dynamic) = (HEADER + 2 * 56, dynamic(needed));
+            let length = dynamic.len() as u64;
+            let names = start + length;
+            let mut names_of = vec![b'x'; name];
+            names_of.resize(1 << 20, 0);
+            let segments = [[PT_LOAD, names, 0x1000, 1 << 20], [PT_DYNAMIC, start, 0, length]];
+            with(&segments, &[dynamic, names_of].concat())
+        };
+        let program = read(file(3, 100)).0.unwrap();
+        assert_eq!(program.needed, vec!["x".repeat(100); 3]);
+        let long = read(file(1000, 1 << 20)).0.unwrap_err().to_string();
+        assert_eq!(long, "its ELF headers are wrong: a name in it is too long");
+        let many = read(file(10_000, 100)).0.unwrap_err().to_string();
+        assert_eq!(many, "its ELF headers are wrong: it needs too many libraries");
     }
 }

@@ -28,7 +28,7 @@ use treelay_recipes::{Arch, Digest};
 
 pub use error::{Disagreement, VerifyError};
 pub use sumdb::Databases;
-pub use sums::SumsError;
+pub use sums::{SumsError, find as find_sum};
 
 use super::{ExecError, Workshop};
 use crate::fetch::{Judge, Place, Resolved};

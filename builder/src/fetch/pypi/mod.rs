@@ -27,6 +27,7 @@ use super::{Ask, Attempt, FetchError, Fetcher, Outcome, PipSettings, Resolved, R
 use super::{SourceKind, small};
 use choose::{Candidate, Sought};
 use page::File;
+pub use page::{File as IndexFile, parse as index_page};
 use version::Version;
 use wheel::Wheel;
 

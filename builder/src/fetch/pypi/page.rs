@@ -10,8 +10,9 @@ use super::html;
 /// What a page says about one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
+    /// Its name, without folders.
     pub name: String,
-    /// Without the fragment.
+    /// Where it is, without the fragment.
     pub url: Url,
     /// Where the index knows it.
     pub sha256: Option<Digest>,
@@ -25,7 +26,11 @@ pub struct File {
 pub const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, \
                           application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
 
-/// Reads a page that came from `url` with the given Content-Type.
+/// Reads a page of a package index that came from `url` with the given Content-Type: the files that it
+/// lists.
+///
+/// # Errors
+/// Why it is no such page, as the rest of a sentence.
 pub fn parse(content_type: &str, body: &str, url: &Url) -> Result<Vec<File>, String> {
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media_type.as_str() {

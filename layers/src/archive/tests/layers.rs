@@ -65,7 +65,13 @@ fn extension_headers_are_bounded() {
     let long = member(b"././@LongLink", b'L', b"", format!("{name}\0").as_bytes());
     let layer = archive(&[long.clone(), file("a", b"x")]);
     assert_eq!(paths(&[layer]).unwrap(), [&name[..200], &name]);
+    // As Go has it, and so whatever runs containers.
+    let ends = member(b"././@LongLink", b'L', b"", b"etc/a\0b\0");
+    assert_eq!(paths(&[archive(&[ends, file("c", b"x")])]).unwrap(), ["etc", "etc/a"]);
     for (bad, says) in [
+        (vec![long.clone(), pax(&[("path", b"b")]), file("c", b"")], "both name a member"),
+        (vec![pax(&[("path", b"")]), file("c", b"")], "is empty or contains a NUL"),
+        (vec![pax(&[("path", b"a\0b")]), file("c", b"")], "is empty or contains a NUL"),
         (vec![long.clone(), long], "two extension headers of a kind"),
         (vec![member(b"x", b'x', b"", b"nonsense")], "a PAX record is malformed"),
         (vec![member(b"x", b'x', b"", b"")], "it ends after an extension header"),

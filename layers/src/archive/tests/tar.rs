@@ -163,6 +163,48 @@ fn a_changed_byte_never_passes_a_checksum() {
     }
 }
 
+/// A file of one byte whose header has this in the field of its size.
+fn sized(field: [u8; 12]) -> Vec<u8> {
+    header(b"sized", b'0', b"", 0, |header| header.as_old_mut().size = field, b"x")
+}
+
+/// Readers that go by another size than this one would find other members.
+#[test]
+fn a_size_in_a_pax_record_counts() {
+    let hidden = archive(&[file("hidden", b"x")]);
+    let size = hidden.len().to_string();
+    let outer = header(b"outer", b'0', b"", 0, |_| {}, &hidden);
+    let bytes = archive(&[pax(&[("size", size.as_bytes())]), outer, file("last", b"")]);
+    let (tree, _) = unpacked(&bytes).unwrap();
+    let paths: Vec<_> = tree.entries().iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(paths, ["last", "outer"]);
+    assert_eq!(tree.get("outer").unwrap().file().unwrap().1, hidden.len() as u64);
+    let mut lower = Lower::new();
+    lower.add(&bytes[..]).unwrap();
+    assert_eq!(lower.into_tree(), tree);
+}
+
+#[test]
+fn names_that_differ_in_case_are_different() {
+    let (tree, _) = unpacked(&archive(&[file("README", b"1"), file("readme", b"2")])).unwrap();
+    assert_eq!(tree.entries().len(), 2);
+}
+
+#[test]
+fn zstd_may_not_ask_for_much_memory() {
+    let mut bytes = zstd(&sample());
+    // Window descriptor (RFC 8878, 3.1.1.1.2), of a frame that does not say its size: the exponent over
+    // 10 in the upper five bits.
+    assert_eq!(bytes[4] & 0b1110_0000, 0);
+    bytes[5] = 17 << 3;
+    assert_eq!(unpacked(&bytes).unwrap().0.to_text(), expected());
+    for exponent in [18, 21, 31] {
+        bytes[5] = exponent << 3;
+        let found = error(&bytes);
+        assert!(found.contains("memory"), "{exponent}: {found}");
+    }
+}
+
 #[test]
 fn refuses_bad_members() {
     let sparse = pax(&[("GNU.sparse.major", b"1"), ("GNU.sparse.name", b"holes")]);
@@ -263,6 +305,32 @@ fn refuses_bad_members() {
             "PAX record is malformed",
         ),
         ("owner", vec![pax(&[("uid", b"4294967296")]), file("c", b"")], "an owner is over 32 bits"),
+        ("empty pax path", vec![pax(&[("path", b"")]), file("x", b"")], "a path in a PAX record"),
+        (
+            "GNU and PAX names",
+            vec![member(b"L", b'L', b"", b"a\0"), pax(&[("path", b"b")]), file("c", b"")],
+            "a GNU and a PAX extension header both name a member",
+        ),
+        (
+            "GNU and PAX links",
+            vec![pax(&[("linkpath", b"b")]), member(b"K", b'K', b"", b"a\0"), symlink("c", "d")],
+            "a GNU and a PAX extension header both name a member",
+        ),
+        ("NUL in a GNU name", vec![member(b"L", b'L', b"", b"a\0b\0"), file("c", b"")], "a NUL"),
+        ("size over 64 bits", vec![sized(*b"\x80\x01\0\0\0\0\0\0\0\0\0\x01")], "too large"),
+        ("negative size", vec![sized([0xff; 12])], "a number in a tar header is negative"),
+        ("size with a sign", vec![sized(*b"+0000000001\0")], "has a sign"),
+        ("size in words", vec![sized(*b"0000000000x\0")], "was not a number"),
+        (
+            "file and directory",
+            vec![file("a", b""), member(b"a/", b'5', b"", b"")],
+            "\"a/\" is in the archive twice",
+        ),
+        (
+            "file through a link",
+            vec![symlink("a", "b"), member(b"b/", b'5', b"", b""), file("a/c", b"")],
+            "/a/c lies below /a",
+        ),
         (
             "component",
             vec![pax(&[("path", &[b'a'; 300])]), file("c", b"")],
@@ -423,11 +491,11 @@ fn stops_bombs() {
     content.truncate(0);
     content.extend(header(b"bomb", b'0', b"", size as u64, |_| {}, b""));
     content.resize(content.len() + size.next_multiple_of(BLOCK), 0);
-    let bytes = gzip(&archive(&[content]));
-    assert!(bytes.len() * 100 < size);
-    let found = error(&bytes);
-    assert!(
-        found.contains("limit of 100 times its own size when unpacked at member \"bomb\""),
-        "{found}"
-    );
+    let plain = archive(&[content]);
+    for bytes in [gzip(&plain), zstd(&plain)] {
+        assert!(bytes.len() * 100 < size);
+        let found = error(&bytes);
+        let says = "limit of 100 times its own size when unpacked at member \"bomb\"";
+        assert!(found.contains(says), "{found}");
+    }
 }

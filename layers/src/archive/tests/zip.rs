@@ -183,6 +183,11 @@ fn refuses_bad_members() {
         ("zip64 end", zip64_end(u64::MAX), "damaged"),
         ("zip64 end of nothing", zip64_end(0), "damaged"),
         ("nul", replaced(two(), b"bbbb", b"b\0bb"), "has a path that contains a NUL"),
+        (
+            "backslash",
+            patched(replaced(two(), b"bbbb", b"b\\bb"), None, 4, &[20, 0]),
+            "separates with backslashes",
+        ),
         ("long", patched(two(), Some(22), 24, &[9, 0, 0, 0]), "truncated"),
         ("short", patched(two(), Some(22), 24, &[2, 0, 0, 0]), "damaged at member \"bbbb\""),
     ] {
@@ -192,6 +197,52 @@ fn refuses_bad_members() {
     let out = archive(&[("aaaa", 0o644, b"../out")], CompressionMethod::Stored);
     let out = patched(out, None, 38, &type_of(0o120_000));
     assert!(error(&out).contains("\"aaaa\" of the archive is a link that leaves its root"));
+}
+
+/// Sizes behind the content, as who writes to a pipe has them (APPNOTE 4.3.9).
+#[test]
+fn sizes_may_stand_behind_the_content() {
+    let mut bytes = Vec::new();
+    let mut writer = ZipWriter::new_stream(&mut bytes);
+    writer.start_file("aaaa", options(0o644, CompressionMethod::Deflated)).unwrap();
+    writer.write_all(b"first").unwrap();
+    writer.start_file("bbbb", options(0o755, CompressionMethod::Deflated)).unwrap();
+    writer.write_all(b"second").unwrap();
+    writer.finish().unwrap();
+    let (tree, _) = unpacked(&bytes).unwrap();
+    assert_eq!(tree.entries().len(), 2);
+    let descriptors = places(&bytes, b"PK\x07\x08");
+    assert_eq!(descriptors.len(), 2, "a writer that says them at once");
+    for at in [4, 8, 12] {
+        let mut bytes = bytes.clone();
+        bytes[descriptors[0] + at] ^= 1;
+        let found = error(&bytes);
+        assert!(found.contains("damaged"), "{at}: {found}");
+    }
+}
+
+/// What the directory does not list is there for readers that stream.
+#[test]
+fn nothing_is_between_members() {
+    let one = archive(&[("hidden", 0o644, b"x")], CompressionMethod::Stored);
+    let hidden = one[..places(&one, CENTRAL)[0]].to_vec();
+    let bytes = two();
+    unpacked(&bytes).unwrap();
+    let second = places(&bytes, LOCAL)[1];
+    for at in [second, places(&bytes, CENTRAL)[0]] {
+        let mut bytes = bytes.clone();
+        bytes.splice(at..at, hidden.iter().copied());
+        // Offsets of the directory, and of the second member where it has moved.
+        let end = places(&bytes, b"PK\x05\x06").pop().unwrap();
+        let start = places(&bytes, CENTRAL);
+        bytes[end + 16..end + 20].copy_from_slice(&(start[0] as u32).to_le_bytes());
+        if at == second {
+            let moved = (second + hidden.len()) as u32;
+            bytes[start[1] + 42..start[1] + 46].copy_from_slice(&moved.to_le_bytes());
+        }
+        let found = error(&bytes);
+        assert!(found.contains("damaged"), "{at}: {found}");
+    }
 }
 
 #[test]
@@ -249,7 +300,10 @@ fn keeps_to_its_limits() {
 fn stops_bombs() {
     let size = Limits::RATIO_FLOOR as usize + (1 << 20);
     let bytes = archive(&[("bomb", 0o644, &vec![0; size])], CompressionMethod::Deflated);
-    assert!(
-        error(&bytes).contains("limit of 100 times its own size when unpacked at member \"bomb\"")
-    );
+    let says = "limit of 100 times its own size when unpacked at member \"bomb\"";
+    assert!(error(&bytes).contains(says));
+    // Whatever the headers say of its size.
+    let small = (1_u32 << 20).to_le_bytes();
+    let lying = patched(bytes, Some(22), 24, &small);
+    assert!(error(&lying).contains("damaged at member \"bomb\""), "{}", error(&lying));
 }

@@ -3,7 +3,8 @@
 
 use std::io;
 
-use super::{Open, PT_LOAD, Program, Required, Segment, broken, number, read_at, text};
+use super::{MOST_OF_NAME, MOST_OF_PATH, Open, PT_LOAD, Program, Required, Segment};
+use super::{broken, number, read_at, text};
 
 const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;
@@ -47,10 +48,15 @@ pub(super) fn read(
         .ok_or_else(|| broken("a table of names outside of its segments"))?;
     let names = read_at(open, offset, size)?;
 
-    let needed = entries.iter().filter(|(tag, _)| *tag == DT_NEEDED);
-    program.needed = needed.map(|(_, at)| text(&names, *at)).collect();
+    let needed = || entries.iter().filter(|(tag, _)| *tag == DT_NEEDED);
+    if needed().count() > MOST_ROWS {
+        return Err(broken("it needs too many libraries"));
+    }
+    let needed = needed().map(|(_, at)| text(&names, *at, MOST_OF_NAME));
+    program.needed = needed.collect::<io::Result<_>>()?;
     // Who has both goes by the newer one alone (ld.so(8)).
-    let path = value(DT_RUNPATH).or(value(DT_RPATH)).map(|at| text(&names, at));
+    let path = value(DT_RUNPATH).or(value(DT_RPATH)).map(|at| text(&names, at, MOST_OF_PATH));
+    let path = path.transpose()?;
     let parts = path.iter().flat_map(|path| path.split(':')).filter(|part| !part.is_empty());
     program.run_path = parts.map(str::to_owned).collect();
 
@@ -63,10 +69,10 @@ pub(super) fn read(
         Ok(Some((read_at(open, offset, rest.min(MOST_VERSIONS))?, count)))
     };
     if let Some((bytes, count)) = table(DT_VERNEED, DT_VERNEEDNUM)? {
-        program.requires = required(&bytes, count, &names);
+        program.requires = required(&bytes, count, &names)?;
     }
     if let Some((bytes, count)) = table(DT_VERDEF, DT_VERDEFNUM)? {
-        program.provides = provided(&bytes, count, &names);
+        program.provides = provided(&bytes, count, &names)?;
     }
     Ok(())
 }
@@ -92,32 +98,35 @@ fn rows(bytes: &[u8], start: usize, next: usize) -> impl Iterator<Item = usize> 
 }
 
 /// `Elf64_Verneed`, each with its `Elf64_Vernaux`.
-fn required(bytes: &[u8], count: u64, names: &[u8]) -> Vec<Required> {
+fn required(bytes: &[u8], count: u64, names: &[u8]) -> io::Result<Vec<Required>> {
     let mut all = Vec::new();
     for row in rows(bytes, 0, 12).take(MOST_ROWS.min(count as usize)) {
-        let library = text(names, number(bytes, row + 4, 4));
+        let library = text(names, number(bytes, row + 4, 4), MOST_OF_NAME)?;
         let versions = number(bytes, row + 2, 2);
         let first = row.saturating_add(number(bytes, row + 8, 4) as usize);
         for version in rows(bytes, first, 12).take(MOST_ROWS.min(versions as usize)) {
             if number(bytes, version + 4, 2) & VER_FLG_WEAK == 0 {
-                let version = text(names, number(bytes, version + 8, 4));
+                let version = text(names, number(bytes, version + 8, 4), MOST_OF_NAME)?;
                 all.push(Required { library: library.clone(), version });
+            }
+            if all.len() > MOST_ROWS {
+                return Err(broken("it needs too many versions"));
             }
         }
     }
-    all
+    Ok(all)
 }
 
 /// `Elf64_Verdef`, each with the first of its `Elf64_Verdaux`: its name; others are what it inherits.
-fn provided(bytes: &[u8], count: u64, names: &[u8]) -> Vec<String> {
+fn provided(bytes: &[u8], count: u64, names: &[u8]) -> io::Result<Vec<String>> {
     let mut all = Vec::new();
     for row in rows(bytes, 0, 16).take(MOST_ROWS.min(count as usize)) {
         if number(bytes, row + 2, 2) & VER_FLG_BASE == 0 {
             let name = row.saturating_add(number(bytes, row + 12, 4) as usize);
-            all.push(text(names, number(bytes, name, 4)));
+            all.push(text(names, number(bytes, name, 4), MOST_OF_NAME)?);
         }
     }
-    all
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -148,7 +157,7 @@ mod tests {
         ]
         .concat();
         let told = |count| -> Vec<String> {
-            let all = required(&bytes, count, NAMES);
+            let all = required(&bytes, count, NAMES).unwrap();
             all.iter().map(|one| format!("{} {}", one.library, one.version)).collect()
         };
         let all = ["libc.so.6 GLIBC_2.2.5", "libc.so.6 GLIBC_2.38", "libm.so.6 GLIBC_2.2.5"];
@@ -168,15 +177,15 @@ mod tests {
             row(&[], &[23, 8, 11, 0]),
         ]
         .concat();
-        assert_eq!(provided(&bytes, 3, NAMES), ["GLIBC_2.2.5", "GLIBC_2.38"]);
+        assert_eq!(provided(&bytes, 3, NAMES).unwrap(), ["GLIBC_2.2.5", "GLIBC_2.38"]);
         // Whatever the bytes are, it ends.
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] = 0xff;
-            provided(&changed, u64::MAX, NAMES);
-            required(&changed, u64::MAX, NAMES);
-            provided(&bytes[..at], 3, NAMES);
-            required(&bytes[..at], 3, NAMES);
+            provided(&changed, u64::MAX, NAMES).unwrap();
+            required(&changed, u64::MAX, NAMES).unwrap();
+            provided(&bytes[..at], 3, NAMES).unwrap();
+            required(&bytes[..at], 3, NAMES).unwrap();
         }
     }
 
