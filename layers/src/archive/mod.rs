@@ -1,9 +1,9 @@
 //! Unpacking archives, safely: one way for every kind of archive.
 //!
-//! [`unpack`] tells the kind by the first bytes (tar, tar.gz, tar.xz, tar.zst, zip, ar), streams the
-//! content of every file into a sink and gives the [`Tree`]. Nothing is ever written to a path that
-//! an archive names, so the checks here are not the last line of defence; they make a bad archive a
-//! clear error instead of a surprising layer.
+//! [`unpack`] tells the kind by the first bytes (tar, tar.gz, tar.xz, tar.zst, zip, ar), streams
+//! the content of every file into a sink and gives the [`Tree`]. Nothing is ever written to a path
+//! that an archive names, so the checks here are not the last line of defence; they make a bad
+//! archive a clear error instead of a surprising layer.
 //!
 //! *What is refused*, always naming the member: absolute paths and paths with `..`; names that are
 //! not UTF-8; devices, FIFOs and sockets; symbolic links that leave the root; hard links to what
