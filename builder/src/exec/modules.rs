@@ -183,7 +183,7 @@ impl Workshop<'_> {
         let at =
             format!("{}/@v/{}", modules::escaped(&module.path), modules::escaped(&module.version));
         let (go_mod, size, from) = self.ask_proxies(&format!("{at}.mod"), proxies, what).await?;
-        let found = modules::h1([("go.mod", &go_mod)]);
+        let found = modules::h1_of_go_mod(&go_mod);
         if found != *expected {
             self.store.reject_object(&go_mod);
             let (module, expected) = (format!("the go.mod of {name}"), expected.clone());
@@ -206,7 +206,7 @@ impl Workshop<'_> {
                 self.store.reject_object(&zip);
                 failed(ModuleError::Unpack { module: name.clone(), from: from.clone(), source })
             })?;
-            let found = module.h1_of(&tree).unwrap_or_else(|| "files of another module".to_owned());
+            let found = module.h1_of(&tree).unwrap_or_else(|error| error.to_string());
             if found != *expected {
                 self.store.reject_object(&zip);
                 sink.take_back();

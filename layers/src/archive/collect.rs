@@ -117,6 +117,19 @@ impl<'a> Collector<'a> {
         Ok(if kept { Place::At(path) } else { Place::Nowhere })
     }
 
+    /// Checks what a directory of all members announces, before it is read: how many they are, and
+    /// its bytes, which are theirs of names and attributes.
+    pub(super) fn check_announced(&self, members: u64, bytes: u64) -> Result<(), ArchiveError> {
+        let Limits { entries, held_bytes, .. } = self.options.limits;
+        if members > entries {
+            return Err(self.limit("members", entries));
+        }
+        match bytes > held_bytes {
+            true => Err(self.limit("bytes of names and attributes", held_bytes)),
+            false => Ok(()),
+        }
+    }
+
     fn limit(&self, what: &'static str, allowed: u64) -> ArchiveError {
         ArchiveError::Limit { member: self.member.clone(), what, allowed }
     }

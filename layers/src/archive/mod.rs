@@ -1,18 +1,18 @@
 //! Unpacking archives, safely: one way for every kind of archive.
 //!
-//! [`unpack`] tells the kind by the first bytes (tar, tar.gz, tar.xz, tar.zst, zip, ar), streams every
-//! file's
-//! content into a sink and gives the [`Tree`]. Nothing is ever written to a path that an archive
-//! names, so the checks here are not the last line of defence; they make a bad archive a clear
-//! error instead of a surprising layer.
+//! [`unpack`] tells the kind by the first bytes (tar, tar.gz, tar.xz, tar.zst, zip, ar), streams
+//! the content of every file into a sink and gives the [`Tree`]. Nothing is ever written to a path
+//! that an archive names, so the checks here are not the last line of defence; they make a bad
+//! archive a clear error instead of a surprising layer.
 //!
 //! *What is refused*, always naming the member: absolute paths and paths with `..`; names that are
 //! not UTF-8; devices, FIFOs and sockets; symbolic links that leave the root; hard links to what
 //! did not come before; one path twice with different content; members below something that is no
 //! directory; sparse files, multi-volume members and other extensions that change what content is;
 //! encrypted members; zip archives whose central and local headers disagree, whose members overlap
-//! or repeat a name; checksums that do not match; archives that end too early (a tar without its
-//! end marker is one); bytes other than zeros behind the end; and what goes over the [`Limits`].
+//! or repeat a name, or whose directory is not directly before the end; checksums that do not match;
+//! archives that end too early (a tar without its end marker is one); bytes other than zeros behind
+//! the end; and what goes over the [`Limits`].
 //!
 //! *Links.* A relative link leaves the root when following it, through the archive's other links,
 //! would. An absolute link is refused unless [`Options::absolute_links`] says that the archive's
@@ -73,7 +73,8 @@ impl Limits {
 
 impl Default for Limits {
     /// A million members, 64 GiB in all, 16 GiB a file, paths of 4095 bytes (Linux's PATH_MAX),
-    /// 512 MiB of names and attributes, 100 times the archive's size. (A Go distribution is 12,000 members, 230 MB and 3 times.)
+    /// 512 MiB of names and attributes, 100 times the archive's size. (A Go distribution is 12,000
+    /// members, 230 MB and 3 times.)
     fn default() -> Self {
         Self {
             entries: 1_000_000,

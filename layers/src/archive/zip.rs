@@ -1,7 +1,10 @@
 //! Reading zip (APPNOTE 6.3.10), by its central directory.
 
+mod directory;
+
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 use zip::{CompressionMethod, System, ZipArchive};
 
@@ -10,20 +13,18 @@ use super::error::ArchiveError;
 use super::read_full;
 use crate::tree::Owner;
 
-/// The end record: its signature and its length without the comment (APPNOTE 4.3.16).
-const END: (&[u8; 4], u64) = (b"PK\x05\x06", 22);
-
 /// Reads a zip and hands its members to `collector`.
 pub(super) fn read<R: Read + Seek>(
     archive: R,
     size: u64,
     collector: &mut Collector<'_>,
 ) -> Result<(), ArchiveError> {
-    let mut archive = ZipArchive::new(BufReader::with_capacity(16 << 10, archive))
-        .map_err(|error| failed(error, collector))?;
-    if archive.offset() != 0 {
-        return Err(collector.corrupt("other data is before it"));
-    }
+    let mut archive = BufReader::with_capacity(16 << 10, archive);
+    directory::check(&mut archive, size, collector)?;
+    // It begins where the file begins, and is not searched for.
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    let mut archive =
+        ZipArchive::with_config(config, archive).map_err(|error| failed(error, collector))?;
     for at in 0..archive.len() {
         let entry = archive.by_index_data(at).map_err(|error| failed(error, collector))?;
         let member = || String::from_utf8_lossy(entry.name_raw()).into_owned();
@@ -47,12 +48,12 @@ pub(super) fn read<R: Read + Seek>(
     for at in 0..archive.len() {
         contents.push(member(&mut archive, at, collector)?);
     }
-    let comment = archive.comment().len() as u64;
-    let mut archive = archive.into_inner();
+    // A few bytes here and there: nothing for a buffer.
+    let mut archive = archive.into_inner().into_inner();
     for content in contents {
         content.check_descriptor(&mut archive, collector)?;
     }
-    check_end(&mut archive, size, comment, collector)
+    Ok(())
 }
 
 /// What the directory says of a content.
@@ -100,20 +101,6 @@ impl Said {
         collector.member = String::from_utf8_lossy(&self.name).into_owned();
         Err(collector.corrupt("what stands behind its content says another size or checksum"))
     }
-}
-
-/// The end record must be the end of the file.
-fn check_end(
-    archive: &mut (impl Read + Seek),
-    size: u64,
-    comment: u64,
-    collector: &Collector<'_>,
-) -> Result<(), ArchiveError> {
-    let mut signature = [0; 4];
-    let at = size.saturating_sub(END.1 + comment);
-    let read = archive.seek(SeekFrom::Start(at)).and_then(|_| archive.read_exact(&mut signature));
-    read.map_err(|error| collector.failed(error))?;
-    if signature == *END.0 { Ok(()) } else { Err(ArchiveError::TrailingData) }
 }
 
 /// Names the member that is there twice: the `zip` crate keeps only the last of a name.

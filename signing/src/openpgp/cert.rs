@@ -1,13 +1,19 @@
 //! [`Trust`]: certificates, and which of them are trusted.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use pgp::packet::{Packet, PublicKey, PublicSubkey, Signature, UserAttribute, UserId};
+use pgp::ser::Serialize;
 
 use super::{Fingerprint, ReadError, TrustError, armor, packets};
 
 /// Longest file of keys that is read: twice the largest keyring of Debian's developers.
 const MOST: usize = 64 << 20;
+
+/// More packets than this no file of keys has: of that length each would have 256 bytes, which is
+/// less than a signature by RSA.
+const MOST_PACKETS: usize = 1 << 18;
 
 /// A certificate as it was read; nothing of it is checked but the fingerprint.
 #[derive(Debug, Clone)]
@@ -23,6 +29,16 @@ pub(super) struct Certificate {
 pub(super) enum User {
     Id(UserId),
     Attribute(UserAttribute),
+}
+
+impl User {
+    /// What is signed of it, apart from how long it is.
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Id(user) => body(user),
+            Self::Attribute(user) => body(user),
+        }
+    }
 }
 
 impl Certificate {
@@ -48,16 +64,15 @@ impl Trust {
             return Err(TrustError::NoPin);
         }
         let mut all = Vec::new();
-        for file in files {
-            all.extend(read(file)?);
+        for (number, file) in (1..).zip(files) {
+            all.extend(read(file).map_err(|source| TrustError::Read { file: number, source })?);
         }
         let mut certificates = Vec::new();
         for pin in pins {
             // One certificate may be there in several states: what each says is true of it.
-            let states = all.iter().filter(|one| one.fingerprint() == *pin).cloned();
-            let merged = states.reduce(merged);
+            let states = all.iter().filter(|one| one.fingerprint() == *pin);
             let missing = || TrustError::Missing { pin: pin.clone(), found: found(&all, pin) };
-            certificates.push(Arc::new(merged.ok_or_else(missing)?));
+            certificates.push(Arc::new(merged(states).ok_or_else(missing)?));
         }
         Ok(Self { certificates })
     }
@@ -71,17 +86,52 @@ impl Trust {
     }
 }
 
-/// A certificate with what another copy of it has, most of all revocations.
-fn merged(mut into: Certificate, other: Certificate) -> Certificate {
-    into.direct.extend(other.direct);
-    into.users.extend(other.users);
-    for (key, signatures) in other.subkeys {
-        match into.subkeys.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, known)) => known.extend(signatures),
-            None => into.subkeys.push((key, signatures)),
+/// One certificate of all that its copies have, most of all revocations. What is in them twice, also
+/// in one of them, becomes one.
+fn merged<'a>(mut states: impl Iterator<Item = &'a Certificate>) -> Option<Certificate> {
+    let first = states.next()?;
+    let (direct, users, subkeys) = (Vec::new(), Vec::new(), Vec::new());
+    let mut all = Certificate { primary: first.primary.clone(), direct, users, subkeys };
+    let (mut users, mut subkeys) = (Known::default(), Known::default());
+    for state in std::iter::once(first).chain(states) {
+        all.direct.extend_from_slice(&state.direct);
+        for (user, signatures) in &state.users {
+            users.add(&mut all.users, user.bytes(), user, signatures);
+        }
+        for (key, signatures) in &state.subkeys {
+            subkeys.add(&mut all.subkeys, body(key), key, signatures);
         }
     }
-    into
+    Some(all)
+}
+
+/// Where users or subkeys are, by what is in their packets. Their frames do not count: programs
+/// write them in different ways.
+#[derive(Default)]
+struct Known(HashMap<Vec<u8>, usize>);
+
+impl Known {
+    fn add<T: Clone>(
+        &mut self,
+        all: &mut Vec<(T, Vec<Signature>)>,
+        bytes: Vec<u8>,
+        one: &T,
+        signatures: &[Signature],
+    ) {
+        let at = *self.0.entry(bytes).or_insert(all.len());
+        match all.get_mut(at) {
+            Some((_, known)) => known.extend_from_slice(signatures),
+            None => all.push((one.clone(), signatures.to_vec())),
+        }
+    }
+}
+
+/// What is in a packet, as it is hashed.
+fn body(packet: &impl Serialize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(packet.write_len());
+    // Writing into memory does not fail.
+    let _ = packet.to_writer(&mut bytes);
+    bytes
 }
 
 /// What there is instead of the pinned key.
@@ -121,7 +171,8 @@ fn read(file: &[u8]) -> Result<Vec<Certificate>, ReadError> {
     // Whether a primary key was understood: else everything up to the next one is passed over.
     let mut known = false;
     let mut at = At::Nowhere;
-    for framed in packets::read(&bytes)? {
+    for framed in packets::read(&bytes, MOST_PACKETS) {
+        let framed = framed?;
         match framed.tag {
             2 | 6 | 13 | 14 | 17 => {}
             5 | 7 => return Err(ReadError::SecretKey),
@@ -131,7 +182,7 @@ fn read(file: &[u8]) -> Result<Vec<Certificate>, ReadError> {
             tag => return Err(ReadError::Foreign(format!("type {tag}"))),
         }
         let last = certificates.last_mut().filter(|_| known);
-        match (framed.packet, last) {
+        match (framed.packet(), last) {
             (Some(Packet::PublicKey(primary)), _) => {
                 let (direct, users, subkeys) = (Vec::new(), Vec::new(), Vec::new());
                 certificates.push(Certificate { primary, direct, users, subkeys });

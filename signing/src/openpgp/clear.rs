@@ -2,8 +2,8 @@
 
 use pgp::crypto::hash::HashAlgorithm;
 
-use super::armor;
-use super::verify::{Read, Stream, signatures};
+use super::armor::{self, trimmed};
+use super::verify::{MOST as MOST_SIGNATURES, Read, Stream, signatures};
 use super::{Good, NotGood, ReadError, Trust};
 
 const BEGIN: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
@@ -36,17 +36,17 @@ impl ClearSigned {
         if file.len() > MOST {
             return Err(ReadError::TooLong { length: file.len(), most: MOST });
         }
-        let mut lines = file.split(|byte| *byte == b'\n').enumerate();
-        let bad = |line: usize, reason| ReadError::Clear { line: line + 1, reason };
-        let mut next = || lines.next().map(|(n, line)| (n, trimmed(line)));
-        if next().is_none_or(|(_, line)| line != BEGIN) {
+        let mut lines = armor::lines(file);
+        let bad = |line: usize, reason| ReadError::Clear { line, reason };
+        if lines.next() != Some(BEGIN) {
             let expected = "a text that begins with -----BEGIN PGP SIGNED MESSAGE-----";
             return Err(ReadError::NotOpenPgp(expected));
         }
         let early = ReadError::Armor("it ends early");
         let mut hashes = Vec::new();
         loop {
-            let (n, line) = next().ok_or_else(|| early.clone())?;
+            let line = lines.next().ok_or_else(|| early.clone())?;
+            let n = lines.number;
             if line.is_empty() {
                 break;
             }
@@ -60,7 +60,7 @@ impl ClearSigned {
         }
         let mut text = Vec::new();
         loop {
-            let (n, line) = next().ok_or_else(|| early.clone())?;
+            let line = lines.next().ok_or_else(|| early.clone())?;
             if line == SIGNATURE {
                 break;
             }
@@ -68,21 +68,21 @@ impl ClearSigned {
                 // What remains may have had spaces alone.
                 Some(escaped) => trimmed(escaped),
                 None if line.starts_with(b"-") => {
-                    return Err(bad(n, "it begins with a dash that is not escaped"));
+                    return Err(bad(lines.number, "it begins with a dash that is not escaped"));
                 }
                 None => line,
             };
             text.extend_from_slice(line);
             text.push(b'\n');
         }
-        let mut rest = lines.map(|(_, line)| std::str::from_utf8(line).unwrap_or("").trim_end());
+        let length = lines.rest().len();
+        if length > MOST_SIGNATURES {
+            return Err(ReadError::TooLong { length, most: MOST_SIGNATURES });
+        }
         let mut bytes = Vec::new();
-        armor::block(&mut rest, "SIGNATURE", &mut bytes)?;
+        armor::block(&mut lines, "SIGNATURE", &mut bytes)?;
         let signatures = signatures(&bytes)?;
-        // Lines that are no UTF-8 are found in the file, and not here.
-        let end = file.windows(END.len()).rposition(|bytes| bytes == END).map(|at| at + END.len());
-        let after = end.and_then(|end| file.get(end..)).unwrap_or_default();
-        if !after.iter().all(u8::is_ascii_whitespace) || rest.any(|line| !line.is_empty()) {
+        if lines.any(|line| !line.is_empty()) {
             return Err(ReadError::Foreign("something after the signature".to_owned()));
         }
         Ok(Self { text, hashes, signatures })
@@ -105,11 +105,4 @@ impl ClearSigned {
         }
         Ok((&self.text, stream.finish(at)?))
     }
-}
-
-const END: &[u8] = b"-----END PGP SIGNATURE-----";
-
-fn trimmed(line: &[u8]) -> &[u8] {
-    let end = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
-    line.get(..end.map_or(0, |end| end + 1)).unwrap_or_default()
 }

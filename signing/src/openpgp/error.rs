@@ -44,6 +44,9 @@ pub enum ReadError {
     /// More signatures than any file has.
     #[error("more than {0} signatures")]
     TooMany(usize),
+    /// More packets than any file of its kind has.
+    #[error("more than {0} packets")]
+    TooManyPackets(usize),
     /// The clear-signed text has not the form of one.
     #[error("line {line} of the signed text: {reason}")]
     Clear {
@@ -62,8 +65,13 @@ pub enum TrustError {
     #[error("no key is pinned: give the fingerprint of at least one")]
     NoPin,
     /// A file cannot be read.
-    #[error("reading keys: {0}")]
-    Read(#[from] ReadError),
+    #[error("reading file {file} of the keys: {source}")]
+    Read {
+        /// Which of the files, counted from 1 in the order in which they are given.
+        file: usize,
+        /// What is wrong with it.
+        source: ReadError,
+    },
     /// No file has the key.
     #[error("the key {pin} is not among the given ones: {found}")]
     Missing {
@@ -107,6 +115,9 @@ pub enum Fault {
     /// No time, or something else that each has.
     #[error("the signature lacks {0}")]
     Lacks(&'static str),
+    /// Its parts contradict each other.
+    #[error("the signature is malformed: {0}")]
+    Malformed(&'static str),
     /// A critical part that is not understood.
     #[error("a critical part is not understood: {0}")]
     Critical(String),

@@ -21,7 +21,8 @@
 //! | the key | RSA of 2048 bits and more, ECDSA or EdDSA; it may sign, by its flags; a subkey has a binding signature by the primary key and signs the primary key back |
 //! | time | the signature was made when its key, and the primary key, were valid |
 //! | revocation | a *hard* one (no reason given, compromised, anything unknown) ends a key for all times; a *soft* one (superseded, retired) from its date on. The hash of a revocation does not matter |
-//! | self-signatures | the newest valid one counts that was made up to `at`; SHA-1 in it is accepted if it was made before 2023-02-01 |
+//! | self-signatures | the newest valid ones count that were made up to `at`; SHA-1 in them is accepted if they were made before 2023-02-01. Flags and life of the primary key are what it says directly, each; else what the newest one with a user ID says that says anything of it, as for GnuPG |
+//! | user IDs | a revocation ends what was said before it; a user ID may be certified again |
 //!
 //! *A key may have expired since.* Releases are verified for years, and their keys live for three:
 //! what counts is that the key was valid when it signed. Sequoia does so too; apt does not. Whoever

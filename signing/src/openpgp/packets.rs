@@ -5,28 +5,55 @@ use pgp::packet::{Packet, PacketParser};
 
 use super::ReadError;
 
-/// A packet: its type, and what it says, where that is understood.
-pub(super) struct Framed {
+/// A packet: its type, and where it is.
+pub(super) struct Framed<'a> {
     pub(super) tag: u8,
-    pub(super) packet: Option<Packet>,
-    /// Of a signature: its version.
-    pub(super) first: u8,
+    whole: &'a [u8],
+    body: &'a [u8],
 }
 
-/// Takes packets apart.
-pub(super) fn read(mut bytes: &[u8]) -> Result<Vec<Framed>, ReadError> {
-    let mut packets = Vec::new();
-    while !bytes.is_empty() {
-        let (tag, begin, length) = frame(bytes).ok_or(ReadError::Packets("they end early"))??;
-        let end = begin.checked_add(length).filter(|end| *end <= bytes.len());
-        let end = end.ok_or(ReadError::Packets("they end early"))?;
-        let (whole, rest) = bytes.split_at(end);
-        let first = whole.get(begin).copied().unwrap_or_default();
-        let packet = PacketParser::new(whole).next().and_then(Result::ok);
-        packets.push(Framed { tag, packet, first });
-        bytes = rest;
+impl Framed<'_> {
+    /// What it says, where that is understood.
+    pub(super) fn packet(&self) -> Option<Packet> {
+        PacketParser::new(self.whole).next().and_then(Result::ok)
     }
-    Ok(packets)
+
+    /// Its first byte: of a signature, its version.
+    pub(super) fn first(&self) -> u8 {
+        self.body.first().copied().unwrap_or_default()
+    }
+}
+
+/// Takes packets apart, one after the other, and none behind an error. More than `most` of them are
+/// one: they may have two bytes each, and what is understood of them has hundreds.
+pub(super) fn read(
+    mut bytes: &[u8],
+    most: usize,
+) -> impl Iterator<Item = Result<Framed<'_>, ReadError>> {
+    let mut left = most;
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let next = match left.checked_sub(1) {
+            Some(fewer) => {
+                left = fewer;
+                next(bytes)
+            }
+            None => Err(ReadError::TooManyPackets(most)),
+        };
+        bytes = next.as_ref().map_or(&[], |(_, rest)| rest);
+        Some(next.map(|(framed, _)| framed))
+    })
+}
+
+/// The first packet, and what is behind it.
+fn next(bytes: &[u8]) -> Result<(Framed<'_>, &[u8]), ReadError> {
+    let early = ReadError::Packets("they end early");
+    let (tag, begin, length) = frame(bytes).ok_or(early.clone())??;
+    let end = begin.checked_add(length).ok_or(early.clone())?;
+    let (whole, rest) = bytes.split_at_checked(end).ok_or(early)?;
+    Ok((Framed { tag, whole, body: &whole[begin..] }, rest))
 }
 
 /// Type, length of the header, length of the body; `None` where the header ends early.

@@ -2,8 +2,10 @@
 
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureConfig, SignatureVersion, SubpacketData, SubpacketType};
-use pgp::types::{EcdsaPublicParams, EddsaLegacyPublicParams, KeyDetails, PublicParams};
-use rsa_bits::bits;
+use pgp::ser::Serialize;
+use pgp::types::{
+    EcdsaPublicParams, EddsaLegacyPublicParams, KeyDetails, PublicParams, RsaPublicParams,
+};
 
 use super::{Fault, Fingerprint};
 
@@ -79,6 +81,14 @@ pub(super) fn config(signature: &Signature) -> Result<(&SignatureConfig, u64), F
     Ok((config, u64::from(made.as_secs())))
 }
 
+/// Whether it names the key, or none: so that signatures by others are not computed for nothing.
+pub(super) fn may_be_by(signature: &Signature, key: &impl KeyDetails) -> bool {
+    let (ids, prints) = (signature.issuer_key_id(), signature.issuer_fingerprint());
+    (ids.is_empty() && prints.is_empty())
+        || ids.iter().any(|id| **id == key.legacy_key_id())
+        || prints.iter().any(|print| **print == key.fingerprint())
+}
+
 /// When a signature ends to hold; `None` where it says nothing of it.
 pub(super) fn expires(signature: &Signature, made: u64) -> Option<u64> {
     let holds = signature.signature_expiration_time()?.as_secs();
@@ -99,17 +109,12 @@ pub(super) fn day(seconds: u64) -> String {
     format!("{:04}-{month:02}-{day:02}", year + era * 400 + u64::from(month <= 2))
 }
 
-mod rsa_bits {
-    use pgp::ser::Serialize as _;
-    use pgp::types::RsaPublicParams;
-
-    /// Bits of the modulus: the number in front of it, as it is written (RFC 9580, section 3.2).
-    pub(super) fn bits(rsa: &RsaPublicParams) -> usize {
-        let mut bytes = Vec::new();
-        match rsa.to_writer(&mut bytes) {
-            Ok(()) if bytes.len() > 2 => usize::from(bytes[0]) << 8 | usize::from(bytes[1]),
-            _ => 0,
-        }
+/// Bits of the modulus: the number in front of it, as it is written (RFC 9580, section 3.2).
+fn bits(rsa: &RsaPublicParams) -> usize {
+    let mut bytes = Vec::new();
+    match rsa.to_writer(&mut bytes) {
+        Ok(()) if bytes.len() > 2 => usize::from(bytes[0]) << 8 | usize::from(bytes[1]),
+        _ => 0,
     }
 }
 

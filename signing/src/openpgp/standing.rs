@@ -28,11 +28,18 @@ impl Certificate {
         let name = self.fingerprint();
         policy::key(primary)?;
         self.revoked(when)?;
-        let own = self.self_signature(when.at).ok_or(Fault::NoSelfSignature(name.clone()))?;
-        lives(primary, own, when)?;
+        let own = self.self_signatures(when.at);
+        if own.is_empty() {
+            return Err(Fault::NoSelfSignature(name));
+        }
+        // Each is taken from the first that says it. What is said directly may be about something
+        // else, such as who may revoke the key, and with a user ID that was added later nothing is
+        // said of the key.
+        lives(primary, own.iter().map(|signature| life(signature)).find(|life| *life != 0), when)?;
         let Which::Sub(number) = which else {
             // Keys from before there were flags may do everything.
-            let signs = !has_flags(own) || own.key_flags().sign();
+            let flags = own.iter().find(|signature| has_flags(signature));
+            let signs = flags.is_none_or(|signature| signature.key_flags().sign());
             return if signs { Ok(()) } else { Err(Fault::NotForSigning(name)) };
         };
         let Some((key, signatures)) = self.subkeys.get(number) else {
@@ -56,7 +63,7 @@ impl Certificate {
         if !self.signed_back(number, binding, when.at) {
             return Err(Fault::NoBackSignature(Fingerprint::of(key)));
         }
-        lives(key, binding, when)
+        lives(key, Some(life(binding)), when)
     }
 
     /// Whether the subkey says that it belongs to the primary key. Without it, somebody could put a
@@ -80,48 +87,48 @@ impl Certificate {
         revoked(self.fingerprint(), revocations, when)
     }
 
-    /// The newest thing that the primary key validly says of itself: directly, or with a user ID
-    /// that is not revoked. What it says directly may be about something else, such as who may
-    /// revoke it: that does not stand for what is said with a user ID.
-    fn self_signature(&self, at: u64) -> Option<&Signature> {
+    /// What the primary key validly says of itself: first the newest word that it says directly, then
+    /// the newest one with each user ID that is not revoked, the newest of them first.
+    fn self_signatures(&self, at: u64) -> Vec<&Signature> {
         let primary = &self.primary;
         let direct = newest(self.direct.iter(), at, primary, |signature| {
             signature.typ() == Some(SignatureType::Key) && signature.verify_key(primary).is_ok()
         });
-        let users = self.users.iter().filter_map(|(user, signatures)| {
-            let verified = |signature: &Signature| {
-                match user {
+        let users = self.users.iter();
+        let users = users.filter_map(|(user, signatures)| self.of_user(user, signatures, at));
+        let mut users: Vec<_> = users.collect();
+        users.sort_by_key(|signature| std::cmp::Reverse(made(signature)));
+        direct.into_iter().chain(users).collect()
+    }
+
+    /// The newest thing that it says with a user ID. A revocation ends what was said before it and at
+    /// the same time, whatever its reason: a user ID may be certified again, as for GnuPG.
+    fn of_user<'a>(
+        &self,
+        user: &User,
+        signatures: &'a [Signature],
+        at: u64,
+    ) -> Option<&'a Signature> {
+        let primary = &self.primary;
+        let is_own = |signature: &Signature| {
+            policy::may_be_by(signature, primary)
+                && match user {
                     User::Id(user) => signature.verify_certification(primary, Tag::UserId, user),
                     User::Attribute(user) => {
                         signature.verify_certification(primary, Tag::UserAttribute, user)
                     }
                 }
                 .is_ok()
-            };
-            let revocation = |signature: &Signature| {
-                signature.typ() == Some(SignatureType::CertRevocation)
-                    && issued_by(signature, primary)
-                    && verified(signature)
-            };
-            if signatures.iter().any(revocation) {
-                return None;
-            }
-            newest(signatures.iter(), at, primary, |signature| {
-                let typ = signature.typ();
-                signature.is_certification()
-                    && typ != Some(SignatureType::CertRevocation)
-                    && issued_by(signature, primary)
-                    && verified(signature)
-            })
+        };
+        let is_revocation =
+            |signature: &Signature| signature.typ() == Some(SignatureType::CertRevocation);
+        let own = newest(signatures.iter(), at, primary, |signature| {
+            signature.is_certification() && !is_revocation(signature) && is_own(signature)
+        })?;
+        let revoked = signatures.iter().any(|signature| {
+            is_revocation(signature) && made(signature) >= made(own) && is_own(signature)
         });
-        let user = users.max_by_key(|signature| made(signature));
-        let speaks = |one: &Signature| has_flags(one) || one.key_expiration_time().is_some();
-        match (direct, user) {
-            (Some(direct), Some(user)) if speaks(direct) && made(direct) >= made(user) => {
-                Some(direct)
-            }
-            (direct, user) => user.or(direct),
-        }
+        (!revoked).then_some(own)
     }
 }
 
@@ -153,31 +160,27 @@ fn counts(signature: &Signature, at: u64, by: &impl KeyDetails) -> Option<u64> {
     fits.then_some(made)
 }
 
-/// Whether it names the key, so that signatures by others are not computed for nothing.
-fn issued_by(signature: &Signature, key: &impl KeyDetails) -> bool {
-    let (ids, prints) = (signature.issuer_key_id(), signature.issuer_fingerprint());
-    (ids.is_empty() && prints.is_empty())
-        || ids.iter().any(|id| **id == key.legacy_key_id())
-        || prints.iter().any(|print| **print == key.fingerprint())
-}
-
 fn has_flags(signature: &Signature) -> bool {
     let mut parts = signature.config().into_iter().flat_map(|config| config.hashed_subpackets());
     parts.any(|part| matches!(part.data, SubpacketData::KeyFlags(_)))
 }
 
-/// Whether the signature was made while the key was valid, by what its self-signature says.
-fn lives(key: &impl KeyDetails, own: &Signature, when: When) -> Result<(), Fault> {
+/// How long a self-signature says that the key lives, in seconds; 0 where it says nothing of it.
+fn life(signature: &Signature) -> u64 {
+    signature.key_expiration_time().map_or(0, |life| u64::from(life.as_secs()))
+}
+
+/// Whether the signature was made while the key was valid, which lives for so many seconds; without
+/// them, or with 0, it lives for ever.
+fn lives(key: &impl KeyDetails, life: Option<u64>, when: When) -> Result<(), Fault> {
     let (name, made) = (Fingerprint::of(key), when.made);
     let created = u64::from(key.created_at().as_secs());
     if made < created {
         return Err(Fault::BeforeKey { key: name, made, created });
     }
-    let holds = own.key_expiration_time().map_or(0, |holds| u64::from(holds.as_secs()));
-    let expired = created + holds;
-    match holds != 0 && made >= expired {
-        true => Err(Fault::AfterKey { key: name, made, expired }),
-        false => Ok(()),
+    match life.filter(|life| *life != 0).map(|life| created + life) {
+        Some(expired) if made >= expired => Err(Fault::AfterKey { key: name, made, expired }),
+        _ => Ok(()),
     }
 }
 

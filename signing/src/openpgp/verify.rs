@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Packet, Signature, SignatureType, SignatureVersionSpecific};
-use pgp::types::{KeyDetails, VerifyingKey};
+use pgp::types::VerifyingKey;
 
 use super::cert::Certificate;
 use super::policy::{self, Use};
@@ -13,7 +13,10 @@ use super::standing::{When, Which};
 use super::{Fault, Fingerprint, NotGood, ReadError, Trust, armor, packets};
 
 /// Longest file of signatures that is read.
-const MOST: usize = 1 << 20;
+pub(super) const MOST: usize = 1 << 20;
+
+/// More packets than this no such file has, what is passed over included.
+const MOST_PACKETS: usize = 64;
 
 /// More signatures than this no file has: each costs a pass over the data.
 const MOST_SIGNATURES: usize = 16;
@@ -66,14 +69,17 @@ impl Detached {
 /// Takes the packets of a file of signatures.
 pub(super) fn signatures(bytes: &[u8]) -> Result<Vec<Read>, ReadError> {
     let mut signatures = Vec::new();
-    for framed in packets::read(bytes)? {
-        match (framed.tag, framed.packet) {
-            (2, Some(Packet::Signature(one))) => signatures.push(Read::Signature(Box::new(one))),
-            (2, _) => signatures.push(Read::Other(framed.first)),
+    for framed in packets::read(bytes, MOST_PACKETS) {
+        let framed = framed?;
+        match framed.tag {
+            2 => signatures.push(match framed.packet() {
+                Some(Packet::Signature(one)) => Read::Signature(Box::new(one)),
+                _ => Read::Other(framed.first()),
+            }),
             // Marker, padding, and what was invented later and may be passed over.
-            (10 | 21 | 40..=63, _) => {}
-            (6, _) => return Err(ReadError::Foreign("a public key".to_owned())),
-            (tag, _) => return Err(ReadError::Foreign(format!("type {tag}"))),
+            10 | 21 | 40..=63 => {}
+            6 => return Err(ReadError::Foreign("a public key".to_owned())),
+            tag => return Err(ReadError::Foreign(format!("type {tag}"))),
         }
     }
     match signatures.len() {
@@ -183,19 +189,13 @@ impl std::fmt::Debug for Stream {
 
 /// The keys that a signature may be by.
 fn candidates(signature: &Signature, trust: &Trust) -> Vec<(Arc<Certificate>, Which)> {
-    let (ids, prints) = (signature.issuer_key_id(), signature.issuer_fingerprint());
-    let named = |key: &dyn KeyDetails| {
-        (ids.is_empty() && prints.is_empty())
-            || ids.iter().any(|id| **id == key.legacy_key_id())
-            || prints.iter().any(|print| **print == key.fingerprint())
-    };
     let mut keys = Vec::new();
     for certificate in &trust.certificates {
-        if named(&certificate.primary) {
+        if policy::may_be_by(signature, &certificate.primary) {
             keys.push((certificate.clone(), Which::Primary));
         }
         for (sub, (key, _)) in certificate.subkeys.iter().enumerate() {
-            if named(key) {
+            if policy::may_be_by(signature, key) {
                 keys.push((certificate.clone(), Which::Sub(sub)));
             }
         }
@@ -241,7 +241,7 @@ fn judge(
     at: u64,
 ) -> Result<Good, Fault> {
     let (config, made) = policy::config(signature)?;
-    let malformed = |_| Fault::Critical("the parts that it signs".to_owned());
+    let malformed = |_| Fault::Malformed("the part of it that is signed cannot be written");
     let length = config.hash_signature_data(&mut hasher.hash).map_err(malformed)?;
     hasher.hash.update(&config.trailer(length).map_err(malformed)?);
     let digest = hasher.hash.finalize();

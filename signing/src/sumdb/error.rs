@@ -23,12 +23,6 @@ pub enum SumDbError {
         /// Name and hash of the key.
         key: String,
     },
-    /// The note has two signatures by one key.
-    #[error("the note has two signatures by {key}")]
-    SignedTwice {
-        /// Name and hash of the key.
-        key: String,
-    },
     /// The signed text is no tree head.
     #[error("the signed text is not the head of a checksum database: {0}")]
     MalformedHead(&'static str),
@@ -93,7 +87,7 @@ pub enum SumDbError {
     #[error(
         "the checksum database shows two histories. It has signed a tree of {} with the root {}, \
          and a tree of {} that does not continue it (its first {} records have the root {computed}). \
-         Keep both notes: they prove that it lies.\n{}\n{}",
+         Keep both notes, and show them to whoever watches over it.\n{}\n{}",
         older.head().size, older.head().root, newer.head().size, older.head().size,
         older.note(), newer.note()
     )]

@@ -97,11 +97,10 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The text of a note that is signed by `key`, with its last newline. Signatures by others count
-/// for nothing, and are not in the way.
+/// for nothing, and are not in the way; of several by one key the first counts, as for Go.
 ///
 /// # Errors
-/// [`SumDbError::MalformedNote`]; [`SumDbError::NotSigned`]; [`SumDbError::BadSignature`];
-/// [`SumDbError::SignedTwice`].
+/// [`SumDbError::MalformedNote`]; [`SumDbError::NotSigned`]; [`SumDbError::BadSignature`].
 pub fn open_note<'a>(message: &'a [u8], key: &VerifierKey) -> Result<&'a str, SumDbError> {
     let bad = SumDbError::MalformedNote;
     if message.len() > MOST {
@@ -136,7 +135,7 @@ pub fn open_note<'a>(message: &'a [u8], key: &VerifierKey) -> Result<&'a str, Su
             continue;
         }
         if good {
-            return Err(SumDbError::SignedTwice { key: key.id() });
+            continue;
         }
         let signature = Signature::from_slice(signature);
         let fits = |s: &Signature| key.key.verify_strict(text.as_bytes(), s).is_ok();

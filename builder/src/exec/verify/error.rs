@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use treelay_layers::go::modules::SumError;
 use treelay_recipes::Digest;
 use treelay_signing::openpgp::{FingerprintError, NotGood, ReadError, TrustError};
 use treelay_signing::sumdb::{PatternError, SettingError, SumDbError};
@@ -109,6 +110,9 @@ pub enum VerifyError {
     /// The database's answers prove nothing, or the contrary.
     #[error("{0}")]
     SumDb(#[from] Box<SumDbError>),
+    /// What is in the archive can have no sum that a database would have.
+    #[error("the archive is not what any checksum database has: {0}")]
+    NoSum(#[from] SumError),
     /// What was kept of a database cannot be read.
     #[error("the head of the checksum database that is kept in {} is damaged: {reason}. Where it cannot be restored, remove it, and the database is trusted anew", path.display())]
     KeptHead {
@@ -125,7 +129,7 @@ pub enum VerifyError {
 impl VerifyError {
     /// Whether what was served is something else than was said or signed.
     pub(in crate::exec) fn lied(&self) -> bool {
-        matches!(self, Self::Disagree(_) | Self::NotGood { .. } | Self::SumDb(_))
+        matches!(self, Self::Disagree(_) | Self::NotGood { .. } | Self::SumDb(_) | Self::NoSum(_))
     }
 
     /// Whether no other source can mend it.

@@ -60,8 +60,8 @@ impl Method for SumDb {
             let log = workshop.log(&database, &proxies).await?;
             let version = format!("go{version}");
             let module = match job.source {
-                Source::Module => modules::toolchain_module(archive, &version, job.arch),
-                _ => modules::toolchain(archive, &version, job.arch),
+                Source::Module => modules::toolchain_module(archive, &version, job.arch)?,
+                _ => modules::toolchain(archive, &version, job.arch)?,
             };
             let record = workshop.look_up(&log, &module).await?;
             let (database, sum) = (log.key.id(), module.files);

@@ -182,6 +182,7 @@ fn refuses_bad_members() {
         ("zip64 offset", patched(two(), None, 42, &[0xff; 4]), "damaged"),
         ("zip64 end", zip64_end(u64::MAX), "damaged"),
         ("zip64 end of nothing", zip64_end(0), "damaged"),
+        ("zip64 end beside it", zip64_end(1), "damaged"),
         ("nul", replaced(two(), b"bbbb", b"b\0bb"), "has a path that contains a NUL"),
         (
             "backslash",
@@ -279,7 +280,7 @@ fn keeps_to_its_limits() {
     );
     let limits = Limits::default();
     for (limits, says) in [
-        (Limits { entries: 1, ..limits.clone() }, "limit of 1 members at member \"bb/cc\""),
+        (Limits { entries: 1, ..limits.clone() }, "limit of 1 members"),
         (
             Limits { total_bytes: 650, ..limits.clone() },
             "limit of 650 bytes unpacked in all at member \"bb/cc\"",
@@ -294,6 +295,65 @@ fn keeps_to_its_limits() {
         let found = with(&bytes, &options, &mut |_| true).unwrap_err().to_string();
         assert!(found.contains(says), "{found}");
     }
+}
+
+/// An end record is enough: the directory, which would be held in memory, is not read before.
+#[test]
+fn counts_members_before_it_reads_them() {
+    let numbers = |bytes: Vec<u8>, count: u16, size: u32| {
+        let end = places(&bytes, b"PK\x05\x06").pop().unwrap();
+        let mut bytes = bytes;
+        for at in [8, 10] {
+            bytes[end + at..][..2].copy_from_slice(&count.to_le_bytes());
+        }
+        bytes[end + 12..][..4].copy_from_slice(&size.to_le_bytes());
+        bytes
+    };
+    // What is no directory at all, in their place.
+    let spoilt = |bytes| replaced(bytes, CENTRAL, b"PK\x01\x03");
+    let size = (places(&two(), b"PK\x05\x06")[0] - places(&two(), CENTRAL)[0]) as u32;
+    let few = Limits { entries: 1, ..Limits::default() };
+    let small = Limits { held_bytes: 90, ..Limits::default() };
+    let start = places(&two(), CENTRAL)[0] as u64;
+    for (what, bytes, limits, says) in [
+        ("count", spoilt(two()), few.clone(), "limit of 1 members"),
+        ("zip64 count", spoilt(zip64_end(start)), few.clone(), "limit of 1 members"),
+        ("size", spoilt(two()), small, "limit of 90 bytes of names and attributes"),
+        ("more than fit", numbers(two(), 3, size), Limits::default(), "damaged"),
+        ("fewer than there are", numbers(two(), 1, size), few.clone(), "damaged"),
+        ("less than there is", numbers(two(), 1, size - 1), few, "damaged"),
+    ] {
+        let options = Options { limits, ..Options::default() };
+        let found = with(&bytes, &options, &mut |_| true).unwrap_err().to_string();
+        assert!(found.contains(says), "{what}: {found}");
+    }
+    let two_in = |limits| Options { limits, ..Options::default() };
+    let exact = Limits { entries: 2, ..Limits::default() };
+    with(&two(), &two_in(exact), &mut |_| true).unwrap();
+    assert_eq!(unpacked(&zip64_end(start)).unwrap().0, unpacked(&two()).unwrap().0);
+}
+
+/// Archives inside of archives have end records of their own, and so may comments.
+#[test]
+fn the_last_end_record_counts() {
+    let inner = archive(&[("inner", 0o644, b"x")], CompressionMethod::Stored);
+    let outer = archive(&[("a.zip", 0o644, &inner)], CompressionMethod::Stored);
+    let tree = unpacked(&outer).unwrap().0;
+    assert_eq!(tree.entries().len(), 1);
+    assert!(tree.get("a.zip").is_some());
+    // Two archives in one, by the comment of the first.
+    let mut bytes = two();
+    let length = u16::try_from(inner.len()).unwrap();
+    let end = bytes.len() - 2;
+    bytes[end..].copy_from_slice(&length.to_le_bytes());
+    bytes.extend(inner);
+    assert!(error(&bytes).contains("other data is before it"), "{}", error(&bytes));
+    // A comment is no end.
+    let mut bytes = two();
+    let end = bytes.len() - 2;
+    bytes[end..].copy_from_slice(&4_u16.to_le_bytes());
+    bytes.extend(b"note");
+    assert_eq!(unpacked(&bytes).unwrap().0, unpacked(&two()).unwrap().0);
 }
 
 #[test]

@@ -23,14 +23,64 @@ pub fn escaped(text: &str) -> String {
     escaped
 }
 
+/// Why files have no `h1:`, or one that would not say what they are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SumError {
+    /// A name of several lines: as the lines of other files, it would have the same sum.
+    #[error("the name {name:?} has a line feed in it, which no sum of files (h1:) can have")]
+    Newline {
+        /// The name.
+        name: String,
+    },
+    /// A file where the sum has none.
+    #[error("{path} is not below {root}, where all that is summed must be")]
+    Outside {
+        /// The file, link or folder.
+        path: String,
+        /// Where it should be.
+        root: String,
+    },
+    /// A name that only files in modules have, in a distribution.
+    #[error("{path} would become a go.mod, which no official archive has under that name")]
+    GoMod {
+        /// The file.
+        path: String,
+    },
+    /// There is nothing to be summed.
+    #[error("no file in it is part of the module")]
+    Nothing,
+}
+
 /// `h1:` of files by name: SHA-256 of the sorted lines of sha256sum(1) (`dirhash.Hash1`).
-pub fn h1<'a>(files: impl IntoIterator<Item = (&'a str, &'a Digest)>) -> String {
+///
+/// # Errors
+/// [`SumError::Newline`], as for Go.
+pub fn h1<'a>(files: impl IntoIterator<Item = (&'a str, &'a Digest)>) -> Result<String, SumError> {
     let mut files: Vec<_> = files.into_iter().collect();
     files.sort();
     let mut hasher = Hasher::default();
     for (name, digest) in files {
-        hasher.update(format!("{}  {name}\n", digest.hex()).as_bytes());
+        if name.contains('\n') {
+            return Err(SumError::Newline { name: name.to_owned() });
+        }
+        hasher.update(line(name, digest).as_bytes());
     }
+    Ok(text(hasher))
+}
+
+/// `h1:` of a go.mod, as go.sum and checksum databases have it.
+pub fn h1_of_go_mod(go_mod: &Digest) -> String {
+    let mut hasher = Hasher::default();
+    hasher.update(line("go.mod", go_mod).as_bytes());
+    text(hasher)
+}
+
+fn line(name: &str, digest: &Digest) -> String {
+    format!("{}  {name}\n", digest.hex())
+}
+
+fn text(hasher: Hasher) -> String {
     format!("h1:{}", STANDARD.encode(hasher.finish().as_bytes()))
 }
 
@@ -51,15 +101,19 @@ impl Module {
         format!("{}@{}", self.path, self.version)
     }
 
-    /// The `h1:` of the files of its zip archive; `None` where some of them are not in its folder.
-    pub fn h1_of(&self, files: &Tree) -> Option<String> {
-        let prefix = self.folder() + "/";
-        let files: Vec<(&str, &Digest)> = files
-            .entries()
-            .iter()
-            .filter_map(|entry| Some((entry.path.as_str(), entry.file()?.0)))
-            .collect();
-        files.iter().all(|(path, _)| path.starts_with(&prefix)).then(|| h1(files))
+    /// The `h1:` of the files of its zip archive.
+    ///
+    /// # Errors
+    /// [`SumError`]: some of them are not in its folder, or have names that no sum can have.
+    pub fn h1_of(&self, files: &Tree) -> Result<String, SumError> {
+        let root = self.folder() + "/";
+        let files = files.entries().iter();
+        let files: Vec<(&str, &Digest)> =
+            files.filter_map(|entry| Some((entry.path.as_str(), entry.file()?.0))).collect();
+        match files.iter().find(|(path, _)| !path.starts_with(&root)) {
+            Some((path, _)) => Err(SumError::Outside { path: (*path).to_owned(), root }),
+            None => h1(files),
+        }
     }
 }
 
@@ -105,12 +159,35 @@ mod tests {
     /// one line of sha256sum.
     #[test]
     fn h1_is_what_go_computes() {
-        let empty = h1([]);
+        let empty = h1([]).unwrap();
         assert_eq!(empty, "h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
         // rsc.io/sampler v1.3.0/go.mod, as go.sum files all over the world have it.
         let text = "module \"rsc.io/sampler\"\n\nrequire \"golang.org/x/text\" v0.0.0-20170915032832-14c0d48ead0c\n";
         let digest = Digest::of(text);
-        assert_eq!(h1([("go.mod", &digest)]), "h1:T1hPZKmBbMNahiBKFy5HrXp6adAjACjK9JXDnKaTXpA=");
+        let expected = "h1:T1hPZKmBbMNahiBKFy5HrXp6adAjACjK9JXDnKaTXpA=";
+        assert_eq!(h1([("go.mod", &digest)]).unwrap(), expected);
+        assert_eq!(h1_of_go_mod(&digest), expected);
         assert_eq!(escaped("github.com/Azure/azure-SDK"), "github.com/!azure/azure-!s!d!k");
+    }
+
+    /// One file whose name has the line of the next one in it would stand for both.
+    #[test]
+    fn names_of_two_lines_have_no_sum() {
+        let name = |name: &str| format!("example.org/a@v1.0.0/{name}");
+        let (one, two) = (Digest::of("one"), Digest::of("two"));
+        let both = format!("{}\n{}  {}", name("a"), two.hex(), name("b"));
+        assert!(matches!(h1([(both.as_str(), &one)]), Err(SumError::Newline { .. })));
+
+        let (path, version) = ("example.org/a".to_owned(), "v1.0.0".to_owned());
+        let module = Module { path, version, go_mod: None, files: None };
+        let tree = |path: &str| {
+            let path = crate::TreePath::new(path).unwrap();
+            Tree::from_entries(vec![Entry::new_file(path, 0o644, one, 1)]).unwrap()
+        };
+        module.h1_of(&tree(&name("a"))).unwrap();
+        for (path, expected) in [(both.as_str(), "has a line feed"), ("b", "b is not below")] {
+            let told = module.h1_of(&tree(path)).unwrap_err().to_string();
+            assert!(told.contains(expected), "{told}");
+        }
     }
 }

@@ -14,8 +14,8 @@ use std::io::{self, Read};
 
 use treelay_recipes::Digest;
 
-pub use cache::{Fetched, Keep, cache, escaped, h1};
-pub use toolchain::{TOOLCHAIN, toolchain, toolchain_module};
+pub use cache::{Fetched, Keep, SumError, cache, escaped, h1, h1_of_go_mod};
+pub use toolchain::{TOOLCHAIN, toolchain, toolchain_module, toolchain_version};
 
 use crate::{Contents, Entry, Tree};
 use directives::{Directives, Replaced};

@@ -112,9 +112,19 @@ fn clear_signed_texts() {
         let told = verify(&changed).unwrap_err();
         assert!(told.contains(expected), "{changed}: {told}");
     }
-    let mut bytes = file.as_bytes().to_vec();
-    bytes.extend(b"\xff\n");
-    assert!(ClearSigned::parse(&bytes).is_err());
+    // Nor what is no UTF-8: behind the block, with another end behind it, inside of the block.
+    let begin = "-----BEGIN PGP SIGNATURE-----\n\n";
+    let (before, block) = file.split_once(begin).unwrap();
+    let inside = [before.as_bytes(), begin.as_bytes(), b"\xff\n", block.as_bytes()];
+    for bytes in [
+        [file.as_bytes(), b"\xff\n"].concat(),
+        [file.as_bytes(), b"\xff anything -----END PGP SIGNATURE-----\n"].concat(),
+        [file.as_bytes(), b"\xff anything\n-----END PGP SIGNATURE-----\n"].concat(),
+        inside.concat(),
+    ] {
+        let told = ClearSigned::parse(&bytes).unwrap_err();
+        assert!(matches!(told, ReadError::Foreign(_) | ReadError::Armor(_)), "{told}");
+    }
     for end in 0..file.len() - 1 {
         assert!(ClearSigned::parse(&file.as_bytes()[..end]).is_err(), "{end}");
     }
