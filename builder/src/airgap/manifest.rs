@@ -1,6 +1,6 @@
 //! The manifest of a bundle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use treelay_layers::archive::Limits;
@@ -14,6 +14,11 @@ const FORMAT: &str = "treelay bundle of inputs";
 const VERSION: u64 = 1;
 /// Members that a bundle may have.
 const MOST_MEMBERS: usize = 2_000_000;
+/// Bytes that what is held in memory may have: all recipes and locks together, a manifest of an image
+/// (as for registries), the text of a tree (a million paths).
+const MOST_TEXTS: u64 = 64 << 20;
+const MOST_OF_IMAGE: u64 = 4 << 20;
+const MOST_OF_TREE: u64 = 256 << 20;
 
 /// Everything that is in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,8 +176,12 @@ impl Manifest {
             if at > 0 && self.members[at - 1].path >= *path {
                 return Err(format!("{path} is listed twice or out of order"));
             }
-            if member.size > limits.file_bytes {
-                return Err(format!("{path} is over {} bytes", limits.file_bytes));
+            let most = match member.kind() {
+                Some(Kind::Tree(_)) => MOST_OF_TREE,
+                _ => limits.file_bytes,
+            };
+            if member.size > most {
+                return Err(format!("{path} is over {most} bytes"));
             }
             total = total.saturating_add(member.size);
             there.insert(path.as_str(), member.size);
@@ -181,11 +190,12 @@ impl Manifest {
         if total > most {
             return Err(format!("it lists {total} bytes, over {} times the file", limits.ratio));
         }
-        let needs = |path: String| match there.contains_key(path.as_str()) {
-            true => Ok(()),
-            false => Err(format!("it names {path}, which it does not list")),
+        let needs = |path: String| match there.get(path.as_str()) {
+            Some(size) => Ok(*size),
+            None => Err(format!("it names {path}, which it does not list")),
         };
         let mut names = BTreeMap::new();
+        let mut texts: u64 = 0;
         for recipe in &self.recipes {
             if !is_plain(&recipe.file) {
                 return Err(format!("a recipe is called {:?}", recipe.file));
@@ -193,18 +203,29 @@ impl Manifest {
             if names.insert(stem(&recipe.file), ()).is_some() {
                 return Err(format!("two recipes are called {:?}", recipe.file));
             }
-            needs(object(&recipe.recipe))?;
-            needs(object(&recipe.lock))?;
+            for text in [&recipe.recipe, &recipe.lock] {
+                texts = texts.saturating_add(needs(object(text))?);
+            }
         }
-        self.images.iter().try_for_each(|image| needs(object(image)))?;
+        if texts > MOST_TEXTS {
+            return Err(format!("its recipes and locks are over {MOST_TEXTS} bytes"));
+        }
+        for image in &self.images {
+            if needs(object(image))? > MOST_OF_IMAGE {
+                let path = object(image);
+                return Err(format!(
+                    "{path}, a manifest of an image, is over {MOST_OF_IMAGE} bytes"
+                ));
+            }
+        }
         for commit in &self.commits {
             let hex = commit.commit.hex();
             needs(format!("commits/{hex}/{}/{}.commit", &hex[..2], &hex[2..]))?;
         }
-        let known = |commit: Digest| self.commits.iter().any(|one| one.commit == commit);
+        let known: BTreeSet<Digest> = self.commits.iter().map(|one| one.commit).collect();
         for member in &self.members {
             if let Some(Kind::Commit(commit, _)) = member.kind()
-                && !known(commit)
+                && !known.contains(&commit)
             {
                 return Err(format!("{} is of a commit that it does not name", member.path));
             }

@@ -264,6 +264,31 @@ fn what_is_not_as_listed_is_refused() {
             "which it does not list",
         ),
         (
+            "recipes that are held",
+            bundle(&both, |it| {
+                it["members"][0]["size"] = json!(1 << 20);
+                let digest = it["members"][0]["sha256"].clone();
+                let one = |n: u32| json!({"file": format!("{n}.yaml"), "recipe": digest, "lock": digest, "beside": []});
+                it["recipes"] = (0..33).map(one).collect();
+            }),
+            "its recipes and locks are over",
+        ),
+        (
+            "image that is held",
+            bundle(&both, |it| {
+                it["members"][0]["size"] = json!(5 << 20);
+                it["images"] = json!([it["members"][0]["sha256"]]);
+            }),
+            "a manifest of an image, is over",
+        ),
+        (
+            "tree that is held",
+            bundle(&[(&no_tree.0, no_tree.1.as_bytes())], |it| {
+                it["members"][0]["size"] = json!(1 << 29);
+            }),
+            "is over 268435456 bytes",
+        ),
+        (
             "image",
             bundle(&both, |it| it["images"] = json!([Digest::of("a")])),
             "it is no manifest of an image",

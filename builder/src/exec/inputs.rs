@@ -277,7 +277,7 @@ impl Workshop<'_> {
         let judges = judges.iter().map(|judge| judge());
         let judged = File::open(&path).and_then(|opened| judge_file(opened, judges));
         judged.map_err(reading)?.map_err(|reason| {
-            self.store.reject_object(&file.sha256);
+            // It stays: it may be what other locks name.
             let place = "the store, where it was already".to_owned();
             let attempts = vec![Attempt { place, tries: vec![Outcome::Refused(reason)] }];
             FetchError::WrongContent { what: what.to_owned(), attempts }.into()

@@ -296,7 +296,10 @@ impl Workshop<'_> {
         distribution.check_version(version).map_err(wrong)?;
         distribution.check_arch(arch, self.store).map_err(wrong)?;
         if let Err(error) = job.after(&raw, &distribution.version().version).await {
-            self.store.reject_object(&file.sha256);
+            // What was there before may be what other locks name.
+            if fetched.is_some() {
+                self.store.reject_object(&file.sha256);
+            }
             unpacked.take_back();
             return Err(error);
         }

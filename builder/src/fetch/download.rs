@@ -60,6 +60,7 @@ pub(super) async fn download(
     let mut state = State::default();
     let mut tries = Vec::new();
     loop {
+        let turn = fetcher.turn(remote).await;
         match one_try(fetcher, remote, wanted, sink, watch, &mut state).await {
             Ok(pumped) => match keep(wanted, pumped).await {
                 Ok((digest, size)) => return Ok((digest, size, tries)),
@@ -85,6 +86,7 @@ pub(super) async fn download(
                     match limits.wait(next, asked, fastrand::f64()) {
                         Ok(wait) => {
                             watch.retrying(&remote.to_string(), &tries[tries.len() - 1], wait);
+                            drop(turn);
                             sleep(wait).await;
                             continue;
                         }

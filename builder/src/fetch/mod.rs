@@ -52,7 +52,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::Response;
 use reqwest::header::HeaderMap;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use treelay_recipes::recipe::Source;
 use treelay_recipes::{Arch, Digest};
 
@@ -325,8 +325,6 @@ impl Fetcher {
         sink: &dyn BlobSink,
         watch: &dyn Watch,
     ) -> Result<Fetched, FetchError> {
-        // Never closed, so acquiring cannot fail.
-        let _permit = self.parallel.acquire().await.ok();
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut forbidden = false;
         let places = wanted.places.iter().flat_map(|place| match place {
@@ -342,8 +340,6 @@ impl Fetcher {
                     continue;
                 }
                 Place::Remote(remote) => {
-                    let host = self.host(remote);
-                    let _permit = host.acquire().await.ok();
                     download::download(self, remote, wanted, sink, watch).await
                 }
             };
@@ -385,6 +381,17 @@ impl Fetcher {
         sink: &dyn BlobSink,
     ) -> Vec<Result<Fetched, FetchError>> {
         join_all(wanted.iter().map(|(wanted, watch)| self.fetch(wanted, sink, *watch))).await
+    }
+
+    /// Waits for its turn: as many ask a host at a time as may, and of those as many in all. Held for a
+    /// try and not while another is waited for, lest a host that is busy keep all others waiting.
+    async fn turn(
+        &self,
+        remote: &Remote,
+    ) -> (Option<OwnedSemaphorePermit>, Option<SemaphorePermit<'_>>) {
+        // Never closed, so acquiring cannot fail.
+        let of_host = self.host(remote).acquire_owned().await.ok();
+        (of_host, self.parallel.acquire().await.ok())
     }
 
     fn host(&self, remote: &Remote) -> Arc<Semaphore> {

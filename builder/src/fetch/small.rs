@@ -90,13 +90,13 @@ async fn from_server(
     accept: &'static str,
 ) -> Result<Document, Failed> {
     let limits = fetcher.limits_for(remote)?;
-    // Never closed, so acquiring cannot fail.
-    let host = fetcher.host(remote);
-    let _permit = host.acquire().await.ok();
     let mut tries = Vec::new();
     loop {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
-        let (outcome, again) = match one_try(fetcher, remote, &headers, &limits).await? {
+        let turn = fetcher.turn(remote).await;
+        let tried = one_try(fetcher, remote, &headers, &limits).await?;
+        drop(turn);
+        let (outcome, again) = match tried {
             Ok(document) => return Ok(document),
             Err(stopped) => stopped,
         };

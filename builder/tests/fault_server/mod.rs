@@ -19,6 +19,8 @@ pub struct Answer {
     status: u16,
     headers: Vec<String>,
     body: Vec<u8>,
+    /// What the body is instead, for the path that is asked for.
+    of_path: Option<fn(&str) -> Vec<u8>>,
     /// Answers with the part that the request's Range asks for.
     range: bool,
     /// Announces no length; the end of the connection is the end of the body.
@@ -41,6 +43,7 @@ impl Answer {
             status,
             headers,
             body,
+            of_path: None,
             range: false,
             lengthless: false,
             cut: None,
@@ -53,6 +56,11 @@ impl Answer {
 
     pub fn ok(body: &[u8]) -> Self {
         Self::status(200).body(body)
+    }
+
+    /// The body that belongs to the path.
+    pub fn ok_of(of_path: fn(&str) -> Vec<u8>) -> Self {
+        Self { of_path: Some(of_path), ..Self::status(200) }
     }
 
     /// The part of `body` that is asked for.
@@ -256,7 +264,7 @@ async fn serve(
 }
 
 async fn respond(stream: &mut impl Peer, request: &Request, answer: Answer) -> std::io::Result<()> {
-    let mut body = answer.body;
+    let mut body = answer.of_path.map_or(answer.body, |body| body(&request.path));
     let mut headers = answer.headers;
     if answer.range {
         let range = request.header("range").unwrap_or("bytes=0-");

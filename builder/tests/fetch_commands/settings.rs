@@ -152,17 +152,18 @@ async fn a_kept_connection_that_is_closed_is_no_failure() {
 /// So many downloads at a time as are said, in all and from one host; and no fewer.
 #[tokio::test(flavor = "multi_thread")]
 async fn downloads_are_side_by_side_as_many_as_may_be() {
-    let content = archive(3000);
-    let sha256 = treelay_recipes::Digest::of(&content).hex();
+    // What is the same would be fetched once.
+    let content = |path: &str| archive(3000 + path[1..].parse::<usize>().unwrap());
     for (limits, at_a_time, of_all) in
         [("per-host = 2", 2, 4), ("per-host = 9\nparallel = 3", 3, 3), ("parallel = 1", 1, 1)]
     {
         // Each answers when so many have come, which would be never if fewer were let in.
         let together = std::sync::Arc::new(tokio::sync::Barrier::new(of_all));
-        let answers = vec![Answer::ok(&content).together(&together); 6];
+        let answers = vec![Answer::ok_of(content).together(&together); 6];
         let servers = [Server::start(answers.clone()).await, Server::start(answers).await];
         let input = |n: usize| {
             let url = servers[n % 2].url(&format!("/{n}"));
+            let sha256 = treelay_recipes::Digest::of(content(&format!("/{n}"))).hex();
             format!("  i{n}: {{archive: {{urls: [\"{url}\"], sha256: {sha256}}}}}\n")
         };
         let inputs: String = (0..12).map(input).collect();

@@ -129,7 +129,12 @@ pub enum VerifyError {
 impl VerifyError {
     /// Whether what was served is something else than was said or signed.
     pub(in crate::exec) fn lied(&self) -> bool {
-        matches!(self, Self::Disagree(_) | Self::NotGood { .. } | Self::SumDb(_) | Self::NoSum(_))
+        match self {
+            Self::Disagree(_) | Self::NotGood { .. } | Self::NoSum(_) => true,
+            // All else that a database answers is its own affair.
+            Self::SumDb(error) => matches!(**error, SumDbError::OtherSum { .. }),
+            _ => false,
+        }
     }
 
     /// Whether no other source can mend it.
