@@ -102,28 +102,17 @@ fn certificate(old: bool, maker: &Maker, users: &[Signature], subs: &[Signature]
 fn copies_are_one_certificate() {
     let maker = Maker::new();
     let revoked_sub =
-        maker.of_sub(&maker.primary, SignatureType::SubkeyRevocation, BORN + DAY, vec![]);
-    let revoked_user = maker.of_user(SignatureType::CertRevocation, BORN + DAY, vec![]);
-    let (user, sub) = (maker.good_user(), maker.good_binding());
+        [maker.of_sub(&maker.primary, SignatureType::SubkeyRevocation, BORN + DAY, vec![])];
+    let revoked_user = [maker.of_user(SignatureType::CertRevocation, BORN + DAY, vec![])];
     let by = sign(&maker.sub, parts(MADE, vec![]), DATA);
     let check = |files: &[&[u8]]| judge(&Trust::new(files, &[maker.name()]).unwrap(), &by);
+    let (users, subs) = ([maker.good_user()], [maker.good_binding()]);
     for (old, new) in [(true, false), (false, true), (true, true), (false, false)] {
-        let good =
-            certificate(old, &maker, std::slice::from_ref(&user), std::slice::from_ref(&sub));
+        let good = certificate(old, &maker, &users, &subs);
         check(&[&good]).unwrap();
-        check(&[&good, &certificate(new, &maker, std::slice::from_ref(&user), &[])]).unwrap();
-        let no_sub = certificate(
-            new,
-            &maker,
-            std::slice::from_ref(&user),
-            std::slice::from_ref(&revoked_sub),
-        );
-        let no_user = certificate(
-            new,
-            &maker,
-            std::slice::from_ref(&revoked_user),
-            std::slice::from_ref(&sub),
-        );
+        check(&[&good, &certificate(new, &maker, &users, &[])]).unwrap();
+        let no_sub = certificate(new, &maker, &users, &revoked_sub);
+        let no_user = certificate(new, &maker, &revoked_user, &subs);
         for (update, of_sub) in [(no_sub, true), (no_user, false)] {
             // The packets alone, behind those of the certificate, in the same file.
             let whole = framed(new, maker.primary.public_key()).len();
