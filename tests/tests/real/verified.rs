@@ -123,7 +123,7 @@ fn signatures_by_pinned_keys_are_the_first_trust() {
     let signed = it.env.read("served/SUMS.asc");
     let line = format!("{sum}  tool.tar.gz\n");
     for (text, says) in [
-        (format!("{line}{signed}"), "is no signature: not OpenPGP"),
+        (format!("{line}{signed}"), "is no signature: the armour is of \"SIGNED MESSAGE\""),
         (format!("{signed}{line}"), "something after the signature"),
         (signed.replace("\n\n", &format!("\n{line}\n")), "a header other than Hash"),
     ] {
