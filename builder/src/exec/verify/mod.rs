@@ -6,7 +6,7 @@
 //! [`Evidence`] in the lock. Builds take the lock's word, which is the file's digest.
 //!
 //! *Adding a method:* one file here, one line in [`METHODS`], its name in
-//! [`Verify`](treelay_recipes::recipe::Verify) and its evidence in the lock.
+//! [`Verify`] and its evidence in the lock.
 
 mod checksum;
 mod error;
