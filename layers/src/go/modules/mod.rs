@@ -17,7 +17,7 @@ use treelay_recipes::Digest;
 pub use cache::{Fetched, Keep, SumError, cache, escaped, h1, h1_of_go_mod};
 pub use toolchain::{TOOLCHAIN, toolchain, toolchain_module, toolchain_version};
 
-use crate::{Contents, Entry, Tree};
+use crate::{Contents, Entry, Tree, TreePath};
 use directives::{Directives, Replaced};
 
 /// A version of a module, as go.sum has it.
@@ -211,7 +211,7 @@ impl Sums {
             }
             // Both become parts of addresses and of paths.
             let bare = version.strip_suffix("/go.mod").unwrap_or(version);
-            if !names::is_path(path) || !names::is_version(bare) {
+            if !names::is_path(path) || !names::is_version(bare) || !fits(path, bare) {
                 return none();
             }
             let key = (path.to_owned(), version.to_owned());
@@ -254,6 +254,14 @@ impl Sums {
     }
 }
 
+/// Whether a module cache can have it: file systems have no names of any length.
+fn fits(path: &str, version: &str) -> bool {
+    let (path, version) = (escaped(path), escaped(version));
+    let longest =
+        [format!("cache/download/{path}/@v/{version}.ziphash"), format!("{path}@{version}/go.mod")];
+    longest.iter().all(|path| TreePath::new(path).is_ok())
+}
+
 /// What is locked: these modules with these digests.
 pub fn digest_of(modules: &[Module]) -> Digest {
     let none = String::new;
@@ -268,7 +276,6 @@ pub fn digest_of(modules: &[Module]) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TreePath;
     use crate::tree::fixture::Memory;
 
     fn needed_of(files: &[(&str, &str)]) -> Result<Vec<Module>, String> {
@@ -430,6 +437,9 @@ mod tests {
             "example.org/a v1.0.0/../../x h1:a=",
             "example.org/a v1.0.0\"} h1:a=",
             "example.org/a ../../x/go.mod h1:a=",
+            &format!("example.org/a v1.0.0-{} h1:a=", "x".repeat(250)),
+            &format!("example.org/{} v1.0.0 h1:a=", "x".repeat(250)),
+            &format!("example.org/{} v1.0.0 h1:a=", "X".repeat(130)),
         ] {
             let text = format!("example.org/a v1.0.0 h1:a=\n{line}\n");
             let told = needed_of(&[("go.mod", "module x\n"), ("go.sum", &text)]).unwrap_err();
