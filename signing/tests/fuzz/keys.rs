@@ -8,7 +8,7 @@ use pkcs8::EncryptedPrivateKeyInfo;
 use pkcs8::der::Decode as _;
 use pkcs8::pkcs5::EncryptionScheme;
 use pkcs8::pkcs5::pbes2::Kdf;
-use serde_json::Value;
+use serde::Deserialize;
 use treelay_signing::keys::{KeyList, SecretKeyFile};
 use treelay_signing::schemes::Scheme;
 use treelay_signing::schemes::simplesigning::SimpleSigning;
@@ -105,6 +105,25 @@ fn sealed_content(file: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(body.split_whitespace().collect::<String>()).ok()
 }
 
+/// What cosign's form of it asks for. What else is in it, numbers over all bounds for one, is for nobody.
+#[derive(Deserialize)]
+struct Sealed {
+    kdf: Derivation,
+}
+
+#[derive(Deserialize)]
+struct Derivation {
+    params: Params,
+}
+
+#[derive(Deserialize)]
+struct Params {
+    #[serde(rename = "N")]
+    n: u64,
+    r: u64,
+    p: u64,
+}
+
 /// Whether opening a sealed PKCS#8 takes what people wait for.
 fn bearable(der: &[u8]) -> Result<bool, String> {
     let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|error| error.to_string())?;
@@ -151,15 +170,13 @@ impl Target for SecretKeys {
             Ok(SecretKeyFile::Sealed(_)) => {
                 let content = sealed_content(&input[1]).ok_or("no sealed PEM for anybody else")?;
                 // The other sealed form is not JSON.
-                let Ok(sealed) = serde_json::from_slice::<Value>(&content) else {
+                let Ok(sealed) = serde_json::from_slice::<Sealed>(&content) else {
                     return bearable(&content);
                 };
-                let parameters = &sealed["kdf"]["params"];
-                let n = parameters["N"].as_u64();
-                let usual = matches!(n, Some(32768 | 65536));
-                match usual && parameters["r"] == 8 && parameters["p"] == 1 {
+                let Params { n, r, p } = sealed.kdf.params;
+                match matches!(n, 32768 | 65536) && r == 8 && p == 1 {
                     true => Ok(true),
-                    false => Err(format!("absurd parameters: {parameters}")),
+                    false => Err(format!("absurd parameters: {n}, {r}, {p}")),
                 }
             }
         }
