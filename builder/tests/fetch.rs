@@ -8,15 +8,18 @@ mod fetch_rules;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fault_server::{Answer, Server};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use tokio::sync::Barrier;
 use treelay::fetch::{
     ArchiveAt, Ask, BlobSink, BlobWriter, FetchError, FetchOptions, Fetched, Fetcher, Limits,
     Outcome, Place, Wanted, Watch,
 };
+use treelay::store::Store;
 use treelay_recipes::recipe::Source;
 use treelay_recipes::{Arch, Digest};
 
@@ -134,6 +137,56 @@ async fn what_broke_off_is_continued() {
     assert_eq!(requests[1].header("if-range"), Some("\"v1\""));
     let cut = Outcome::Cut { got: from, expected: Some(600_000) };
     assert_eq!(fetched.attempts[0].tries, [cut]);
+}
+
+/// What a connection costs that is dropped near the end: the rest alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrived_before_a_drop_is_not_served_again() {
+    let content = body(10_000_000);
+    let server = Server::start(vec![
+        Answer::ok(&content).header("ETag: \"v1\"").cut(9_000_000),
+        Answer::range(&content),
+    ])
+    .await;
+    let (result, sink) = fetch(&wanted(&[server.url("/x")], &content)).await;
+    assert_eq!(sink.0.lock().unwrap().blobs[&result.unwrap().digest], content);
+    assert_eq!(server.requests()[1].header("range"), Some("bytes=9000000-"));
+    assert_eq!(server.sent(), content.len());
+}
+
+/// Verification reads nothing back: the kernel would tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_into_the_store_is_not_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let content = body(3_000_000);
+    let server = Server::start(vec![Answer::ok(&content)]).await;
+    let wanted = wanted(&[server.url("/x")], &content);
+    let digest = wanted.digest.unwrap();
+    let objects = folder.path().join("objects").join(&digest.hex()[..2]);
+    std::fs::create_dir_all(&objects).unwrap();
+    let watch = inotify::init(CreateFlags::NONBLOCK).unwrap();
+    let told = WatchFlags::ACCESS | WatchFlags::MODIFY | WatchFlags::MOVED_TO;
+    for place in [&folder.path().join("tmp"), &objects] {
+        inotify::add_watch(&watch, place, told).unwrap();
+    }
+    Fetcher::new(options()).fetch(&wanted, &store, &()).await.unwrap();
+    let events = happened(&watch);
+    assert!(events.contains(ReadFlags::MODIFY | ReadFlags::MOVED_TO), "{events:?}");
+    assert!(!events.contains(ReadFlags::ACCESS), "{events:?}");
+    assert_eq!(std::fs::read(store.object(&digest).unwrap()).unwrap(), content);
+    assert!(happened(&watch).contains(ReadFlags::ACCESS));
+}
+
+/// What was done to files since this was last asked.
+fn happened(watch: &OwnedFd) -> ReadFlags {
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(watch, &mut buffer);
+    let mut all = ReadFlags::empty();
+    while let Ok(event) = reader.next() {
+        all |= event.events();
+    }
+    all
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,6 +133,8 @@ impl Request {
 struct Seen {
     requests: Mutex<Vec<Request>>,
     connections: AtomicUsize,
+    /// Bytes of bodies that were sent.
+    sent: AtomicUsize,
     now: AtomicUsize,
     most: AtomicUsize,
 }
@@ -205,6 +207,11 @@ impl Server {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
+    /// Bytes of bodies that were sent so far.
+    pub fn sent(&self) -> usize {
+        self.seen.sent.load(Ordering::SeqCst)
+    }
+
     /// The most requests that were being answered at one moment.
     pub fn most_at_a_time(&self) -> usize {
         self.seen.most.load(Ordering::SeqCst)
@@ -260,10 +267,15 @@ async fn serve(
     }
     // Before the answer: once it has it, a client may ask for more.
     seen.now.fetch_sub(1, Ordering::SeqCst);
-    respond(&mut stream, &request, answer).await
+    respond(&mut stream, &request, answer, seen).await
 }
 
-async fn respond(stream: &mut impl Peer, request: &Request, answer: Answer) -> std::io::Result<()> {
+async fn respond(
+    stream: &mut impl Peer,
+    request: &Request,
+    answer: Answer,
+    seen: &Seen,
+) -> std::io::Result<()> {
     let mut body = answer.of_path.map_or(answer.body, |body| body(&request.path));
     let mut headers = answer.headers;
     if answer.range {
@@ -280,6 +292,7 @@ async fn respond(stream: &mut impl Peer, request: &Request, answer: Answer) -> s
     stream.write_all(head.as_bytes()).await?;
     let sent = answer.cut.or(answer.stall).or(answer.reset).unwrap_or(body.len());
     stream.write_all(&body[..sent]).await?;
+    seen.sent.fetch_add(sent, Ordering::SeqCst);
     stream.flush().await?;
     if answer.stall.is_some() {
         tokio::time::sleep(Duration::from_secs(3600)).await;

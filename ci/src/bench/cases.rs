@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::row::Row;
-use super::{Bench, commits, hosts, images, programs, scale, signing};
+use super::{Bench, commits, downloads, hosts, images, programs, scale, signing};
 
 /// A piece of work and what is compared on it.
 pub struct Case {
@@ -42,6 +42,10 @@ pub const CASES: &[Case] = &[
     case("programs-changed", "one source file of a server changed", programs::changed),
     case("verify-image", "one signed image in a registry, verified", signing::verify),
     case("sign-index", "a three-arch index in a registry, signed", signing::sign),
+    case("download", "an archive of 200 MB from a server on loopback", downloads::download),
+    case("download-cut", "the same, the connection dropped at 90 percent", downloads::cut),
+    case("modules", "1,000 small Go modules from a proxy on loopback", downloads::modules),
+    case("modules-sumdb", "the same, with a checksum database", downloads::modules_sumdb),
     case("large-file", "a single large file", scale::large_file),
     case("layers", "more and more layers", scale::layers),
     case("files", "more and more files", scale::files),

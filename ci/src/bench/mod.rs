@@ -8,6 +8,7 @@
 mod cases;
 mod commits;
 mod document;
+mod downloads;
 mod hosts;
 mod images;
 mod input;
@@ -16,6 +17,7 @@ mod programs;
 mod rivals;
 mod row;
 mod scale;
+mod server;
 mod signing;
 mod treelay;
 mod usage;

@@ -21,11 +21,14 @@ import json, os, sys, time
 report, *command = sys.argv[1:]
 start = time.perf_counter()
 child = os.posix_spawnp(command[0], command, os.environ)
-_, status, used = os.wait4(child, 0)
+os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
 wall = time.perf_counter() - start
+with open(f'/proc/{child}/io') as file:
+    read = dict(line.split(': ') for line in file)['rchar']
+_, status, used = os.wait4(child, 0)
 with open(report, 'w') as file:
     json.dump({'wall': wall, 'user': used.ru_utime, 'system': used.ru_stime,
-               'peak': used.ru_maxrss * 1024}, file)
+               'peak': used.ru_maxrss * 1024, 'read': int(read)}, file)
 code = os.waitstatus_to_exitcode(status)
 sys.exit(code if code >= 0 else 128 - code)
 ";
@@ -41,6 +44,9 @@ pub struct Usage {
     pub system: f64,
     /// Peak resident memory of the largest process, in bytes.
     pub peak: u64,
+    /// Bytes that it read with read(2), from files and pipes: what came through sockets is not in it
+    /// (proc_pid_io(5), `rchar`).
+    pub read: u64,
     /// What it printed.
     pub stdout: String,
 }
@@ -53,6 +59,7 @@ impl Usage {
             user: self.user + next.user,
             system: self.system + next.system,
             peak: self.peak.max(next.peak),
+            read: self.read + next.read,
             stdout: next.stdout,
         }
     }
@@ -86,11 +93,13 @@ fn measure_one(command: &Command, report: &Path) -> Result<Usage> {
 fn parse(report: &str, stdout: String) -> Result<Usage> {
     let said: Value = serde_json::from_str(report)?;
     let number = |key: &str| said[key].as_f64().with_context(|| format!("no number {key:?}"));
+    let whole = |key: &str| said[key].as_u64().with_context(|| format!("no number {key:?}"));
     Ok(Usage {
         wall: number("wall")?,
         user: number("user")?,
         system: number("system")?,
-        peak: said["peak"].as_u64().context("no number \"peak\"")?,
+        peak: whole("peak")?,
+        read: whole("read")?,
         stdout,
     })
 }
@@ -206,9 +215,10 @@ mod tests {
 
     #[test]
     fn a_report_without_a_number_is_refused() {
-        let good = r#"{"wall": 1.5, "user": 1.0, "system": 0.25, "peak": 4096}"#;
+        let good = r#"{"wall": 1.5, "user": 1.0, "system": 0.25, "peak": 4096, "read": 7}"#;
         let usage = parse(good, String::new()).unwrap();
-        assert_eq!((usage.wall, usage.user, usage.system, usage.peak), (1.5, 1.0, 0.25, 4096));
+        assert_eq!((usage.wall, usage.user, usage.system), (1.5, 1.0, 0.25));
+        assert_eq!((usage.peak, usage.read), (4096, 7));
         assert!(parse(r#"{"wall": 1.5, "user": 1.0, "system": 0.25}"#, String::new()).is_err());
     }
 }
