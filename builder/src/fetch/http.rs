@@ -164,12 +164,15 @@ impl Http {
         let pip = pip.filter(|_| remote.trust != Trust::System);
         let trusted = pip.map(|pip| pip.trusted_hosts.as_slice()).unwrap_or_default();
         let mut url = remote.url.clone();
+        let mut was_https = false;
         for _ in 0..=MOST_REDIRECTS {
             let login = match remote.url.origin() == url.origin() {
                 true => remote.login.clone(),
                 false => None,
             };
-            let request = self.request(&url, remote.trust, login, pip).map_err(NotSent::Setup)?;
+            // Each is trusted for itself, as pip does it too.
+            let trust = self.trust(remote.trust, trusted, &url);
+            let request = self.request(&url, trust, login, pip).map_err(NotSent::Setup)?;
             let answer = self.send(&url, request.headers(headers.clone())).await?;
             if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(answer);
@@ -179,15 +182,28 @@ impl Http {
             let next =
                 next.ok_or_else(|| NotSent::Redirect("it redirects to nowhere".to_owned()))?;
             // What a redirect has of a login is none that the user gave.
+            was_https |= url.scheme() == "https";
             url = bare(next);
-            let http =
-                url.scheme() == "http" && (remote.url.scheme() != "https" && is_loopback(&url));
+            let http = url.scheme() == "http" && !was_https && is_loopback(&url);
             if url.scheme() != "https" && !http && !is_trusted(trusted, &url) {
                 let reason = format!("it redirects to {}, which is not https", shown(&url));
                 return Err(NotSent::Redirect(reason));
             }
         }
         Err(NotSent::Redirect(format!("more than {MOST_REDIRECTS} redirects")))
+    }
+
+    /// Whose rules decide about the host of `url`. One whose authority is set up is known by it, whatever
+    /// pip is told.
+    fn trust(&self, first: Trust, trusted: &[String], url: &Url) -> Trust {
+        let by_ca = self.config.host(url).is_some_and(|(_, host)| host.ca.is_some());
+        match first {
+            Trust::System => Trust::System,
+            Trust::Pip | Trust::PipTrusted if is_trusted(trusted, url) && !by_ca => {
+                Trust::PipTrusted
+            }
+            Trust::Pip | Trust::PipTrusted => Trust::Pip,
+        }
     }
 
     /// Sends a request; once more at once where a connection that was kept broke before it was answered:
@@ -214,6 +230,11 @@ impl Http {
         pip: Option<&PipSettings>,
     ) -> Result<RequestBuilder, FetchError> {
         let host = self.config.host(url);
+        if let Some((name, host)) = host
+            && (trust == Trust::PipTrusted || (url.scheme() != "https" && !is_loopback(url)))
+        {
+            keep_secrets(name, host)?;
+        }
         let min_tls = self.config.min_tls(url);
         let key = (trust, host.map(|(name, _)| name.to_owned()), min_tls);
         let known = self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
@@ -308,6 +329,18 @@ impl Http {
 
 fn setup(what: String, reason: &str) -> FetchError {
     FetchError::Setup { what, reason: reason.to_owned() }
+}
+
+/// Where anybody may be who answers, nobody is told what is set up for a host.
+fn keep_secrets(name: &str, host: &Host) -> Result<(), FetchError> {
+    let what = match (&host.login, &host.identity) {
+        (Some(_), _) => "login",
+        (None, Some(_)) => "client certificate",
+        (None, None) => return Ok(()),
+    };
+    let reason = "it is not sent where any certificate is accepted, or none is asked for, as pip's \
+                  trusted-host says; set up `ca` for the host instead, and https";
+    Err(setup(format!("the {what} for {name}"), reason))
 }
 
 /// The address without a login.

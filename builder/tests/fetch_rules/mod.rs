@@ -97,6 +97,48 @@ async fn a_client_certificate_is_shown_to_its_host_alone() {
     assert_eq!(error.unwrap_err().to_string(), told);
 }
 
+/// pip's `trusted-host` is for that host, and not for whom it redirects to; and where any certificate
+/// is accepted nobody is told a secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_pip_trusts_gives_its_trust_to_nobody() {
+    let (ours, foreign) = (Authority::new(), Authority::new());
+    let page = Answer::ok(b"<html></html>").header("Content-Type: text/html");
+    let away = Server::start_tls(vec![page.clone(); 9], foreign.server("b.test")).await;
+    let leads = Answer::status(302).header(&format!("Location: {}", https("b.test", &away, "/")));
+    let login = Host {
+        login: Some(Ok(Login::Bearer(Secret::new("s3cret".to_owned())))),
+        ..Host::default()
+    };
+    let resolve = async |server: &Server, hosts: &[(&str, Host)]| {
+        let mut set = with(hosts);
+        for (key, value) in [
+            ("PIP_CONFIG_FILE", "/dev/null".to_owned()),
+            ("PIP_INDEX_URL", https("a.test", server, "/simple")),
+            ("PIP_TRUSTED_HOST", "a.test".to_owned()),
+        ] {
+            set.env.insert(key.to_owned(), value);
+        }
+        Fetcher::new(set).resolve(Source::Pypi, &ask("1.27.3")).await.unwrap_err().to_string()
+    };
+    let server = Server::start_tls(vec![leads; 9], foreign.server("a.test")).await;
+    let error = resolve(&server, &[("b.test", login.clone())]).await;
+    assert!(error.contains("certificate"), "{error}");
+    assert_eq!((server.requests().len(), away.requests().len()), (1, 0));
+
+    let server = Server::start_tls(vec![page; 9], foreign.server("a.test")).await;
+    let error = resolve(&server, &[("a.test", login.clone())]).await;
+    assert!(error.contains("the login for a.test: it is not sent where any"), "{error}");
+    let me = Host { identity: Some(Ok(Secret::new(ours.client()))), ..Host::default() };
+    let error = resolve(&server, &[("a.test", me)]).await;
+    assert!(error.contains("the client certificate for a.test: it is not sent where"), "{error}");
+    assert_eq!(server.requests().len(), 0);
+    // With an authority it is known who that is.
+    resolve(&server, &[("a.test", Host { ..trusting(&ours) })]).await;
+    assert_eq!(server.requests().len(), 0);
+    resolve(&server, &[("a.test", Host { login: login.login, ..trusting(&foreign) })]).await;
+    assert_eq!(server.requests()[0].header("authorization"), Some("Bearer s3cret"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_tls_than_is_wanted_is_refused() {
     let ours = Authority::new();
