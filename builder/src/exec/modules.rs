@@ -20,7 +20,7 @@ use treelay_recipes::recipe::{GoModulesInput, Recipe};
 
 use super::{ExecError, Watched, Workshop};
 use crate::fetch::goproxy::{self, At, Proxy};
-use crate::fetch::{Failure, FetchError, Place, Served, Wanted};
+use crate::fetch::{Attempt, Failure, FetchError, Fetched as Got, Outcome, Place, Served, Wanted};
 use crate::sources::Sources;
 use crate::store::StoreSink;
 
@@ -161,7 +161,6 @@ impl Workshop<'_> {
         what: &str,
     ) -> Result<Fetched, ExecError> {
         let name = format!("{} {}", module.path, module.version);
-        let failed = |source| modules_error(what, source);
         let key =
             Digest::of(format!("go-module-1 {}", modules::digest_of(std::slice::from_ref(module))));
         let turn = self.turns.of(&key);
@@ -178,42 +177,25 @@ impl Workshop<'_> {
                 return Ok(Fetched { module, go_mod, files: files.flatten() });
             }
         }
-        let expected =
-            module.go_mod.as_ref().ok_or_else(|| failed(ModuleError::NoGoMod(name.clone())))?;
+        let expected = module
+            .go_mod
+            .as_ref()
+            .ok_or_else(|| modules_error(what, ModuleError::NoGoMod(name.clone())))?;
         let at =
             format!("{}/@v/{}", modules::escaped(&module.path), modules::escaped(&module.version));
-        let (go_mod, size, from) = self.ask_proxies(&format!("{at}.mod"), proxies, what).await?;
-        let found = modules::h1_of_go_mod(&go_mod);
-        if found != *expected {
-            self.store.reject_object(&go_mod);
-            let (module, expected) = (format!("the go.mod of {name}"), expected.clone());
-            return Err(failed(ModuleError::Sum { module, from, expected, found }));
-        }
+        let asked = Asked { name: &name, proxies, what };
+        let check = |got: &Got| {
+            let found = modules::h1_of_go_mod(&got.digest);
+            let wrong =
+                || asked.wrong(format!("the go.mod of {name}"), got, expected, found.clone());
+            Ok(if found == *expected { Ok(()) } else { Err(wrong()) })
+        };
+        let ((), got) = self.ask_verified(&format!("{at}.mod"), &asked, &check).await?;
+        let (go_mod, size) = (got.digest, got.size);
         let mut files = None;
         if let Some(expected) = &module.files {
-            let (zip, _, from) = self.ask_proxies(&format!("{at}.zip"), proxies, what).await?;
-            let gone = || ExecError::Damaged { what: format!("the archive of {name}") };
-            let path = self.store.object(&zip).ok_or_else(gone)?;
-            let opened = File::open(path).map_err(ExecError::store("opening an archive"))?;
-            let mut sink = StoreSink::new(self.store);
-            let tree = archive::unpack(
-                BufReader::new(opened),
-                &Default::default(),
-                &mut |_| true,
-                &mut sink,
-            );
-            let tree = tree.map_err(|source| {
-                self.store.reject_object(&zip);
-                failed(ModuleError::Unpack { module: name.clone(), from: from.clone(), source })
-            })?;
-            let found = module.h1_of(&tree).unwrap_or_else(|error| error.to_string());
-            if found != *expected {
-                self.store.reject_object(&zip);
-                sink.take_back();
-                let (module, expected) = (name, expected.clone());
-                return Err(failed(ModuleError::Sum { module, from, expected, found }));
-            }
-            files = Some(tree);
+            let check = |got: &Got| self.unpacked(module, expected, &asked, got);
+            files = Some(self.ask_verified(&format!("{at}.zip"), &asked, &check).await?.0);
         }
         let kept = files.as_ref().map(|files| self.keep_tree(files)).transpose()?;
         let kept = Kept { go_mod, size, files: kept };
@@ -223,16 +205,89 @@ impl Workshop<'_> {
         Ok(Fetched { module: module.clone(), go_mod: (go_mod, size), files })
     }
 
-    /// A file from the first proxy that has it: its digest, its size, and who served it.
+    /// The files in an archive of a module, if they are what go.sum says.
+    fn unpacked(
+        &self,
+        module: &Module,
+        expected: &str,
+        asked: &Asked<'_>,
+        got: &Got,
+    ) -> Checked<Tree> {
+        let gone = || ExecError::Damaged { what: format!("the archive of {}", asked.name) };
+        let path = self.store.object(&got.digest).ok_or_else(gone)?;
+        let opened = File::open(path).map_err(ExecError::store("opening an archive"))?;
+        let mut sink = StoreSink::new(self.store);
+        let tree =
+            archive::unpack(BufReader::new(opened), &Default::default(), &mut |_| true, &mut sink);
+        let wrong = match tree {
+            Ok(tree) => match module.h1_of(&tree).unwrap_or_else(|error| error.to_string()) {
+                found if found == *expected => return Ok(Ok(tree)),
+                found => asked.wrong(asked.name.to_owned(), got, expected, found),
+            },
+            Err(source) => {
+                let (module, from) = (asked.name.to_owned(), got.served_by.clone());
+                ModuleError::Unpack { module, from, source }
+            }
+        };
+        sink.take_back();
+        Ok(Err(wrong))
+    }
+
+    /// A file from the first place that has the right one, and what `check` makes of it. Who serves
+    /// another one is asked no more.
+    async fn ask_verified<T>(
+        &self,
+        file: &str,
+        asked: &Asked<'_>,
+        check: &(dyn Fn(&Got) -> Checked<T> + Sync),
+    ) -> Result<(T, Got), ExecError> {
+        let (mut lies, mut first) = (Vec::new(), None);
+        loop {
+            let got = match self.ask_proxies(file, asked, &lies).await {
+                Ok(got) => got,
+                Err(error) => {
+                    return Err(first.map_or(error, |lie| modules_error(asked.what, lie)));
+                }
+            };
+            match check(&got)? {
+                Ok(made) => {
+                    for lie in &lies {
+                        let name = asked.name;
+                        self.observer.note(&format!("WRONG CONTENT for {name}: {lie}"));
+                    }
+                    // Of thousands of files only those are told that did not come at once.
+                    let attempts = lies.iter().chain(&got.attempts);
+                    let attempts: Vec<_> = attempts.map(|it| Failure::of(MODULES, it)).collect();
+                    if !attempts.is_empty() {
+                        self.fetcher.remember(Served {
+                            what: file.to_owned(),
+                            source: Some(MODULES),
+                            served: Some(got.served_by.clone()),
+                            attempts,
+                        });
+                    }
+                    return Ok((made, got));
+                }
+                Err(error) => {
+                    self.store.reject_object(&got.digest);
+                    let tries = vec![Outcome::Refused(format!("go.sum: {}", error.reason()))];
+                    lies.push(Attempt { place: got.served_by, tries });
+                    first.get_or_insert(error);
+                }
+            }
+        }
+    }
+
+    /// A file from the first proxy that has it, at a place that has not lied.
     async fn ask_proxies(
         &self,
         file: &str,
-        proxies: &[Proxy],
-        what: &str,
-    ) -> Result<(Digest, u64, String), ExecError> {
-        let failed = |source| modules_error(what, source);
+        asked: &Asked<'_>,
+        lies: &[Attempt],
+    ) -> Result<Got, ExecError> {
+        let failed = |source| modules_error(asked.what, source);
         let mut tried = Vec::new();
-        for proxy in proxies {
+        for proxy in asked.proxies {
             let place = match (&proxy.at, proxy.place(file).map_err(|error| failed(error.into()))?)
             {
                 (_, Some(place)) => place,
@@ -247,28 +302,22 @@ impl Workshop<'_> {
                     break;
                 }
             };
+            let mut places = self.fetcher.places(&place);
+            places.retain(|place| lies.iter().all(|lie| lie.place != place.to_string()));
+            if places.is_empty() {
+                tried.push(format!("  {place}: something else than go.sum says"));
+                continue;
+            }
             let task = format!("fetching {file}");
             self.observer.begin(&task);
             let watch = Watched { observer: self.observer, what: task.clone(), size: None };
-            let (places, digest, size) = (vec![place.clone()], None, None);
+            let (digest, size) = (None, None);
             let most = Some(if file.ends_with(".mod") { MOST_OF_MOD } else { MOST_OF_ZIP });
             let wanted = Wanted { what: file.to_owned(), places, digest, size, most };
             let fetched = self.fetcher.fetch(&wanted, self.store, &watch).await;
             self.observer.end(&task);
             match fetched {
-                Ok(fetched) => {
-                    // Of thousands of files only those are told that did not come at once.
-                    if !fetched.attempts.is_empty() {
-                        let of = |attempt| Failure::of(MODULES, attempt);
-                        self.fetcher.remember(Served {
-                            what: file.to_owned(),
-                            source: Some(MODULES),
-                            served: Some(fetched.served_by.clone()),
-                            attempts: fetched.attempts.iter().map(of).collect(),
-                        });
-                    }
-                    return Ok((fetched.digest, fetched.size, fetched.served_by));
-                }
+                Ok(got) => return Ok(got),
                 Err(error) if proxy.any_error || goproxy::has_not(&place, &error) => {
                     tried.push(format!("  {}", short(&place, &error)));
                 }
@@ -277,6 +326,35 @@ impl Workshop<'_> {
         }
         let file = file.to_owned();
         Err(failed(ModuleError::Nowhere { file, tried }))
+    }
+}
+
+/// What was made of a file; inside, why it is another one than go.sum says.
+type Checked<T> = Result<Result<T, ModuleError>, ExecError>;
+
+/// Of what module files are asked, and of whom.
+struct Asked<'a> {
+    name: &'a str,
+    proxies: &'a [Proxy],
+    /// The input, for messages.
+    what: &'a str,
+}
+
+impl Asked<'_> {
+    fn wrong(&self, module: String, got: &Got, expected: &str, found: String) -> ModuleError {
+        let (from, expected) = (got.served_by.clone(), expected.to_owned());
+        ModuleError::Sum { module, from, expected, found }
+    }
+}
+
+impl ModuleError {
+    /// Why what was served is none of what was asked for.
+    fn reason(&self) -> String {
+        match self {
+            Self::Sum { expected, found, .. } => format!("it says {expected}, and this is {found}"),
+            Self::Unpack { source, .. } => format!("this cannot be unpacked: {source}"),
+            other => other.to_string(),
+        }
     }
 }
 

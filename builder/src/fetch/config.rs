@@ -77,6 +77,9 @@ impl Config {
     /// lead around what the user wants. Nor do they for what is [`believed`](Remote::believed). Among
     /// those that count the longest address does, and the first of equals.
     pub(super) fn route(&self, remote: &Remote) -> Vec<Place> {
+        if remote.alone {
+            return vec![Place::Remote(remote.clone())];
+        }
         let fitting: Vec<(&Mirror, String)> =
             self.mirrors.iter().filter_map(|m| Some((m, m.rest(&remote.url)?))).collect();
         let by_user = fitting.iter().any(|(mirror, _)| mirror.by_user);

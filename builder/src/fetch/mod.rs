@@ -414,6 +414,17 @@ impl Fetcher {
         self.http.config().route(remote)
     }
 
+    /// The places where `place` is had, of which each stands for itself: for whoever finds out alone
+    /// what was served, and asks the next.
+    pub fn places(&self, place: &Place) -> Vec<Place> {
+        let Place::Remote(remote) = place else { return vec![place.clone()] };
+        let alone = |place| match place {
+            Place::Remote(remote) => Place::Remote(Remote { alone: true, ..remote }),
+            file => file,
+        };
+        self.route(remote).into_iter().map(alone).collect()
+    }
+
     async fn get(&self, remote: &Remote, headers: &HeaderMap) -> Result<Response, NotSent> {
         let pip = match remote.trust {
             Trust::System => None,

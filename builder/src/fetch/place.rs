@@ -28,6 +28,8 @@ pub struct Remote {
     /// Whether what it answers is believed, since nothing else says what it must be. Then the mirrors
     /// of a project are not asked: they come with recipes, from wherever those are from.
     pub(super) believed: bool,
+    /// Whether it stands for itself alone, since its mirrors are places beside it.
+    pub(super) alone: bool,
 }
 
 /// Whose rules decide whether a server is the right one.
@@ -115,7 +117,7 @@ impl Remote {
     /// Credentials inside `url` are taken out of it.
     pub(super) fn new(mut url: Url, trust: Trust) -> Self {
         let login = take_login(&mut url);
-        Self { url, login, trust, believed: false }
+        Self { url, login, trust, believed: false, alone: false }
     }
 
     pub(super) fn believed(self) -> Self {

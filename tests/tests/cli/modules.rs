@@ -98,6 +98,48 @@ fn what_go_sum_says_is_what_is_locked() {
     env.treelay(["build", "x.yaml", "--locked", "-o", "oci:out"]).ok();
 }
 
+/// What a proxy or mirror says wrongly is told and set aside, and whoever comes next is asked.
+#[test]
+fn who_lies_about_a_module_is_followed_by_the_next() {
+    let evil = [("go.mod", "module example.org/a\n"), ("a.go", "package a // evil\n")];
+    for case in ["zip", "go.mod", "no zip", "mirror"] {
+        let env = env();
+        add_module(&env, "evil", "example.org/a", "v1.0.0", &evil);
+        let at = "evil/example.org/a/@v/v1.0.0";
+        match case {
+            "go.mod" => drop(env.write(&format!("{at}.mod"), "module example.org/evil\n")),
+            "no zip" => drop(env.write(&format!("{at}.zip"), "no archive")),
+            _ => {}
+        }
+        let (liar, honest) = (Server::of(&env.path("evil")), Server::of(&env.path("proxy")));
+        let (from, to) = (liar.url(""), honest.url(""));
+        if case == "mirror" {
+            let mirror = format!("[[mirror]]\nfrom = \"{to}\"\nto = [\"{from}\"]\n");
+            env.write("treelay.toml", mirror);
+            env.write("x.yaml", recipe(&to));
+        } else {
+            env.write("x.yaml", recipe(&format!("{from},{to}")));
+        }
+        let output = env.treelay(["lock", "x.yaml", "--json"]).ok();
+        let err = output.err();
+        assert!(
+            err.contains("WRONG CONTENT for ") && err.contains("example.org/a v1.0.0"),
+            "{err}"
+        );
+        let json = output.json();
+        let served = &json["served"][0];
+        assert!(served["served"].as_str().unwrap().starts_with(to.trim_end_matches('/')), "{json}");
+        let attempts = served["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 1, "{case}: {json}");
+        assert_eq!(attempts[0]["lied"], true, "{case}: {json}");
+        let place = attempts[0]["place"].as_str().unwrap();
+        assert!(place.starts_with(from.trim_end_matches('/')), "{case}: {json}");
+        let kept = std::fs::read_dir(env.dir().join("store/quarantine")).unwrap().count();
+        // The go.mod of one, and the archive too.
+        assert_eq!(kept, if case == "go.mod" { 2 } else { 1 }, "{case}");
+    }
+}
+
 #[test]
 fn modules_that_are_something_else_are_refused() {
     let env = env();
