@@ -27,6 +27,7 @@ mod same;
 mod servers;
 mod signers;
 mod sources;
+mod sumdb;
 mod tampering;
 mod trust;
 mod usage;

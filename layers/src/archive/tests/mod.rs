@@ -2,6 +2,7 @@
 
 mod ar;
 mod layers;
+mod limits;
 mod tar;
 mod zip;
 
