@@ -138,16 +138,18 @@ pub(super) fn shown(url: &Url) -> String {
 
 /// The same for a text that may be no address at all.
 pub(super) fn redact(text: &str) -> String {
-    if let Ok(url) = Url::parse(text) {
+    if let Some(url) = Url::parse(text).ok().filter(Url::has_host) {
         return shown(&url);
     }
     let text = text.split(['?', '#']).next().unwrap_or_default();
-    match (text.find("://"), text.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            format!("{}://{}", &text[..scheme], &text[at + 1..])
-        }
-        _ => text.to_owned(),
-    }
+    let (scheme, rest) = match text.find("://") {
+        Some(at) => text.split_at(at + 3),
+        None => ("", text),
+    };
+    // Where a name stands; else anywhere, since what should be there may have a slash in it.
+    let name = rest.split('/').next().unwrap_or_default();
+    let at = name.rfind('@').or_else(|| rest.rfind('@'));
+    format!("{scheme}{}", &rest[at.map_or(0, |at| at + 1)..])
 }
 
 /// Takes the credentials out of `url`.
@@ -232,7 +234,16 @@ mod tests {
         let user = "me".to_owned();
         let password = Secret::new("s3cret".to_owned());
         assert_eq!(remote.login, Some(Login::Basic { user, password }));
-        assert_eq!(redact("https://me:s3cret@bad host/x?s3cret"), "https://bad host/x");
+        for (text, expected) in [
+            ("https://me:s3cret@bad host/x?s3cret", "https://bad host/x"),
+            ("https://me:s3cret@[bad/x/@v/list", "https://[bad/x/@v/list"),
+            ("https://me:s3/cret@a.example/x", "https://a.example/x"),
+            ("me:s3cret@a.example/x", "a.example/x"),
+            ("me:s3cret@", ""),
+            ("a.example:x/y", "a.example:x/y"),
+        ] {
+            assert_eq!(redact(text), expected, "{text}");
+        }
         let error = Place::parse("http://me:s3cret@a.example/").unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
