@@ -44,7 +44,10 @@ pub fn parse(list: &str, folder: &Path) -> Vec<Proxy> {
             "" => None,
             "direct" => Some(At::Direct),
             "off" => Some(At::Off),
-            text if text.contains("://") => Some(At::Url(text.trim_end_matches('/').to_owned())),
+            // A login is of an address, whose scheme is lacking.
+            text if text.contains("://") || is_login(text) => {
+                Some(At::Url(text.trim_end_matches('/').to_owned()))
+            }
             text => Some(At::Folder(folder.join(text))),
         };
         proxies.extend(at.map(|at| Proxy { at, any_error }));
@@ -53,6 +56,12 @@ pub fn parse(list: &str, folder: &Path) -> Vec<Proxy> {
             None => return proxies,
         }
     }
+}
+
+/// Whether a text begins as `name:password@host` does.
+fn is_login(text: &str) -> bool {
+    let first = text.split('/').next().unwrap_or_default();
+    first.split_once(':').is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 impl Proxy {
@@ -129,6 +138,9 @@ mod tests {
         assert_eq!(place(At::Folder("/d".into())).unwrap().unwrap(), "/d/a/@v/v1.mod");
         assert_eq!(place(At::Direct).unwrap(), None);
         assert!(place(At::Url("http://a.example".into())).is_err());
+        assert_eq!(read("me:pw@a.example/b"), ["me:pw@a.example/b"]);
+        let told = place(At::Url("me:pw@a.example/b".into())).unwrap_err().to_string();
+        assert!(told.starts_with("a.example/b/a/@v/v1.mod cannot be fetched from"), "{told}");
         let told = place(At::Url("https://me:pw@a.example/b?key=1".into())).unwrap_err();
         assert_eq!(
             told.to_string(),

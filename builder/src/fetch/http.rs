@@ -52,6 +52,11 @@ impl Proxies {
         // Go's rule rather than curl's: loopback is never asked through a proxy.
         let no = format!("{},localhost,127.0.0.0/8,::1", self.no);
         let no = || NoProxy::from_string(&no);
+        let named = [&self.http, &self.https];
+        if let Some(url) = named.into_iter().flatten().find(|url| !is_spoken(url)) {
+            let reason = "expected one of http, https, socks4, socks4a, socks5 and socks5h";
+            return Err(setup(format!("the proxy {}", redact(url)), reason));
+        }
         if let Some(url) = &self.http {
             builder =
                 builder.proxy(Proxy::http(url).map_err(|e| setup_proxy(url, &e))?.no_proxy(no()));
@@ -62,6 +67,13 @@ impl Proxies {
         }
         Ok(builder)
     }
+}
+
+/// Whether what is spoken with a proxy is spoken here. Others would be passed over without a word.
+fn is_spoken(url: &str) -> bool {
+    const SPOKEN: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    scheme.is_none_or(|scheme| SPOKEN.contains(&scheme.as_str()))
 }
 
 fn setup_proxy(url: &str, error: &reqwest::Error) -> FetchError {

@@ -160,14 +160,15 @@ pub(super) fn redact(text: &str) -> String {
     if let Some(url) = Url::parse(text).ok().filter(Url::has_host) {
         return shown(&url);
     }
-    let text = match (text.find("://"), text.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            format!("{}://{}", &text[..scheme], &text[at + 1..])
-        }
-        (_, Some(at)) => text[at + 1..].to_owned(),
-        (_, None) => text.to_owned(),
+    let (scheme, rest) = match text.find("://") {
+        Some(at) => text.split_at(at + 3),
+        None => ("", text),
     };
-    text.split(['?', '#']).next().unwrap_or_default().to_owned()
+    // Where a name stands; else anywhere, since what should be there may have a slash in it.
+    let name = rest.split('/').next().unwrap_or_default();
+    let at = name.rfind('@').or_else(|| rest.rfind('@'));
+    let rest = &rest[at.map_or(0, |at| at + 1)..];
+    format!("{scheme}{}", rest.split(['?', '#']).next().unwrap_or_default())
 }
 
 /// Takes the credentials out of `url`.
@@ -257,8 +258,13 @@ mod tests {
             ("me:s3/cret@proxy:3128", "proxy:3128"),
             ("http://me:s#3cret@proxy", "http://proxy"),
             ("http://me:s?3@cret@proxy/?x", "http://proxy/"),
+            ("https://me:s3cret@[bad/x/@v/list", "https://[bad/x/@v/list"),
+            ("https://me:s3/cret@a.example/x", "https://a.example/x"),
+            ("me:s3cret@a.example/x", "a.example/x"),
+            ("me:s3cret@", ""),
+            ("a.example:x/y", "a.example:x/y"),
         ] {
-            assert_eq!(redact(text), expected);
+            assert_eq!(redact(text), expected, "{text}");
         }
         let error = Place::parse("http://me:s3cret@a.example/").unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -29,6 +29,14 @@ impl Proxy {
                 while let Ok((mut stream, _)) = listener.accept().await {
                     let heads = heads.clone();
                     tokio::spawn(async move {
+                        let mut first = [0];
+                        stream.peek(&mut first).await?;
+                        if first == [5] {
+                            let asked = socks(&mut stream).await?;
+                            heads.lock().unwrap().push(asked);
+                            let mut other = TcpStream::connect(("127.0.0.1", target)).await?;
+                            return copy_bidirectional(&mut stream, &mut other).await.map(drop);
+                        }
                         let head = hear(&mut stream).await?.to_lowercase();
                         let known = head.contains("\r\nproxy-authorization: ");
                         heads.lock().unwrap().push(head);
@@ -57,6 +65,30 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
     }
+}
+
+async fn text(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut bytes = vec![0; usize::from(stream.read_u8().await?)];
+    stream.read_exact(&mut bytes).await?;
+    Ok(String::from_utf8(bytes).unwrap())
+}
+
+/// Lets a client in who has a name and password (RFC 1928, 1929), and tells where it wants to.
+async fn socks(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut two = [0; 2];
+    stream.read_u8().await?;
+    text(stream).await?;
+    stream.write_all(&[5, 2]).await?;
+    stream.read_u8().await?;
+    let (user, password) = (text(stream).await?, text(stream).await?);
+    stream.write_all(&[1, 0]).await?;
+    let mut asked = [0; 4];
+    stream.read_exact(&mut asked).await?;
+    assert_eq!(asked, [5, 1, 0, 3], "a name is wanted");
+    let name = text(stream).await?;
+    stream.read_exact(&mut two).await?;
+    stream.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0]).await?;
+    Ok(format!("{user} {password} {name}:{}", u16::from_be_bytes(two)))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,6 +126,16 @@ async fn https_goes_through_the_proxy_and_is_not_opened_there() {
     let bare_login = format!("me:pa55word@{bare}");
     run(&[("https_proxy", &bare_login), ("HTTPS_PROXY", "http://127.0.0.1:9")]).await.ok();
     assert_eq!(proxy.heads().len(), 1);
+    run(&[("all_proxy", &format!("socks5h://me:pa55word@{bare}"))]).await.ok();
+    assert_eq!(proxy.heads(), [format!("me pa55word a.test:{}", server.port())]);
+    for (wrong, told) in [
+        ("ftp://me:pa55word@a.test", "setting up the proxy ftp://a.test/: expected one of http"),
+        ("me:pa55word@", "setting up the proxy : "),
+        ("http://me:pa55word@[bad", "setting up the proxy http://[bad: invalid IPv6 address"),
+    ] {
+        let said = run(&[("https_proxy", wrong)]).await.fails().err();
+        assert!(said.contains(told), "{told}: {said}");
+    }
     // What the proxy asks is no affair of the server's.
     assert!(server.requests().iter().all(|asked| asked.header("proxy-authorization").is_none()));
 
