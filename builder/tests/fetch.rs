@@ -55,10 +55,9 @@ impl BlobWriter for Writer {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, digest: &Digest, size: u64) -> io::Result<()> {
+    fn finish(self: Box<Self>, digest: &Digest, size: u64) -> io::Result<bool> {
         assert_eq!((Digest::of(&self.1), self.1.len() as u64), (*digest, size));
-        self.0.0.lock().unwrap().blobs.insert(*digest, self.1);
-        Ok(())
+        Ok(self.0.0.lock().unwrap().blobs.insert(*digest, self.1).is_none())
     }
 
     fn reject(self: Box<Self>, actual: &Digest) {
@@ -330,7 +329,7 @@ async fn local_files_are_verified_too() {
 
     let absent = Wanted { places: vec![Place::File(dir.path().join("none"))], ..wrong };
     let (result, _) = fetch(&absent).await;
-    assert!(matches!(&outcomes(&result.unwrap_err())[..], [Outcome::File(_)]));
+    assert!(matches!(&outcomes(&result.unwrap_err())[..], [Outcome::NoFile(_)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

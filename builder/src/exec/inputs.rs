@@ -11,8 +11,8 @@ use treelay_recipes::{Arch, Digest};
 use super::verify::{Demands, Job, MakesJudge, judge_file};
 use super::{ExecError, Watched, Workshop};
 use crate::fetch::{
-    ArchiveAt, Ask, Attempt, Failure, FetchError, Fetched, Judged, NewJudge, Outcome, Served,
-    Wanted,
+    ArchiveAt, Ask, Attempt, Failure, FetchError, Fetched, Judged, NewJudge, Outcome, Place,
+    Served, Wanted,
 };
 use crate::sources::Sources;
 use crate::store::StoreSink;
@@ -250,7 +250,12 @@ impl Workshop<'_> {
         let task = format!("fetching {what}");
         self.observer.begin(&task);
         let size = resolved.wanted.size.or(ask.size);
-        let wanted = Wanted { digest, size, ..resolved.wanted.clone() };
+        let mut places = resolved.wanted.places.clone();
+        if digest.is_none() && judges.is_empty() && !job.asks_after() {
+            // Nothing says what it must be: it is believed.
+            places = places.into_iter().map(Place::believed).collect();
+        }
+        let wanted = Wanted { places, digest, size, ..resolved.wanted.clone() };
         let watch = Watched { observer: self.observer, what: task.clone(), size: wanted.size };
         let judges = judges.iter().map(|judge| &**judge as &NewJudge<'_>).collect();
         let sink = Judged { sink: self.store, judges };

@@ -57,6 +57,9 @@ pub enum ModuleError {
         /// A line for each proxy.
         tried: Vec<String>,
     },
+    /// It was taken out of the store while it was looked at.
+    #[error("the archive of {0} was refused as another module's meanwhile")]
+    Gone(String),
     /// It could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -90,6 +93,8 @@ const MODULES: &str = "go-modules";
 const MOST_OF_MOD: u64 = 16 << 20;
 /// Bytes that a module's archive may have, as for Go (`zip.MaxZipFile`).
 const MOST_OF_ZIP: u64 = 500 << 20;
+/// How often a file is fetched again that went away meanwhile.
+const MOST_GONE: u32 = 8;
 
 /// Lets whoever needs a file or module that is being fetched wait for it: each is fetched once, for
 /// however many arches, and who serves something else is asked once.
@@ -213,8 +218,10 @@ impl Workshop<'_> {
         asked: &Asked<'_>,
         got: &Got,
     ) -> Checked<Tree> {
-        let gone = || ExecError::Damaged { what: format!("the archive of {}", asked.name) };
-        let path = self.store.object(&got.digest).ok_or_else(gone)?;
+        // Another module has been served the same meanwhile, and refused it.
+        let Some(path) = self.store.object(&got.digest) else {
+            return Ok(Err(ModuleError::Gone(asked.name.to_owned())));
+        };
         let opened = File::open(path).map_err(ExecError::store("opening an archive"))?;
         let mut sink = StoreSink::new(self.store);
         let tree =
@@ -241,9 +248,9 @@ impl Workshop<'_> {
         asked: &Asked<'_>,
         check: &(dyn Fn(&Got) -> Checked<T> + Sync),
     ) -> Result<(T, Got), ExecError> {
-        let (mut lies, mut first) = (Vec::new(), None);
+        let (mut vain, mut first, mut gone) = (Vec::<Attempt>::new(), None, 0);
         loop {
-            let got = match self.ask_proxies(file, asked, &lies).await {
+            let got = match self.ask_proxies(file, asked, &vain).await {
                 Ok(got) => got,
                 Err(error) => {
                     return Err(first.map_or(error, |lie| modules_error(asked.what, lie)));
@@ -251,12 +258,12 @@ impl Workshop<'_> {
             };
             match check(&got)? {
                 Ok(made) => {
-                    for lie in &lies {
+                    for lie in vain.iter().filter(|attempt| attempt.lied()) {
                         let name = asked.name;
                         self.observer.note(&format!("WRONG CONTENT for {name}: {lie}"));
                     }
                     // Of thousands of files only those are told that did not come at once.
-                    let attempts = lies.iter().chain(&got.attempts);
+                    let attempts = vain.iter().chain(&got.attempts);
                     let attempts: Vec<_> = attempts.map(|it| Failure::of(MODULES, it)).collect();
                     if !attempts.is_empty() {
                         self.fetcher.remember(Served {
@@ -268,22 +275,27 @@ impl Workshop<'_> {
                     }
                     return Ok((made, got));
                 }
+                Err(ModuleError::Gone(_)) if gone < MOST_GONE => gone += 1,
                 Err(error) => {
-                    self.store.reject_object(&got.digest);
+                    if got.new {
+                        self.store.reject_object(&got.digest);
+                    }
                     let tries = vec![Outcome::Refused(format!("go.sum: {}", error.reason()))];
-                    lies.push(Attempt { place: got.served_by, tries });
+                    // Who failed on the way to the liar is not waited for again either.
+                    vain.extend(got.attempts);
+                    vain.push(Attempt { place: got.served_by, tries });
                     first.get_or_insert(error);
                 }
             }
         }
     }
 
-    /// A file from the first proxy that has it, at a place that has not lied.
+    /// A file from the first proxy that has it, at a place that was not asked in vain.
     async fn ask_proxies(
         &self,
         file: &str,
         asked: &Asked<'_>,
-        lies: &[Attempt],
+        vain: &[Attempt],
     ) -> Result<Got, ExecError> {
         let failed = |source| modules_error(asked.what, source);
         let mut tried = Vec::new();
@@ -303,9 +315,9 @@ impl Workshop<'_> {
                 }
             };
             let mut places = self.fetcher.places(&place);
-            places.retain(|place| lies.iter().all(|lie| lie.place != place.to_string()));
+            places.retain(|place| vain.iter().all(|attempt| attempt.place != place.to_string()));
             if places.is_empty() {
-                tried.push(format!("  {place}: something else than go.sum says"));
+                tried.push(format!("  {place}: asked in vain before"));
                 continue;
             }
             let task = format!("fetching {file}");

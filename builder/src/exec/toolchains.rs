@@ -118,7 +118,9 @@ impl Workshop<'_> {
                         return Ok(found.distribution.into_tree());
                     }
                     // What the lock names itself is kept: then it is the lock that is of old.
-                    if let Some(file) = found.file.filter(|_| file.is_none()) {
+                    // So is what was there before: it may be what other locks name.
+                    let new = found.fetched.as_ref().is_some_and(|fetched| fetched.new);
+                    if let Some(file) = found.file.filter(|_| file.is_none() && new) {
                         self.store.reject_object(&file.sha256);
                     }
                     let (what, expected) = (what.clone(), locked.identity);
@@ -297,7 +299,7 @@ impl Workshop<'_> {
         distribution.check_arch(arch, self.store).map_err(wrong)?;
         if let Err(error) = job.after(&raw, &distribution.version().version).await {
             // What was there before may be what other locks name.
-            if fetched.is_some() {
+            if fetched.is_some_and(|fetched| fetched.new) {
                 self.store.reject_object(&file.sha256);
             }
             unpacked.take_back();
@@ -385,7 +387,9 @@ impl Workshop<'_> {
         let file = self.whole_object(&digest, None);
         let file = file.ok_or_else(|| ExecError::Damaged { what: format!("a file of {image}") })?;
         let (size, served_by) = (file.size, from.clone());
-        let fetched = Some(Fetched { digest, size, served_by, attempts: Vec::new() });
+        // It is of the image, whatever it turns out to be.
+        let (new, attempts) = (false, Vec::new());
+        let fetched = Some(Fetched { digest, size, new, served_by, attempts });
         Ok(Got { file, from, fetched, evidence: Vec::new() })
     }
 }

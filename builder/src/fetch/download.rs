@@ -55,7 +55,7 @@ pub(super) async fn download(
     wanted: &Wanted,
     sink: &dyn BlobSink,
     watch: &dyn Watch,
-) -> Result<(Digest, u64, Vec<Outcome>), Failed> {
+) -> Result<(Kept, Vec<Outcome>), Failed> {
     let limits = &fetcher.options.limits;
     let mut state = State::default();
     let mut tries = Vec::new();
@@ -63,7 +63,7 @@ pub(super) async fn download(
         let turn = fetcher.turn(remote).await;
         match one_try(fetcher, remote, wanted, sink, watch, &mut state).await {
             Ok(pumped) => match keep(wanted, pumped).await {
-                Ok((digest, size)) => return Ok((digest, size, tries)),
+                Ok(kept) => return Ok((kept, tries)),
                 Err(NotKept::Failed(error)) => return Err(Failed::All(error)),
                 // The server said that its content was still the same, and may have been wrong
                 // about that (Last-Modified has whole seconds) without lying about the content.
@@ -115,8 +115,16 @@ pub(super) enum NotKept {
     Failed(FetchError),
 }
 
+/// What arrived, and is in the sink.
+pub(super) struct Kept {
+    pub digest: Digest,
+    pub size: u64,
+    /// Whether it was not there before.
+    pub new: bool,
+}
+
 /// Holds what arrived against what was wanted, and keeps it or hands it back.
-pub(super) async fn keep(wanted: &Wanted, pumped: Pumped) -> Result<(Digest, u64), NotKept> {
+pub(super) async fn keep(wanted: &Wanted, pumped: Pumped) -> Result<Kept, NotKept> {
     let (digest, size) = (pumped.digest, pumped.size);
     let outcome = match (wanted.digest, wanted.size) {
         (Some(expected), _) if expected != digest => {
@@ -138,8 +146,8 @@ pub(super) async fn keep(wanted: &Wanted, pumped: Pumped) -> Result<(Digest, u64
         pumped.reject().await;
         return Err(NotKept::Wrong(Outcome::Refused(reason)));
     }
-    pumped.keep().await.map_err(keeping)?;
-    Ok((digest, size))
+    let new = pumped.keep().await.map_err(keeping)?;
+    Ok(Kept { digest, size, new })
 }
 
 async fn one_try(

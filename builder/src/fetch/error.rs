@@ -281,6 +281,9 @@ pub enum Outcome {
     /// Other bytes than its publisher has signed, or than something else says that is asked.
     #[error("REFUSED by {0}")]
     Refused(String),
+    /// A local file that is not there.
+    #[error("{0}")]
+    NoFile(String),
     /// A local file that cannot be read.
     #[error("{0}")]
     File(String),
@@ -308,5 +311,9 @@ pub(super) fn seconds(duration: &Duration) -> String {
 
 /// A local file that could not be opened or read, for people.
 pub(super) fn reading(path: PathBuf, error: &io::Error) -> Attempt {
-    Attempt { place: path.display().to_string(), tries: vec![Outcome::File(error.to_string())] }
+    let outcome = match error.kind() {
+        io::ErrorKind::NotFound => Outcome::NoFile,
+        _ => Outcome::File,
+    };
+    Attempt { place: path.display().to_string(), tries: vec![outcome(error.to_string())] }
 }

@@ -93,7 +93,8 @@ pub fn has_not(place: &Place, error: &FetchError) -> bool {
     }
     let FetchError::Unavailable { attempts, .. } = error else { return false };
     let last = attempts.last().and_then(|attempt| attempt.tries.last());
-    matches!(last, Some(Outcome::Status { code: 404 | 410 }))
+    // A folder may be the mirror of a server.
+    matches!(last, Some(Outcome::Status { code: 404 | 410 } | Outcome::NoFile(_)))
 }
 
 #[cfg(test)]

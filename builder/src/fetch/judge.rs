@@ -52,7 +52,7 @@ impl BlobWriter for Writer {
         self.judges.drain(..).try_for_each(|judge| judge.judge())
     }
 
-    fn finish(self: Box<Self>, digest: &Digest, size: u64) -> io::Result<()> {
+    fn finish(self: Box<Self>, digest: &Digest, size: u64) -> io::Result<bool> {
         self.inner.finish(digest, size)
     }
 

@@ -70,7 +70,7 @@ pub use served::{Failure, Served};
 pub use sink::{BlobSink, BlobWriter};
 pub use stream::keep_stream;
 
-use download::{Failed, NotKept};
+use download::{Failed, Kept, NotKept};
 use http::{Http, NotSent, Proxies};
 use pip::PipSettings;
 use place::Trust;
@@ -201,6 +201,8 @@ pub struct Fetched {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
+    /// Whether the sink did not have it before: who refuses it afterwards takes away no more than came.
+    pub new: bool,
     /// The file or address that served it, without credentials.
     pub served_by: String,
     /// What went wrong before: tries that failed, places that failed or lied.
@@ -344,12 +346,12 @@ impl Fetcher {
                 }
             };
             match result {
-                Ok((digest, size, tries)) => {
+                Ok((Kept { digest, size, new }, tries)) => {
                     let served_by = place.to_string();
                     if !tries.is_empty() {
                         attempts.push(Attempt { place: served_by.clone(), tries });
                     }
-                    return Ok(Fetched { digest, size, served_by, attempts });
+                    return Ok(Fetched { digest, size, new, served_by, attempts });
                 }
                 Err(Failed::All(error)) => return Err(error),
                 Err(Failed::Place(attempt)) => {
@@ -456,7 +458,7 @@ async fn local(
     sink: &dyn BlobSink,
     watch: &dyn Watch,
     limits: &Limits,
-) -> Result<(Digest, u64, Vec<Outcome>), Failed> {
+) -> Result<(Kept, Vec<Outcome>), Failed> {
     use tokio::io::AsyncReadExt as _;
 
     let failed = |error: std::io::Error| Failed::Place(error::reading(path.to_owned(), &error));
@@ -493,7 +495,7 @@ async fn local(
     }
     let pumped = pump.finish().await.map_err(keeping)?;
     match download::keep(wanted, pumped).await {
-        Ok((digest, size)) => Ok((digest, size, Vec::new())),
+        Ok(kept) => Ok((kept, Vec::new())),
         Err(NotKept::Wrong(outcome)) => Err(ended(outcome)),
         Err(NotKept::Failed(error)) => Err(Failed::All(error)),
     }

@@ -84,8 +84,12 @@ async fn listed(fetcher: &Fetcher, ask: &Ask, wanted: GoRelease<'_>) -> Result<S
                 continue;
             }
             Place::Remote(remote) => {
-                match small::document(fetcher, remote, "text/plain, */*").await {
-                    Ok(document) => document.body,
+                let read = |document: small::Document| match is_list(&document.body) {
+                    true => Ok(document.body),
+                    false => Err("it answered no list of versions".to_owned()),
+                };
+                match small::document_as(fetcher, remote, "text/plain, */*", &read).await {
+                    Ok(text) => text,
                     Err(Failed::Place(attempt)) => {
                         attempts.push(attempt);
                         continue;
@@ -113,4 +117,10 @@ async fn listed(fetcher: &Fetcher, ask: &Ask, wanted: GoRelease<'_>) -> Result<S
         true => Err(FetchError::Offline { what }),
         false => Err(FetchError::Unavailable { what, attempts }),
     }
+}
+
+/// Whether a text is a list of the module's versions, and not the page that some servers answer
+/// whatever they are asked.
+fn is_list(text: &str) -> bool {
+    text.lines().all(|line| line.trim().is_empty() || line.starts_with("v0.0.1-go"))
 }

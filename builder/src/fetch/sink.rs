@@ -35,11 +35,12 @@ pub trait BlobWriter: Send {
         Ok(())
     }
 
-    /// Keeps the blob: its bytes were hashed on the way and are `size` bytes with `digest`.
+    /// Keeps the blob: its bytes were hashed on the way and are `size` bytes with `digest`. The answer is
+    /// whether it was not there before.
     ///
     /// # Errors
     /// Whatever kept it from being kept; then nothing of it stays.
-    fn finish(self: Box<Self>, digest: &Digest, size: u64) -> io::Result<()>;
+    fn finish(self: Box<Self>, digest: &Digest, size: u64) -> io::Result<bool>;
 
     /// Told when the bytes turned out to be `actual` and not what was wanted. A sink may set them
     /// aside for inspection; by default they are dropped. They must not enter the store.
@@ -112,8 +113,8 @@ impl Pumped {
         Ok((Self { writer, digest, size }, judged))
     }
 
-    /// Keeps it.
-    pub async fn keep(self) -> io::Result<()> {
+    /// Keeps it; whether it was not there before.
+    pub async fn keep(self) -> io::Result<bool> {
         let Self { writer, digest, size } = self;
         tokio::task::spawn_blocking(move || writer.finish(&digest, size))
             .await

@@ -45,8 +45,8 @@ impl BlobWriter for Writer {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _: &Digest, _: u64) -> io::Result<()> {
+    fn finish(self: Box<Self>, _: &Digest, _: u64) -> io::Result<bool> {
         *self.1.lock().unwrap_or_else(PoisonError::into_inner) = self.0;
-        Ok(())
+        Ok(true)
     }
 }

@@ -71,8 +71,8 @@ mod tests {
             Ok(())
         }
 
-        fn finish(self: Box<Self>, _: &Digest, _: u64) -> io::Result<()> {
-            Ok(())
+        fn finish(self: Box<Self>, _: &Digest, _: u64) -> io::Result<bool> {
+            Ok(true)
         }
 
         fn reject(self: Box<Self>, _: &Digest) {}

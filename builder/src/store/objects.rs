@@ -158,8 +158,11 @@ impl BlobWriter for Incoming {
         self.file.write_all(bytes)
     }
 
-    fn finish(self: Box<Self>, digest: &Digest, _size: u64) -> io::Result<()> {
-        persist(self.file.into_temp_path(), &place(&self.root, "objects", digest))
+    fn finish(self: Box<Self>, digest: &Digest, _size: u64) -> io::Result<bool> {
+        let to = place(&self.root, "objects", digest);
+        let new = !to.exists();
+        persist(self.file.into_temp_path(), &to)?;
+        Ok(new)
     }
 
     fn reject(self: Box<Self>, actual: &Digest) {

@@ -140,6 +140,54 @@ fn who_lies_about_a_module_is_followed_by_the_next() {
     }
 }
 
+/// A proxy that answers every archive with one page, and one that answers a module with another's
+/// archive: the next is asked, and what was there before stays.
+#[test]
+fn one_answer_to_everything_spoils_nothing() {
+    let env = env();
+    let (mut requires, mut sums) = (String::new(), String::new());
+    for n in 0..20 {
+        let module = format!("example.org/m{n}");
+        let files = [("go.mod", format!("module {module}\n")), ("a.go", format!("package m{n}\n"))];
+        let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
+        sums += &add_module(&env, "proxy", &module, "v1.0.0", &files);
+        add_module(&env, "evil", &module, "v1.0.0", &files);
+        env.write(&format!("evil/{module}/@v/v1.0.0.zip"), "blocked by policy");
+        requires += &format!("require {module} v1.0.0\n");
+    }
+    let a = env.read("src/go.sum");
+    // What it serves for `a` the store has already, as the archive of m0.
+    let m0 = std::fs::read(env.path("proxy/example.org/m0/@v/v1.0.0.zip")).unwrap();
+    env.write("evil/example.org/a/@v/v1.0.0.mod", "module example.org/a\n");
+    env.write("evil/example.org/a/@v/v1.0.0.zip", &m0);
+    env.write("src/go.mod", format!("module example.org/x\n\n{requires}"));
+    env.write("src/go.sum", sums.clone());
+    env.write("x.yaml", recipe("evil,proxy"));
+    env.treelay(["lock", "x.yaml"]).ok();
+
+    env.write(
+        "src/go.mod",
+        format!("module example.org/x\n\n{requires}require example.org/a v1.0.0\n"),
+    );
+    env.write("src/go.sum", format!("{a}{sums}"));
+    env.treelay(["lock", "x.yaml"]).ok().says("WRONG CONTENT for example.org/a v1.0.0");
+    let objects = treelay_tests::tamper::files(&env.dir().join("store/objects"));
+    assert!(objects.iter().any(|object| std::fs::read(object).unwrap() == m0));
+    env.treelay(["lock", "x.yaml", "--update", "--offline"]).ok();
+}
+
+/// A folder that stands for a proxy and lacks a module is followed by the next proxy, as the proxy
+/// itself would be.
+#[test]
+fn a_mirror_in_a_folder_may_lack_what_the_next_proxy_has() {
+    let env = env();
+    std::fs::create_dir(env.path("empty")).unwrap();
+    let settings = "[[mirror]]\nfrom = \"https://p.example/\"\nto = [\"empty\"]\nonly = true\n";
+    env.write("treelay.toml", settings);
+    env.write("x.yaml", recipe("https://p.example,proxy"));
+    env.treelay(["lock", "x.yaml"]).ok();
+}
+
 #[test]
 fn modules_that_are_something_else_are_refused() {
     let env = env();
