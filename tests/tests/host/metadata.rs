@@ -27,12 +27,52 @@ fn signed(env: &Env, kind: &str, metadata_key: &str) -> Vec<PathBuf> {
     commits
 }
 
-/// The bytes of GLib's text of an `aay` with one element, `[[byte 0x30, 0x45, …]]`.
+/// The bytes of GLib's text of an `aay` with one element: `[[byte 0x30, 0x45, …]]`, or, of bytes whose
+/// last alone is 0, `[b'tJ\242…']` without it.
 fn only_signature(shown: &str) -> Vec<u8> {
-    let bytes = shown.trim().strip_prefix("[[byte ").and_then(|text| text.strip_suffix("]]"));
-    let bytes = bytes.unwrap_or_else(|| panic!("{shown:?} is not one signature"));
-    let byte = |text: &str| u8::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
-    bytes.split(", ").map(byte).collect()
+    let of = |before: &str, after: &str| shown.trim().strip_prefix(before)?.strip_suffix(after);
+    if let Some(bytes) = of("[[byte ", "]]") {
+        let byte = |text: &str| u8::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
+        return bytes.split(", ").map(byte).collect();
+    }
+    let text = of("[b'", "']").or(of("[b\"", "\"]"));
+    let text = text.unwrap_or_else(|| panic!("{shown:?} is not one signature"));
+    [unescaped(text.as_bytes()), vec![0]].concat()
+}
+
+/// Without the escapes of C, of which GLib writes octal ones with three digits.
+fn unescaped(mut text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some((&first, rest)) = text.split_first() {
+        text = rest;
+        bytes.push(first);
+        if first != b'\\' {
+            continue;
+        }
+        let octal = text.iter().take(3).take_while(|c| matches!(c, b'0'..=b'7')).count();
+        let (escape, rest) = text.split_at(octal.max(1));
+        text = rest;
+        *bytes.last_mut().unwrap() = match escape[0] {
+            b'0'..=b'7' => escape.iter().fold(0_u8, |byte, c| (byte << 3) | (c - b'0')),
+            b'a' => 7,
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'v' => 11,
+            other => other,
+        };
+    }
+    bytes
+}
+
+#[test]
+fn both_texts_of_a_signature_are_read() {
+    assert_eq!(only_signature("[[byte 0x30, 0x00, 0xff]]\n"), [0x30, 0, 0xff]);
+    let text = "[b'tJ\\242\\n\\\\-\\'\\0011\\036>']\n";
+    assert_eq!(only_signature(text), b"tJ\xa2\n\\-'\x011\x1e>\0");
+    assert_eq!(only_signature("[b\"'\"]"), b"'\0");
 }
 
 fn openssl(env: &Env, public: &str, commit: &Path) -> Run {
